@@ -1,0 +1,1 @@
+//! Our signatures judged by real chains and independent verifiers

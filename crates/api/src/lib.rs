@@ -1,0 +1,1 @@
+//! Identifiers, bounded request and response types, problem codes and the OpenAPI description

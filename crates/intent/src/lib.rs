@@ -1,0 +1,1 @@
+//! What a request asks to sign: transactions, messages, their digests, addresses and summaries

@@ -1,0 +1,1 @@
+//! Curve-generic key shares and their distributed generation

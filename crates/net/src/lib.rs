@@ -1,0 +1,1 @@
+//! Authenticated channels between nodes, and the driver that runs sessions over them

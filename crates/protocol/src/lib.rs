@@ -1,0 +1,1 @@
+//! Sessions, rounds, messages, transcripts, wire codec, blame, parties, access structures and curves

@@ -1,0 +1,1 @@
+//! Durable records of a node: sealed shares, operations and protocol effects

@@ -1,0 +1,1 @@
+//! World simulator, byzantine mutators and the local cluster that tests share
