@@ -9,6 +9,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub use borsh;
+
 pub mod abort;
 pub mod access;
 pub mod commitment;

@@ -51,3 +51,22 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Option<M> {
     }
     borsh::from_slice(bytes).ok()
 }
+
+/// Implements the codec for a struct that is generic over a curve: its fields in order. (The derive of `borsh` would ask the curve
+/// itself to be serialisable.)
+#[macro_export]
+macro_rules! wire_struct {
+    ($type:ident<$curve:ident> { $($field:ident),+ $(,)? }) => {
+        impl<$curve: $crate::curve::Curve> $crate::borsh::BorshSerialize for $type<$curve> {
+            fn serialize<W: $crate::borsh::io::Write>(&self, writer: &mut W) -> $crate::borsh::io::Result<()> {
+                $($crate::borsh::BorshSerialize::serialize(&self.$field, writer)?;)+
+                Ok(())
+            }
+        }
+        impl<$curve: $crate::curve::Curve> $crate::borsh::BorshDeserialize for $type<$curve> {
+            fn deserialize_reader<R: $crate::borsh::io::Read>(reader: &mut R) -> $crate::borsh::io::Result<Self> {
+                Ok(Self { $($field: $crate::borsh::BorshDeserialize::deserialize_reader(reader)?),+ })
+            }
+        }
+    };
+}
