@@ -198,7 +198,14 @@ impl<O: 'static> Session<O> {
     }
 
     fn context(&mut self, digest: [u8; 32]) -> Context<'_> {
-        Context { session: self.id, me: self.me, committee: &self.committee, rng: &mut self.rng, digest }
+        Context {
+            session: self.id,
+            me: self.me,
+            committee: &self.committee,
+            identity: &*self.identity,
+            rng: &mut self.rng,
+            digest,
+        }
     }
 
     /// The session's name.
