@@ -1,5 +1,5 @@
 //! Key generation among honest parties, for every size up to five, on every curve, in every order of delivery.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use quorate_keys::dkg::{self, Generated};
 use quorate_keys::share::{KeyShare, PublicPackage};
