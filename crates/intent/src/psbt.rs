@@ -1,0 +1,308 @@
+//! Bitcoin transactions as PSBT: version 0 (BIP-174) and version 2 (BIP-370), P2WPKH inputs under an ECDSA key
+//! and P2TR key path inputs under a BIP-340 key.
+//!
+//! Every input that pays to the key is signed, with sighash ALL (P2WPKH) or DEFAULT/ALL (P2TR), so a signature
+//! covers all inputs and all outputs. What the PSBT claims about amounts is believed only where the signature
+//! commits to it or the previous transaction proves it.
+
+mod map;
+mod summary;
+
+use crate::encoding::to_base64;
+use crate::prepared::Body;
+use crate::{
+    Finished, IntentError, Network, Prepared, PublicKey, Purpose, Scheme, Signature, ToSign, address,
+};
+use bitcoin::hashes::Hash as _;
+use bitcoin::psbt::{Input, Psbt};
+use bitcoin::sighash::{EcdsaSighashType, Prevouts, SighashCache, TapSighashType};
+use bitcoin::{OutPoint, Script, Transaction, TxOut, Witness, ecdsa, secp256k1, taproot};
+use map::Maps;
+use std::collections::BTreeSet;
+
+pub(crate) const WHAT: &str = "the psbt";
+/// Most inputs of one key in one request: each is a signature of its own.
+const MAX_OURS: usize = 64;
+
+type Result<T> = core::result::Result<T, IntentError>;
+
+fn bad(reason: impl core::fmt::Display) -> IntentError {
+    IntentError::malformed(WHAT, reason)
+}
+
+fn bad_input(index: usize, reason: impl Into<String>) -> IntentError {
+    IntentError::PsbtInput { index, reason: reason.into() }
+}
+
+/// How our signature on one input is written.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    P2wpkh,
+    P2tr(TapSighashType),
+}
+
+/// What is left to do once the signatures are there.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    maps: Maps,
+    tx: Transaction,
+    /// Final script and witness of inputs that others completed; `None` for ours and for incomplete ones.
+    finals: Vec<Option<(bitcoin::ScriptBuf, Witness)>>,
+    ours: Vec<(usize, Kind)>,
+    key: Vec<u8>,
+}
+
+/// What an input spends, and whether a previous transaction proves it.
+struct Spent {
+    utxo: TxOut,
+    proven: bool,
+}
+
+/// Checks a PSBT and computes the sighash of each input of ours.
+pub(crate) fn prepare(bytes: &[u8], key: &PublicKey, network: Network) -> Result<Prepared> {
+    let maps = Maps::parse(bytes)?;
+    let psbt = Psbt::deserialize(&maps.as_v0()?.serialize()).map_err(bad)?;
+    let tx = psbt.unsigned_tx;
+    let script = address::bitcoin_script(key).ok_or_else(|| bad("this key has no bitcoin script"))?;
+    let own_address = address::script_address(&script, network);
+
+    let unique: BTreeSet<OutPoint> = tx.input.iter().map(|i| i.previous_output).collect();
+    if unique.len() != tx.input.len() {
+        return Err(bad("two of its inputs spend the same output"));
+    }
+    if tx.input.iter().any(|i| i.previous_output.is_null()) {
+        return Err(bad("one of its inputs spends nothing: a coinbase is not signed"));
+    }
+    let spent = tx
+        .input
+        .iter()
+        .zip(&psbt.inputs)
+        .enumerate()
+        .map(|(index, (txin, input))| spent(index, txin.previous_output, input))
+        .collect::<Result<Vec<Option<Spent>>>>()?;
+
+    let mut ours = Vec::new();
+    for (index, (input, spent)) in psbt.inputs.iter().zip(&spent).enumerate() {
+        if spent.as_ref().is_some_and(|s| s.utxo.script_pubkey == script) {
+            ours.push((index, own_input(index, input, key)?));
+        }
+    }
+    if ours.is_empty() {
+        return Err(IntentError::NotOurs {
+            what: WHAT,
+            hint: format!("an input of this key spends an output to {own_address} and carries its utxo"),
+        });
+    }
+    if ours.len() > MAX_OURS {
+        return Err(IntentError::TooLarge { what: WHAT, limit: MAX_OURS, unit: "inputs of this key" });
+    }
+    check_proofs(key.scheme, &ours, &spent)?;
+
+    let inputs = sighashes(&tx, &ours, &spent, &script)?;
+    let amounts: Vec<Option<u64>> = spent.iter().map(|s| s.as_ref().map(|s| s.utxo.value.to_sat())).collect();
+    let own_indexes: BTreeSet<usize> = ours.iter().map(|(index, _)| *index).collect();
+    // A taproot signature commits to every amount, a P2WPKH one to its own only.
+    let certain = key.scheme == Scheme::Bip340
+        || spent
+            .iter()
+            .enumerate()
+            .all(|(index, s)| own_indexes.contains(&index) || s.as_ref().is_some_and(|s| s.proven));
+    let facts =
+        summary::Facts { tx: &tx, amounts: &amounts, ours: &own_indexes, script: &script, certain, network };
+    let summary = summary::describe(&facts)?;
+
+    let finals = psbt
+        .inputs
+        .into_iter()
+        .map(|input| match (input.final_script_sig, input.final_script_witness) {
+            (None, None) => None,
+            (script, witness) => Some((script.unwrap_or_default(), witness.unwrap_or_default())),
+        })
+        .collect();
+    let plan = Plan { maps, tx, finals, ours, key: key.bytes().to_vec() };
+    Ok(Prepared {
+        inputs,
+        summary,
+        purpose: Purpose::Bitcoin,
+        message: None,
+        body: Body::Bitcoin(Box::new(plan)),
+        scheme: key.scheme,
+    })
+}
+
+/// The output that an input spends, from its two possible sources, which must agree.
+fn spent(index: usize, outpoint: OutPoint, input: &Input) -> Result<Option<Spent>> {
+    let Some(previous) = &input.non_witness_utxo else {
+        return Ok(input.witness_utxo.clone().map(|utxo| Spent { utxo, proven: false }));
+    };
+    if previous.compute_txid() != outpoint.txid {
+        return Err(bad_input(index, "its non_witness_utxo is another transaction than the one it spends"));
+    }
+    let utxo = usize::try_from(outpoint.vout)
+        .ok()
+        .and_then(|vout| previous.output.get(vout))
+        .ok_or_else(|| bad_input(index, "the transaction it spends has no such output"))?;
+    if input.witness_utxo.as_ref().is_some_and(|claimed| claimed != utxo) {
+        return Err(bad_input(
+            index,
+            "its witness_utxo differs from the transaction it spends: amount or script is false",
+        ));
+    }
+    Ok(Some(Spent { utxo: utxo.clone(), proven: true }))
+}
+
+/// Checks what one of our inputs carries besides its utxo.
+fn own_input(index: usize, input: &Input, key: &PublicKey) -> Result<Kind> {
+    let signed = || IntentError::AlreadySigned { what: format!("input {index} of the psbt") };
+    if input.final_script_sig.is_some() || input.final_script_witness.is_some() {
+        return Err(signed());
+    }
+    if input.redeem_script.is_some() || input.witness_script.is_some() {
+        return Err(bad_input(
+            index,
+            "it pays to a key and must have no redeem or witness script: remove them",
+        ));
+    }
+    match key.scheme {
+        Scheme::Bip340 => {
+            if input.tap_key_sig.is_some() {
+                return Err(signed());
+            }
+            let own = key.x_only();
+            if input.tap_internal_key.is_some_and(|k| Some(k.serialize()) != own) {
+                return Err(bad_input(index, "its internal key is not this key"));
+            }
+            if input.tap_merkle_root.is_some() || !input.tap_scripts.is_empty() {
+                return Err(bad_input(
+                    index,
+                    "it has a script tree: only key path spends without one are signed",
+                ));
+            }
+            match input.sighash_type.map(|t| t.to_u32()) {
+                None | Some(0) => Ok(Kind::P2tr(TapSighashType::Default)),
+                Some(1) => Ok(Kind::P2tr(TapSighashType::All)),
+                Some(_) => {
+                    Err(bad_input(index, "its sighash type leaves parts unsigned: use DEFAULT or ALL"))
+                }
+            }
+        }
+        _ => {
+            if input.partial_sigs.keys().any(|k| k.to_bytes() == key.bytes()) {
+                return Err(signed());
+            }
+            match input.sighash_type.map(|t| t.to_u32()) {
+                None | Some(1) => Ok(Kind::P2wpkh),
+                Some(_) => Err(bad_input(index, "its sighash type leaves parts unsigned: use ALL")),
+            }
+        }
+    }
+}
+
+/// Which claims about amounts may go unproven.
+///
+/// A P2WPKH signature commits to the amount of its own input only (BIP-143). With two inputs of ours a sender could
+/// lie about one of them in one request and about the other in a second, and combine the two valid signatures into a
+/// transaction that pays the difference as fee. So from two on each must be proven by its previous transaction. A
+/// taproot signature commits to the amounts and scripts of all inputs (BIP-341), which therefore must all be there.
+fn check_proofs(scheme: Scheme, ours: &[(usize, Kind)], spent: &[Option<Spent>]) -> Result<()> {
+    if scheme == Scheme::Bip340 {
+        return match spent.iter().position(Option::is_none) {
+            Some(index) => Err(bad_input(
+                index,
+                "it has no utxo, and a taproot signature covers those of all inputs: add witness_utxo",
+            )),
+            None => Ok(()),
+        };
+    }
+    if ours.len() > 1 {
+        for (index, _) in ours {
+            if !spent.get(*index).is_some_and(|s| s.as_ref().is_some_and(|s| s.proven)) {
+                return Err(bad_input(
+                    *index,
+                    "its amount is not proven, and with several inputs of this key it must be: add non_witness_utxo",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sighashes(
+    tx: &Transaction,
+    ours: &[(usize, Kind)],
+    spent: &[Option<Spent>],
+    script: &Script,
+) -> Result<Vec<ToSign>> {
+    let prevouts: Vec<&TxOut> = spent.iter().flatten().map(|s| &s.utxo).collect();
+    let mut cache = SighashCache::new(tx);
+    ours.iter()
+        .map(|(index, kind)| {
+            let missing = || bad_input(*index, "it has no utxo");
+            let utxo = &spent.get(*index).and_then(Option::as_ref).ok_or_else(missing)?.utxo;
+            match kind {
+                Kind::P2wpkh => cache
+                    .p2wpkh_signature_hash(*index, script, utxo.value, EcdsaSighashType::All)
+                    .map(|hash| ToSign::Prehash(hash.to_byte_array()))
+                    .map_err(|e| bad_input(*index, e.to_string())),
+                Kind::P2tr(sighash) => cache
+                    .taproot_key_spend_signature_hash(*index, &Prevouts::All(&prevouts), *sighash)
+                    .map(|hash| ToSign::Bip340 {
+                        message: hash.to_byte_array().to_vec(),
+                        taproot_tweak: true,
+                    })
+                    .map_err(|e| bad_input(*index, e.to_string())),
+            }
+        })
+        .collect()
+}
+
+/// One signature in the bytes that go into the PSBT and the witness.
+fn encode(kind: Kind, index: usize, signature: &Signature) -> Result<Vec<u8>> {
+    let unfit = |_| IntentError::Signature { index, reason: "it cannot be encoded" };
+    match kind {
+        Kind::P2wpkh => {
+            let signature = secp256k1::ecdsa::Signature::from_compact(&signature.bytes).map_err(unfit)?;
+            Ok(ecdsa::Signature { signature, sighash_type: EcdsaSighashType::All }.to_vec())
+        }
+        Kind::P2tr(sighash_type) => {
+            let signature = secp256k1::schnorr::Signature::from_slice(&signature.bytes).map_err(unfit)?;
+            Ok(taproot::Signature { signature, sighash_type }.to_vec())
+        }
+    }
+}
+
+impl Plan {
+    /// The final transaction if no other input is open, else the PSBT with our signatures.
+    pub(crate) fn finish(&self, signatures: &[Signature]) -> Result<Finished> {
+        let mut maps = self.maps.clone();
+        let mut finals = self.finals.clone();
+        for (position, ((index, kind), signature)) in self.ours.iter().zip(signatures).enumerate() {
+            let bytes = encode(*kind, position, signature)?;
+            let (field, witness) = match kind {
+                Kind::P2wpkh => {
+                    let field = [[map::input::PARTIAL_SIG].as_slice(), &self.key].concat();
+                    (field, Witness::from_slice(&[bytes.as_slice(), self.key.as_slice()]))
+                }
+                Kind::P2tr(_) => (vec![map::input::TAP_KEY_SIG], Witness::from_slice(&[&bytes])),
+            };
+            if let (Some(map), Some(done)) = (maps.inputs.get_mut(*index), finals.get_mut(*index)) {
+                map.insert(field, bytes);
+                *done = Some((bitcoin::ScriptBuf::new(), witness));
+            }
+        }
+        let mut tx = self.tx.clone();
+        for (input, done) in tx.input.iter_mut().zip(&finals) {
+            let Some((script_sig, witness)) = done else {
+                maps.freeze();
+                return Ok(Finished { psbt: Some(to_base64(&maps.serialize())), ..Finished::default() });
+            };
+            input.script_sig = script_sig.clone();
+            input.witness = witness.clone();
+        }
+        Ok(Finished {
+            raw_tx: Some(bitcoin::consensus::encode::serialize(&tx)),
+            txid: Some(tx.compute_txid().to_string()),
+            ..Finished::default()
+        })
+    }
+}
