@@ -5,7 +5,8 @@
 use http::{HeaderMap, HeaderValue, Uri};
 use quorate_api::{
     ClientAlgorithm, ClientKey, ClientPublicKey, HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY,
-    HEADER_SIGNATURE, MAX_BODY, MAX_PATH, Method, Request, RequestError, SignedRequest, VerifyError, verify_request,
+    HEADER_SIGNATURE, MAX_BODY, MAX_PATH, Method, Request, RequestError, SignedRequest, VerifyError,
+    verify_request,
 };
 
 const ALGORITHMS: [ClientAlgorithm; 2] = [ClientAlgorithm::Ed25519, ClientAlgorithm::P256];
@@ -15,7 +16,15 @@ fn key(algorithm: ClientAlgorithm) -> ClientKey {
 }
 
 fn request() -> Request {
-    Request::new(Method::Post, "/v1/keys?wait=10s", "alice", 1_800_000_000, "k-1", b"{\"threshold\":2}".to_vec()).unwrap()
+    Request::new(
+        Method::Post,
+        "/v1/keys?wait=10s",
+        "alice",
+        1_800_000_000,
+        "k-1",
+        b"{\"threshold\":2}".to_vec(),
+    )
+    .unwrap()
 }
 
 fn parts(request: &SignedRequest) -> (http::Method, Uri, HeaderMap, Vec<u8>) {
@@ -126,7 +135,8 @@ fn a_retry_keeps_operation_and_fingerprint_but_not_the_hash() {
     assert_eq!(retry.operation_id(), request().operation_id());
     assert_eq!(retry.fingerprint(), request().fingerprint());
     assert_ne!(retry.request_hash(), request().request_hash());
-    let other = Request::new(Method::Post, "/v1/keys", "alice", 1_800_000_000, "k-1", b"{}".to_vec()).unwrap();
+    let other =
+        Request::new(Method::Post, "/v1/keys", "alice", 1_800_000_000, "k-1", b"{}".to_vec()).unwrap();
     assert_eq!(other.operation_id(), request().operation_id());
     assert_ne!(other.fingerprint(), request().fingerprint());
     let bob = Request::new(Method::Post, "/v1/keys", "bob", 1_800_000_000, "k-1", b"{}".to_vec()).unwrap();

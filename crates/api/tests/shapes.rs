@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use quorate_api::{
-    Code, CreateKey, Hex, KeyId, ListQuery, OperationId, OperationQuery, OperationStatus, Problem, Sign, format_wait,
-    openapi, parse_body, parse_wait, routes,
+    Code, CreateKey, Hex, KeyId, ListQuery, OperationId, OperationQuery, OperationStatus, Problem, Sign,
+    format_wait, openapi, parse_body, parse_wait, routes,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -91,7 +91,13 @@ fn a_create_body_is_read_strictly() {
         let problem = read(&body).unwrap_err();
         assert_eq!(problem.code, Code::InvalidRequest, "{body}");
     }
-    for text in ["", "{}", "[]", r#"{"scheme":"ed25519","threshold":1,"threshold":1}"#, r#"{"scheme":"ed25519","threshold":1} x"#] {
+    for text in [
+        "",
+        "{}",
+        "[]",
+        r#"{"scheme":"ed25519","threshold":1,"threshold":1}"#,
+        r#"{"scheme":"ed25519","threshold":1} x"#,
+    ] {
         assert!(parse_body::<CreateKey>(text.as_bytes()).is_err(), "{text}");
     }
 }
@@ -125,7 +131,9 @@ fn every_kind_of_intent_is_read_and_described() {
 fn identifiers_and_hex_have_one_form() {
     let id = format!("key_{}", "0a".repeat(16));
     assert_eq!(id.parse::<KeyId>().unwrap().to_string(), id);
-    for text in ["key_", "op_0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", &id.to_uppercase(), &id[..34], &format!("{id}00")] {
+    for text in
+        ["key_", "op_0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", &id.to_uppercase(), &id[..34], &format!("{id}00")]
+    {
         assert!(text.parse::<KeyId>().is_err(), "{text}");
     }
     assert_eq!(serde_json::to_value(Hex::from([1, 255])).unwrap(), "01ff");
@@ -136,15 +144,26 @@ fn identifiers_and_hex_have_one_form() {
 
 #[test]
 fn queries_are_read_strictly() {
-    let list = |query| ListQuery::parse(Some(query));
+    let list = |query: &str| ListQuery::parse(Some(query));
     assert_eq!(ListQuery::parse(None).unwrap(), ListQuery { limit: 50, after: None });
     let query = ListQuery { limit: 7, after: Some("abc_1".to_owned()) };
     assert_eq!(list(query.to_query().trim_start_matches('?')).unwrap(), query);
-    for query in ["", "limit", "limit=0", "limit=201", "limit=1&limit=1", "after=", "after=a%20b", "wait=1s", "limit=1&"] {
+    for query in [
+        "",
+        "limit",
+        "limit=0",
+        "limit=201",
+        "limit=1&limit=1",
+        "after=",
+        "after=a%20b",
+        "wait=1s",
+        "limit=1&",
+    ] {
         assert_eq!(list(query).unwrap_err().code, Code::InvalidRequest, "{query}");
     }
     assert_eq!(OperationQuery::parse(Some("wait=10s")).unwrap().wait, Duration::from_secs(10));
-    for query in ["wait=61s", "wait=10", "wait=s", "wait=-1s", "wait=1h", "wait=99999999999s", "wait=1s&x=1"] {
+    for query in ["wait=61s", "wait=10", "wait=s", "wait=-1s", "wait=1h", "wait=99999999999s", "wait=1s&x=1"]
+    {
         assert_eq!(OperationQuery::parse(Some(query)).unwrap_err().code, Code::InvalidRequest, "{query}");
     }
     for text in ["500ms", "10s"] {
@@ -181,7 +200,8 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
             .unwrap_or_default();
         assert_eq!(headers.len(), if route.signed { 4 } else { 0 }, "{}", route.path);
         for code in route.codes {
-            let description = operation["responses"][code.status().to_string()]["description"].as_str().unwrap();
+            let description =
+                operation["responses"][code.status().to_string()]["description"].as_str().unwrap();
             assert!(description.contains(code.as_str()), "{} does not describe {code}", route.path);
         }
         operations += 1;
@@ -189,8 +209,16 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
     assert_eq!(operations, 11);
     let paths = document["paths"].as_object().unwrap();
     for path in [
-        "/v1/keys", "/v1/keys/{key}", "/v1/keys/{key}/sign", "/v1/operations", "/v1/operations/{operation}", "/v1/nodes",
-        "/healthz", "/readyz", "/metrics", "/version",
+        "/v1/keys",
+        "/v1/keys/{key}",
+        "/v1/keys/{key}/sign",
+        "/v1/operations",
+        "/v1/operations/{operation}",
+        "/v1/nodes",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/version",
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
