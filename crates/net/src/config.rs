@@ -32,7 +32,6 @@ pub struct Peer {
 
 /// Bounds on time, memory and count. All of them hold for each peer on its own unless said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// Largest frame in bytes, both ways, without its 4-byte length prefix. Default 1 MiB.
     pub max_frame: usize,

@@ -232,20 +232,10 @@ async fn write<W: AsyncWrite + Unpin>(
     let mut asked = 0_u64;
     let mut batch = BytesMut::new();
     loop {
+        // In this order: frames are never held up by keep-alives, which a busy connection does not need;
+        // and a peer that pings without end delays neither frames nor the stop.
         let stopping = tokio::select! {
             biased;
-            () = keep_alive.owes.notified() => {
-                if let Some(owed) = locked(&keep_alive.owed).take() {
-                    append(&mut batch, &Frame::new(Kind::Pong, Bytes::copy_from_slice(&owed.to_be_bytes())), link);
-                }
-                false
-            }
-            _ = ticks.tick() => {
-                asked = asked.wrapping_add(1);
-                *locked(&keep_alive.asked) = Some((asked, Instant::now()));
-                append(&mut batch, &Frame::new(Kind::Ping, Bytes::copy_from_slice(&asked.to_be_bytes())), link);
-                false
-            }
             Some(first) = waiting.recv() => {
                 let mut next = Some(first);
                 while let Some(outgoing) = next {
@@ -259,6 +249,18 @@ async fn write<W: AsyncWrite + Unpin>(
                 false
             }
             () = around.stop.cancelled() => true,
+            _ = ticks.tick() => {
+                asked = asked.wrapping_add(1);
+                *locked(&keep_alive.asked) = Some((asked, Instant::now()));
+                append(&mut batch, &Frame::new(Kind::Ping, Bytes::copy_from_slice(&asked.to_be_bytes())), link);
+                false
+            }
+            () = keep_alive.owes.notified() => {
+                if let Some(owed) = locked(&keep_alive.owed).take() {
+                    append(&mut batch, &Frame::new(Kind::Pong, Bytes::copy_from_slice(&owed.to_be_bytes())), link);
+                }
+                false
+            }
         };
         let flush = async {
             writer.write_all(&batch).await?;
@@ -269,7 +271,7 @@ async fn write<W: AsyncWrite + Unpin>(
             .map_err(|_| ConnectionError::Stuck(limits.idle_timeout))??;
         batch.clear();
         if stopping {
-            // The select is biased: nothing is waiting any more when it comes to the stop.
+            // Frames come first above: nothing is waiting any more.
             writer.shutdown().await?;
             return Ok(());
         }

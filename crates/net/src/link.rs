@@ -56,6 +56,8 @@ pub(crate) struct Link {
 struct LinkState {
     active: Option<Active>,
     next: u64,
+    /// Cancels the inbound connection that has proved the identity but not greeted yet.
+    greeting: Option<CancellationToken>,
     last_lifetime: Option<Duration>,
     last_error: Option<String>,
 }
@@ -125,6 +127,16 @@ impl Link {
         };
         slot.send(Outgoing { frame, queued: Instant::now(), _room: permit });
         Ok(())
+    }
+
+    /// Lets one inbound connection greet at a time: a newer one ends an older, so that a peer cannot
+    /// gather connections that it never uses. Cancelled when that happens.
+    pub(crate) fn start_greeting(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        if let Some(older) = locked(&self.state).greeting.replace(token.clone()) {
+            older.cancel();
+        }
+        token
     }
 
     /// Whether a new, authenticated connection is to be used, asked on the side that decides.

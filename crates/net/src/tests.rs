@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cluster;
+mod driver;
 mod hostile;
 mod reconnect;
 mod units;

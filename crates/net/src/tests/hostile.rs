@@ -164,6 +164,41 @@ async fn an_authenticated_peer_that_never_greets_is_closed() {
 }
 
 #[tokio::test]
+async fn an_authenticated_peer_cannot_gather_connections_that_never_greet() {
+    let node = passive(Limits::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(RawPeer::handshake(2, node.local_addr(), node.id()).await.unwrap());
+    }
+    // All but the newest are closed long before the handshake time is over.
+    for raw in &mut silent[..9] {
+        timeout(Duration::from_secs(3), raw.stream.read_to_end(&mut Vec::new())).await.unwrap().ok();
+    }
+}
+
+#[tokio::test]
+async fn endless_pings_delay_neither_frames_nor_the_shutdown() {
+    let node = passive(Limits::default()).await;
+    let mut control = node.control().unwrap();
+    let raw = RawPeer::connect(2, &node).await;
+    let (mut reader, mut writer) = tokio::io::split(raw.stream);
+    let pings = tokio::spawn(async move {
+        let ping = Frame::new(Kind::Ping, Bytes::from_static(&[0; 8]));
+        while write_frame(&mut writer, &ping).await.is_ok() {}
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    node.send_control(id(2), Bytes::from_static(b"through")).await.unwrap();
+    let mut frames = FrameReader::new(&mut reader, 1 << 20);
+    while frames.next(PATIENCE).await.unwrap().body != "through" {}
+    // Read on, so that it is not back-pressure that ends the connection.
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+    timeout(Duration::from_secs(5), node.shutdown()).await.unwrap();
+    assert_eq!(control.recv().await, None);
+    timeout(PATIENCE, pings).await.unwrap().unwrap();
+    drop(reading);
+}
+
+#[tokio::test]
 async fn only_the_hybrid_key_exchange_is_spoken() {
     let node = passive(Limits::default()).await;
     let raw = RawPeer::connect(2, &node).await;
