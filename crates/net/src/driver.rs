@@ -17,9 +17,10 @@ use futures_util::future::join_all;
 use quorate_protocol::abort::{Abort, Check};
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::{Effect, Rejected, Session, SessionId, Transmit};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::frame::SessionTag;
+use crate::frame::{Instance, SessionTag};
 use crate::identity::PeerId;
 use crate::mailbox::Mailbox;
 use crate::network::{Network, SendError};
@@ -148,6 +149,9 @@ pub enum DriverError {
     PeerAborted(PartyIndex),
     /// Not everybody answered in time. The session is dropped; nobody is to blame for certain.
     Deadline(Missed),
+    /// Somebody who is awaited has restarted, and with that lost the session, or had no connection for
+    /// [`crate::Limits::absence_grace`]; waiting longer is of no use.
+    Lost(Missed),
     /// An effect could not be made durable; nothing that depends on it has left this node.
     NotDurable(Box<dyn Error + Send + Sync>),
     /// A message cannot be sent at all.
@@ -160,7 +164,7 @@ pub enum DriverError {
     ShutDown,
 }
 
-/// Whom a session waited for when its time was over.
+/// Whom a session waited for when it was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     /// Number, from 1, and name of the round.
@@ -169,8 +173,10 @@ pub struct Missed {
     pub awaiting: Vec<PartyIndex>,
     /// Those of `awaiting` with whom there was no connection.
     pub unconnected: Vec<PartyIndex>,
-    /// The time that was given.
-    pub within: Duration,
+    /// Those of `awaiting` whose node restarted since the session began.
+    pub restarted: Vec<PartyIndex>,
+    /// How long the session ran.
+    pub waited: Duration,
 }
 
 impl fmt::Display for DriverError {
@@ -180,7 +186,8 @@ impl fmt::Display for DriverError {
             Self::PeerAborted(party) => {
                 write!(f, "party {party} ended the session without a reason: its own log says why")
             }
-            Self::Deadline(missed) => write!(f, "{missed}"),
+            Self::Deadline(missed) => write!(f, "no answer in time: {missed}"),
+            Self::Lost(missed) => write!(f, "given up early: {missed}"),
             Self::NotDurable(error) => {
                 write!(
                     f,
@@ -201,10 +208,14 @@ impl fmt::Display for DriverError {
 
 impl fmt::Display for Missed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {} ms from ", self.within.as_millis())?;
+        write!(f, "after {} ms waiting for ", self.waited.as_millis())?;
         for (at, party) in self.awaiting.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
-            let state = if self.unconnected.contains(party) { " (not connected)" } else { "" };
+            let state = match (self.restarted.contains(party), self.unconnected.contains(party)) {
+                (true, _) => " (restarted)",
+                (false, true) => " (not connected)",
+                (false, false) => "",
+            };
             write!(f, "{comma}party {party}{state}")?;
         }
         if let Some((number, name)) = self.round {
@@ -224,6 +235,7 @@ impl Error for DriverError {
             Self::Aborted(_)
             | Self::PeerAborted(_)
             | Self::Deadline(_)
+            | Self::Lost(_)
             | Self::Send(_)
             | Self::NoRoute(_)
             | Self::Crashed
@@ -247,7 +259,7 @@ pub async fn off_executor<T: Send + 'static>(
 ///
 /// # Errors
 /// [`DriverError`]: a failed check with its blame, the party that ended the session, or exactly who
-/// did not answer in time.
+/// did not answer in time or was lost.
 pub async fn run<O: Send + 'static, E: Effects>(
     session: Session<O>,
     mailbox: Mailbox,
@@ -264,7 +276,8 @@ pub async fn run<O: Send + 'static, E: Effects>(
     }
     // A time beyond what the clock can count is a deadline that never comes.
     let deadline = begun.checked_add(within).unwrap_or_else(|| begun + Duration::from_secs(u32::MAX.into()));
-    let mut run = Run { mailbox, network, routes, effects, within, deadline, progress };
+    let (changes, instances) = (network.changes(), BTreeMap::new());
+    let mut run = Run { mailbox, network, routes, effects, begun, deadline, progress, changes, instances };
     let result = run.until_end(session).await;
     let bytes = run.mailbox.bytes();
     (run.progress)(Progress::Ended { bytes, elapsed: begun.elapsed() });
@@ -276,9 +289,12 @@ struct Run<'a, E, P> {
     network: &'a Network,
     routes: &'a Routes,
     effects: &'a E,
-    within: Duration,
+    begun: Instant,
     deadline: Instant,
     progress: P,
+    changes: watch::Receiver<u64>,
+    /// The run of each party's node that takes part.
+    instances: BTreeMap<PartyIndex, Instance>,
 }
 
 impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
@@ -351,14 +367,24 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
 
     /// Waits for one frame and gives it to the session.
     async fn take_in<O: 'static>(&mut self, session: &mut Session<O>) -> Result<(), DriverError> {
-        // Looked at first: a member that sends without end must not hold the session open.
-        if Instant::now() >= self.deadline {
-            return Err(DriverError::Deadline(self.missed(session)));
-        }
-        let Ok(received) = timeout_at(self.deadline, self.mailbox.recv()).await else {
-            return Err(DriverError::Deadline(self.missed(session)));
+        let (peer, frame) = loop {
+            // Looked at first: a member that sends without end must not hold the session open.
+            if Instant::now() >= self.deadline {
+                return Err(DriverError::Deadline(self.missed(session)));
+            }
+            let lost_at = self.lost_at(session);
+            let wake = lost_at.map_or(self.deadline, |at| at.min(self.deadline));
+            tokio::select! {
+                biased;
+                received = self.mailbox.recv() => break received.ok_or(DriverError::ShutDown)?,
+                () = sleep_until(wake) => {
+                    if lost_at.is_some_and(|at| Instant::now() >= at) {
+                        return Err(DriverError::Lost(self.missed(session)));
+                    }
+                }
+                changed = self.changes.changed() => changed.map_err(|_| DriverError::ShutDown)?,
+            }
         };
-        let (peer, frame) = received.ok_or(DriverError::ShutDown)?;
         // The mailbox takes frames of its members only; a member without a route has nothing to say.
         let Some(from) = self.routes.party(peer) else { return Ok(()) };
         (self.progress)(match session.handle_message(from, &frame) {
@@ -371,12 +397,41 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
         Ok(())
     }
 
+    /// When to stop waiting for somebody who is awaited, as far as can be told now.
+    fn lost_at<O: 'static>(&mut self, session: &Session<O>) -> Option<Instant> {
+        let grace = self.network.limits().absence_grace;
+        let mut earliest = None;
+        for party in session.awaiting() {
+            let Some(peer) = self.routes.peer(party) else { continue };
+            let (instance, down_since) = self.network.presence(peer);
+            let restarted = instance.is_some_and(|now| *self.instances.entry(party).or_insert(now) != now);
+            let lost_at = match down_since {
+                _ if restarted => self.begun,
+                Some(since) => Instant::from_std(since).max(self.begun) + grace,
+                None => continue,
+            };
+            earliest = Some(earliest.map_or(lost_at, |at: Instant| at.min(lost_at)));
+        }
+        earliest
+    }
+
     fn missed<O: 'static>(&self, session: &Session<O>) -> Missed {
         let awaiting = session.awaiting();
-        let connected =
-            |party: &PartyIndex| self.routes.peer(*party).is_some_and(|peer| self.network.is_connected(peer));
-        let unconnected = awaiting.iter().copied().filter(|party| !connected(party)).collect();
-        Missed { round: session.round(), awaiting, unconnected, within: self.within }
+        let presence = |party: &PartyIndex| {
+            self.routes.peer(*party).map_or((None, None), |peer| self.network.presence(peer))
+        };
+        let (unconnected, restarted) = (
+            awaiting.iter().copied().filter(|party| presence(party).1.is_some()).collect(),
+            awaiting
+                .iter()
+                .copied()
+                .filter(|party| {
+                    let before = self.instances.get(party);
+                    before.is_some_and(|before| presence(party).0.is_some_and(|now| now != *before))
+                })
+                .collect(),
+        );
+        Missed { round: session.round(), awaiting, unconnected, restarted, waited: self.begun.elapsed() }
     }
 }
 

@@ -86,6 +86,32 @@ async fn a_client_without_a_key_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_that_shows_a_key_it_does_not_hold_is_refused() {
+    let server = passive(Limits::default()).await;
+    // The identity of node 2, which is in the list, with the secret of node 9.
+    let forger = Tls::showing(&identity(9), id(2)).unwrap();
+    if let Ok(mut raw) = RawPeer::handshake_as(&forger, server.local_addr(), id(1)).await {
+        let refusal = timeout(PATIENCE, raw.stream.read_u8()).await.unwrap().unwrap_err();
+        assert!(refusal.to_string().contains("DecryptError"), "{refusal}");
+    }
+    eventually("counted", || server.refused_connections() == 1).await;
+    assert!(server.connected().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_shows_a_key_it_does_not_hold_is_refused() {
+    let listener = tokio::net::TcpListener::bind(loopback(0)).await.unwrap();
+    let node = start(1, loopback(0), vec![peer(2, listener.local_addr().unwrap())], Limits::default()).await;
+    let forger = Tls::showing(&identity(9), id(2)).unwrap();
+    let config = forger.server_config([id(1)].into()).unwrap();
+    let (tcp, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let refused = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap_err();
+    assert!(refused.to_string().contains("DecryptError"), "{refused}");
+    eventually("noted", || last_error(&node).contains("BadSignature")).await;
+    assert!(node.connected().is_empty());
+}
+
+#[tokio::test]
 async fn two_gigabytes_announced_close_the_connection_with_a_clear_error() {
     let node = passive(Limits::default()).await;
     let mut raw = RawPeer::connect(2, &node).await;

@@ -132,9 +132,9 @@ async fn a_newer_connection_of_the_same_peer_takes_over() {
     let mut new = RawPeer::handshake(2, node.local_addr(), node.id()).await.unwrap();
     if id(2) < node.id() {
         assert_eq!(new.next().await.kind, Kind::Hello);
-        new.send(Kind::Confirm, tag(0), b"").await;
+        new.send(Kind::Confirm, tag(0), &[8; 16]).await;
     } else {
-        new.send(Kind::Hello, tag(0), b"").await;
+        new.send(Kind::Hello, tag(0), &[8; 16]).await;
         assert_eq!(new.next().await.kind, Kind::Confirm);
     }
     new.send(Kind::Control, tag(0), b"after the restart").await;
