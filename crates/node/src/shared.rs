@@ -35,9 +35,9 @@ pub(crate) struct Shared {
     /// Proposals looked at or run at once, for each peer.
     pub(crate) peer_slots: BTreeMap<PeerId, Arc<Semaphore>>,
     /// Attempts that this node coordinates: where answers go.
-    pub(crate) coordinated: Mutex<HashMap<CeremonyId, mpsc::Sender<(PeerId, Reply)>>>,
-    /// Attempts that this node takes part in: what their coordinator says.
-    pub(crate) joined: Mutex<HashMap<CeremonyId, Joined>>,
+    pub(crate) coordinated: Mutex<HashMap<CeremonyId, Coordinated>>,
+    /// Attempts that this node takes part in, by coordinator: what it may still say.
+    pub(crate) joined: Mutex<HashMap<(PeerId, CeremonyId), Joined>>,
     /// No new work.
     pub(crate) draining: CancellationToken,
     /// Break off what runs.
@@ -52,10 +52,16 @@ pub(crate) enum Reply {
     Ended(Outcome),
 }
 
+/// Where the replies of one attempt go. Each member has two things to say, so nobody can crowd the others out.
+#[derive(Debug)]
+pub(crate) struct Coordinated {
+    pub(crate) sender: mpsc::Sender<(PeerId, Reply)>,
+    pub(crate) said: HashMap<PeerId, u8>,
+}
+
 /// What a coordinator may still tell a member.
 #[derive(Debug)]
 pub(crate) struct Joined {
-    pub(crate) coordinator: PeerId,
     pub(crate) cancel: CancellationToken,
     pub(crate) activate: watch::Sender<bool>,
 }

@@ -1,13 +1,16 @@
 //! The only place that names protocols: which one creates and uses a key of which scheme.
 
+use std::sync::Arc;
+
 use quorate_api::{Code, Problem};
+use quorate_frost::TaprootTweak;
 use quorate_intent::{Scheme, Signature, ToSign};
 use quorate_keys::dkg::{self, Generated};
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, Ed25519, P256, Secp256k1};
 use quorate_protocol::party::{Committee, PartyIndex};
-use quorate_protocol::session::SessionId;
+use quorate_protocol::session::{BadParams, SessionId};
 use zeroize::Zeroizing;
 
 use super::{Ceremony, Durable, Failure};
@@ -147,6 +150,9 @@ pub(crate) async fn generate(
     })
 }
 
+/// The name of the protocol that sets up the pairs of a new ECDSA key.
+pub(crate) const SETUP: &str = "ecdsa-setup";
+
 /// Whether this build can create and use keys of the scheme.
 pub(crate) fn supported(scheme: Scheme) -> Result<(), Problem> {
     match scheme {
@@ -157,26 +163,52 @@ pub(crate) fn supported(scheme: Scheme) -> Result<(), Problem> {
     }
 }
 
-/// Sets up the pairs of a new ECDSA key among its whole committee; nothing for the other schemes.
+/// Sets up the pairs of a new ECDSA key among its whole committee, and gives the encoded result.
 pub(crate) async fn set_up(
     _share: &Share,
-    scheme: Scheme,
     _session: SessionId,
     _ceremony: &mut Ceremony<'_>,
     _durable: &Durable<'_>,
-) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
-    supported(scheme).map_err(Failure::local)?;
-    Ok(None)
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    Err(mismatch())
+}
+
+fn mismatch() -> Failure {
+    Failure::local(Problem::new(Code::Internal, "the key and what it is to sign do not fit each other"))
 }
 
 /// Runs one signing session.
 pub(crate) async fn sign(
     key: &OpenKey,
-    _what: &ToSign,
-    _session: SessionId,
-    _ceremony: &mut Ceremony<'_>,
-    _durable: &Durable<'_>,
+    what: &ToSign,
+    session: SessionId,
+    ceremony: &mut Ceremony<'_>,
+    durable: &Durable<'_>,
 ) -> Result<Signature, Failure> {
-    supported(key.record.scheme).map_err(Failure::local)?;
-    Err(Failure::local(Problem::new(Code::Unsupported, "this build cannot sign yet")))
+    let material = Arc::clone(&key.material);
+    let protocol = sign_protocol(key.record.scheme);
+    match (key.record.scheme, what) {
+        (Scheme::Ed25519, ToSign::Ed25519Message(message)) => {
+            let message = message.clone();
+            let start = move |params| match &material.share {
+                Share::Ed25519(share) => quorate_frost::sign_ed25519(params, share, message),
+                _ => Err(WRONG_SHARE),
+            };
+            let bytes = ceremony.run(protocol, session, start, durable).await?.0;
+            Ok(Signature { bytes, recovery_id: None })
+        }
+        (Scheme::Bip340, ToSign::Bip340 { message, taproot_tweak }) => {
+            let message = message.clone();
+            let tweak = if *taproot_tweak { TaprootTweak::KeyPath } else { TaprootTweak::None };
+            let start = move |params| match &material.share {
+                Share::Secp256k1(share) => quorate_frost::sign_bip340(params, share, message, tweak),
+                _ => Err(WRONG_SHARE),
+            };
+            let bytes = ceremony.run(protocol, session, start, durable).await?.0;
+            Ok(Signature { bytes, recovery_id: None })
+        }
+        _ => Err(mismatch()),
+    }
 }
+
+const WRONG_SHARE: BadParams = BadParams::Unsuitable("the share is of another curve");
