@@ -13,9 +13,9 @@ pub enum StoreError {
         /// The folder.
         folder: PathBuf,
     },
-    /// The database is damaged, cut, or not a database of this program. Nothing was changed in it.
+    /// The database is damaged, cut, or not a database of this program. Found when opening, nothing was changed in it.
     #[error(
-        "database `{}` is damaged or cut ({detail}): nothing was changed in it; keep a copy and restore the folder from a backup",
+        "database `{}` is damaged or cut ({detail}): keep a copy of the folder and restore it from a backup",
         path.display()
     )]
     Corrupt {

@@ -6,9 +6,12 @@
 mod check;
 mod failure;
 mod keys;
+mod log;
 mod marks;
 mod migrations;
 mod operations;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;
@@ -100,12 +103,14 @@ fn reader_options(path: &Path) -> SqliteConnectOptions {
     base_options(path).pragma("query_only", "ON")
 }
 
-/// Opens the file so that nothing can change it.
+/// Opens the file so that nothing can change it. Without a log the file is taken as it is, else SQLite would leave an
+/// empty log behind.
 async fn with_read_only<T>(
     path: &Path,
+    has_log: bool,
     look: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let mut connection = base_options(path).read_only(true).connect().await?;
+    let mut connection = base_options(path).read_only(true).immutable(!has_log).connect().await?;
     let found = look(&mut connection).await;
     connection.close().await?;
     found

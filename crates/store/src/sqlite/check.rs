@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sqlx::{Row, SqliteConnection};
 
 use super::failure::Failure;
-use super::{migrations, with_read_only};
+use super::{log, migrations, with_read_only};
 use crate::{StoreError, folder};
 
 /// `PRAGMA application_id` of our files: "QUOR".
@@ -45,19 +45,25 @@ pub(super) fn header(path: &Path) -> Result<(), StoreError> {
     if !header.starts_with(MAGIC) {
         return Err(corrupt("it does not start like a database".to_owned()));
     }
-    // While a write-ahead log is there, pages may be in it that the file does not have yet.
-    if len_of(&wal_path(path))? > 0 {
-        return Ok(());
-    }
     let page_size = match u16::from_be_bytes(field(&header, 16)) {
         1 => 65_536,
         size => u64::from(size),
     };
+    let whole_pages = len.checked_div(page_size).ok_or_else(|| corrupt("its page size is 0".to_owned()))?;
+    let wal = wal_path(path);
+    if let Some(log) = log::read(&wal, page_size).map_err(|error| folder::io(&wal, &error))? {
+        // Ends at the first gap, so it takes no more steps than the log has pages.
+        for page in whole_pages.saturating_add(1)..=u64::from(log.size) {
+            if !u32::try_from(page).is_ok_and(|page| log.pages.contains(&page)) {
+                return Err(corrupt(format!("page {page} of {} is gone", log.size)));
+            }
+        }
+        return Ok(());
+    }
     let pages = u64::from(u32::from_be_bytes(field(&header, 28)));
     let count_is_valid = field::<4>(&header, 24) == field::<4>(&header, 92);
-    let expected = pages.saturating_mul(page_size);
-    if count_is_valid && len < expected {
-        return Err(corrupt(format!("{len} of {expected} bytes are left")));
+    if count_is_valid && whole_pages < pages {
+        return Err(corrupt(format!("{len} of {} bytes are left", pages.saturating_mul(page_size))));
     }
     Ok(())
 }
@@ -75,7 +81,8 @@ fn wal_path(path: &Path) -> PathBuf {
 
 /// Whether the pages fit together, the file is ours, and its schema is one we know.
 pub(super) async fn content(path: &Path, marked: bool) -> Result<(), StoreError> {
-    let applied = with_read_only(path, async |connection| {
+    let has_log = len_of(&wal_path(path))? > 0;
+    let applied = with_read_only(path, has_log, async |connection| {
         quick_check(connection).await?;
         applied_schema(connection, marked).await
     });

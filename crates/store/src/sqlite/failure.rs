@@ -64,6 +64,10 @@ impl Failure {
             Self::Corrupt(detail) => corrupt(detail),
             Self::Sql(sqlx::Error::Database(error)) => {
                 let detail = error.message().to_owned();
+                // "disk I/O error" would send the reader to the disk, but the file is too short.
+                if code(error.as_ref()) == Some(IOERR_SHORT_READ) {
+                    return corrupt(detail);
+                }
                 match primary_code(error.as_ref()) {
                     Some(CORRUPT | NOTADB | FORMAT) => corrupt(detail),
                     Some(BUSY | LOCKED | PROTOCOL) => StoreError::Busy { detail },
@@ -101,8 +105,14 @@ const PROTOCOL: i32 = 15;
 const CONSTRAINT: i32 = 19;
 const FORMAT: i32 = 24;
 const NOTADB: i32 = 26;
+// An extended one.
+const IOERR_SHORT_READ: i32 = 522;
+
+fn code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
+    error.code()?.parse().ok()
+}
 
 /// The low byte of the extended code.
 fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
-    Some(error.code()?.parse::<i32>().ok()? & 0xff)
+    Some(code(error)? & 0xff)
 }

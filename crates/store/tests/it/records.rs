@@ -1,14 +1,6 @@
 //! Every record: what is stored comes back, what is refused stays out, and all of it is there after reopening.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
 
-mod common;
-
-use common::{burn, key, operation};
+use crate::common::{burn, key, operation};
 use quorate_store::{
     Begin, Cursor, InstanceId, KeyStatus, MAX_BLOB_LEN, MAX_ID_LEN, MAX_PAGE_LEN, Meta, NewKey, NewOperation,
     OperationFilter, OperationStatus, OperationUpdate, OtDirection, Store, StoreError,
