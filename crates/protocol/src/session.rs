@@ -312,7 +312,8 @@ impl<O: 'static> Session<O> {
             Ok(RawMessage { broadcast: frame.broadcast, direct: frame.direct })
         })?;
         let turn = round.receive(raw, &mut self.context(digest))?;
-        let before = if broadcasts { contents } else { Vec::new() };
+        // Between two parties there is nobody to tell something else: no echo, no evidence needed.
+        let before = if broadcasts && self.committee.len() > 2 { contents } else { Vec::new() };
         let next = number.checked_add(1).unwrap_or(ABORT_ROUND);
         self.take_turn(turn, next, early, before);
         Ok(())
