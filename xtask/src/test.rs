@@ -138,7 +138,11 @@ impl Session {
             let mut command = Command::new(&test.program);
             command.current_dir(&test.folder).env("CARGO_MANIFEST_DIR", &test.folder);
             command.envs(self.provided.variables()).envs(build.variables());
+            let counted = tally.passed + tally.failed;
             self.runner.tests(command, &test.target.label(), tally)?;
+            if test.target.is_integration() && tally.passed + tally.failed == counted {
+                tally.fail(format!("{} holds no test", test.target.label()));
+            }
         }
         if tally.passed + tally.failed == before {
             tally.fail(format!("no test ran in suite `{}`", suite.name));

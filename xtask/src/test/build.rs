@@ -29,6 +29,11 @@ impl Target {
         format!("{} {} {}", self.package, self.kind, self.name)
     }
 
+    /// True for a file under `tests/`, which has no reason to exist without a test.
+    pub(super) fn is_integration(&self) -> bool {
+        self.kind == "test"
+    }
+
     fn of(package: &str, target: &Value) -> Option<Self> {
         let kinds = target.get("kind")?.as_array()?;
         let has = |wanted: &str| kinds.iter().any(|kind| kind == wanted);

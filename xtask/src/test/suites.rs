@@ -52,7 +52,16 @@ pub(super) const SUITES: &[Suite] = &[
         needs: &[Need::CCompiler],
         steps: &[
             Step::Cargo(&["fmt", "--all", "--check"]),
-            Step::Cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+            Step::Cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--keep-going",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ]),
             Step::Own("layers", crate::layers::run),
             Step::Own("spec", crate::spec::run),
         ],
