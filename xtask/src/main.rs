@@ -64,8 +64,8 @@ fn run(task: Task) -> anyhow::Result<bool> {
 
 /// The folder that holds the workspace's `Cargo.toml`.
 fn workspace_root() -> anyhow::Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map(Path::to_path_buf).context("xtask is not inside the workspace")
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).parent().map(Path::to_path_buf).context("xtask is not inside the workspace")
 }
 
 /// Prints what a check found and returns whether it found nothing.

@@ -255,7 +255,7 @@ impl Splitter {
     }
 }
 
-/// Every file below `folder` whose name ends in one of `extensions`, sorted; empty when there is no such folder.
+/// Every file below `folder` whose name ends in one of `extensions` (any, when there are none), sorted; empty when there is no such folder.
 /// Build output, installed packages and hidden folders are left out.
 pub(crate) fn files(folder: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
@@ -270,10 +270,13 @@ pub(crate) fn files(folder: &Path, extensions: &[&str]) -> anyhow::Result<Vec<Pa
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !(name.starts_with('.') || name == "target" || name == "node_modules") {
+                let hidden = name.starts_with('.') && name != ".ci";
+                if !(hidden || name == "target" || name == "node_modules") {
                     open.push(path);
                 }
-            } else if path.extension().is_some_and(|end| extensions.iter().any(|wanted| end == *wanted)) {
+            } else if extensions.is_empty()
+                || path.extension().is_some_and(|end| extensions.iter().any(|wanted| end == *wanted))
+            {
                 found.push(path);
             }
         }

@@ -24,6 +24,9 @@ pub(crate) struct Member {
     id: String,
     /// Optional dependencies that only the feature `client` switches on.
     client_only: BTreeSet<String>,
+    /// Features of other crates that this one switches on outside its tests, as `crate/feature`, and what its
+    /// own features switch on, as `feature: entry`.
+    pub(crate) enables: Vec<String>,
 }
 
 impl Member {
@@ -120,6 +123,7 @@ fn member(package: &Value) -> anyhow::Result<Member> {
         manifest: PathBuf::from(text(package, "manifest_path")?),
         id: text(package, "id")?.to_owned(),
         client_only: client_only(package)?,
+        enables: enables(package)?,
     })
 }
 
@@ -138,6 +142,23 @@ fn node_edges(node: &Value) -> anyhow::Result<Vec<(String, BTreeSet<Kind>)>> {
         edges.push((text(dependency, "pkg")?.to_owned(), kinds));
     }
     Ok(edges)
+}
+
+fn enables(package: &Value) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for dependency in list(package, "dependencies")? {
+        if dependency.get("kind").and_then(Value::as_str) == Some("dev") {
+            continue;
+        }
+        let name = text(dependency, "name")?;
+        let features = dependency.get("features").and_then(Value::as_array).into_iter().flatten();
+        found.extend(features.filter_map(Value::as_str).map(|feature| format!("{name}/{feature}")));
+    }
+    for (feature, entries) in package.get("features").and_then(Value::as_object).into_iter().flatten() {
+        let entries = entries.as_array().into_iter().flatten().filter_map(Value::as_str);
+        found.extend(entries.map(|entry| format!("{feature}: {entry}")));
+    }
+    Ok(found)
 }
 
 /// Cargo resolves the whole workspace at once, so a feature that another crate switches on shows up here too.

@@ -54,6 +54,14 @@ const DEVELOPMENT: u8 = 9;
 /// The one arrow inside a layer: requests carry intents.
 const SIDEWAYS: [(&str, &str); 1] = [("api", "intent")];
 
+/// The feature by which tests forge a cheater's messages.
+const FORGERY: &str = "tamper";
+
+/// True for crates that exist for tests and tasks, and are never shipped.
+pub(super) fn is_development(short: &str) -> bool {
+    layer(short) == Some(DEVELOPMENT)
+}
+
 /// Every broken rule, in words.
 pub(crate) fn check(graph: &Graph) -> Vec<String> {
     let mut problems = Vec::new();
@@ -63,6 +71,7 @@ pub(crate) fn check(graph: &Graph) -> Vec<String> {
         top(graph, member, &mut problems);
         alone(graph, member, &mut problems);
         downwards(graph, member, &mut problems);
+        honest(member, &mut problems);
         if member.description.trim().is_empty() {
             problems.push(format!("`{}` has no description: write one in its Cargo.toml", member.name));
         }
@@ -159,6 +168,22 @@ fn downwards(graph: &Graph, member: &Member, problems: &mut Vec<String>) {
                 member.name, other.name,
             ));
         }
+    }
+}
+
+/// Rule 6: what ships cannot forge messages.
+fn honest(member: &Member, problems: &mut Vec<String>) {
+    if is_development(member.short()) {
+        return;
+    }
+    let forges = |entry: &&String| {
+        entry.rsplit(['/', ' ']).next() == Some(FORGERY) && !entry.starts_with(&format!("{FORGERY}:"))
+    };
+    for entry in member.enables.iter().filter(forges) {
+        problems.push(format!(
+            "rule 6: `{}` ships and enables `{FORGERY}` ({entry}): only development dependencies may",
+            member.name,
+        ));
     }
 }
 
@@ -307,6 +332,28 @@ mod tests {
         assert!(found.starts_with("rule 4: `quorate-log`"), "{found}");
         let found = problems(&workspace(&[("quorate-intent", "quorate-log", None)]));
         assert!(found.iter().any(|problem| problem.starts_with("rule 4: `quorate-intent`")), "{found:#?}");
+    }
+
+    #[test]
+    fn rule_6_bites_on_dependencies_and_features() {
+        let set = |name: &str, key: &str, value: Value| {
+            let mut metadata = workspace(&[]);
+            let packages = metadata["packages"].as_array_mut().unwrap();
+            packages.iter_mut().find(|package| package["name"] == name).unwrap()[key] = value;
+            problems(&metadata)
+        };
+        let dependency =
+            |kind: Value| json!([{"name": "quorate-protocol", "kind": kind, "features": ["tamper"]}]);
+        let found = set("quorate-net", "dependencies", dependency(Value::Null));
+        assert!(found.len() == 1 && found[0].starts_with("rule 6: `quorate-net`"), "{found:#?}");
+        assert_eq!(set("quorate-net", "dependencies", dependency(json!("dev"))), [""; 0]);
+        assert_eq!(set("quorate-testkit", "dependencies", dependency(Value::Null)), [""; 0]);
+        assert_eq!(set("quorate-net", "features", json!({"default": ["quorate-protocol/tamper"]})).len(), 1);
+        assert_eq!(
+            set("quorate-protocol", "features", json!({"tamper": [], "default": ["tamper"]})).len(),
+            1
+        );
+        assert_eq!(set("quorate-protocol", "features", json!({"tamper": ["dep:x"]})), [""; 0]);
     }
 
     #[test]

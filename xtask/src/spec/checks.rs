@@ -3,9 +3,15 @@
 use super::tree::{File, Tree};
 use crate::source::is_word;
 
+const ENUM: &str = "pub enum Check";
+
 /// Adds what is wrong to `problems`; returns the number of variants, or `None` while there is no such enum.
 pub(super) fn check(tree: &Tree, problems: &mut Vec<String>) -> Option<usize> {
-    let (file, variants) = tree.files.iter().find_map(|file| Some((file, variants(&file.source.code)?)))?;
+    let file = tree.files.iter().find(|file| declares(file))?;
+    let variants = variants(&file.source.code).unwrap_or_default();
+    if variants.is_empty() {
+        problems.push(format!("{} declares `{ENUM}` but no variant of it can be read", file.name));
+    }
     for variant in &variants {
         let documented = tree.pages.iter().any(|page| in_table(&page.text, variant));
         if !documented {
@@ -19,9 +25,28 @@ pub(super) fn check(tree: &Tree, problems: &mut Vec<String>) -> Option<usize> {
     Some(variants.len())
 }
 
-/// The variants of `pub enum Check` in blanked code.
+fn declares(file: &File) -> bool {
+    file.source.code.split(ENUM).skip(1).any(|rest| rest.trim_start().starts_with('{'))
+}
+
+/// The variants of `pub enum Check` in blanked code, written out or as the entries of the macro that writes it.
 fn variants(code: &str) -> Option<Vec<String>> {
-    let body = code.split("pub enum Check").skip(1).find_map(|rest| rest.trim_start().strip_prefix('{'))?;
+    let (before, body) = code.match_indices(ENUM).find_map(|(at, _)| {
+        let (before, rest) = code.split_at_checked(at)?;
+        Some((before, rest.strip_prefix(ENUM)?.trim_start().strip_prefix('{')?))
+    })?;
+    let written_out = body.split_once('}').is_some_and(|(inside, _)| !inside.contains('$'));
+    if written_out {
+        return entries(body);
+    }
+    let (_, name) = before.rsplit_once("macro_rules!")?;
+    let name: String = name.trim_start().chars().take_while(|c| is_word(*c)).collect();
+    let (_, call) = body.split_once(format!("{name}!").as_str())?;
+    entries(call.trim_start().strip_prefix(['{', '(', '['])?)
+}
+
+/// The names that open the parts of a body, separated by commas or semicolons, up to the closing bracket.
+fn entries(body: &str) -> Option<Vec<String>> {
     let mut found = Vec::new();
     let mut depth = 0_usize;
     let mut word = String::new();
@@ -37,9 +62,9 @@ fn variants(code: &str) -> Option<Vec<String>> {
         }
         match c {
             '{' | '(' | '[' => depth += 1,
-            '}' if depth == 0 => return Some(found),
-            '}' | ')' | ']' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => wanted = true,
+            '}' | ')' | ']' if depth == 0 => return Some(found),
+            '}' | ')' | ']' => depth -= 1,
+            ',' | ';' if depth == 0 => wanted = true,
             _ => {}
         }
     }
@@ -65,7 +90,7 @@ fn in_test(file: &File, variant: &str) -> bool {
 mod tests {
     use super::*;
 
-    const ENUM: (&str, &str) = (
+    const DECLARED: (&str, &str) = (
         "crates/protocol/src/abort.rs",
         "pub enum CheckOther { No }\n/// Rules.\n#[derive(Debug)]\npub enum Check {\n    /// Opens, {never}.\n    #[doc(hidden)]\n    Opening,\n    Length { max: usize },\n    Echo(u8),\n    EchoTwice = 4,\n}\n",
     );
@@ -80,9 +105,21 @@ mod tests {
 
     #[test]
     fn variants_are_read_from_the_enum() {
-        let code = crate::source::Source::parse(ENUM.1).code;
+        let code = crate::source::Source::parse(DECLARED.1).code;
         assert_eq!(variants(&code).unwrap(), ["Opening", "Length", "Echo", "EchoTwice"]);
         assert_eq!(variants("struct Check;"), None);
+    }
+
+    #[test]
+    fn variants_are_read_from_the_macro_that_writes_the_enum() {
+        let text = "macro_rules! checks {\n ($($v:ident => $c:literal;)+) => {\n pub enum Check { $($v,)+ }\n };\n}\nchecks! {\n /// A.\n Malformed => \"a, b\", \"c; d\";\n Echo => \"e\", \"f\";\n}\nenum After { No }";
+        assert_eq!(variants(&crate::source::Source::parse(text).code).unwrap(), ["Malformed", "Echo"]);
+    }
+
+    #[test]
+    fn an_enum_that_cannot_be_read_is_a_problem() {
+        let found = problems(&[], &[("crates/a/src/lib.rs", "pub enum Check { $($v,)+ }")]);
+        assert_eq!(found, ["crates/a/src/lib.rs declares `pub enum Check` but no variant of it can be read"]);
     }
 
     #[test]
@@ -92,11 +129,11 @@ mod tests {
             "crates/a/tests/adversary.rs",
             "fn f() { Check::Opening; Check::Length; Check::Echo(1) } fn g() { Check::EchoTwice }",
         );
-        assert_eq!(problems(&[page], &[ENUM, test]), [""; 0]);
+        assert_eq!(problems(&[page], &[DECLARED, test]), [""; 0]);
 
         let page = ("spec/10.md", "Opening\n| `Length` |\n| Echo | EchoTwice |\n");
         let test = ("crates/a/tests/adversary.rs", "// Check::Length\nf(Check::Opening, Check::EchoTwice)");
-        let found = problems(&[page], &[ENUM, test]);
+        let found = problems(&[page], &[DECLARED, test]);
         assert_eq!(found.len(), 3, "{found:#?}");
         assert!(found[0].starts_with("`Check::Opening`") && found[0].contains("table"));
         assert!(found[1].starts_with("`Check::Length`") && found[1].contains("no test"));
@@ -110,6 +147,6 @@ mod tests {
             "crates/a/src/lib.rs",
             "fn f() { (Check::Opening, Check::Length, Check::Echo, Check::EchoTwice) }",
         );
-        assert_eq!(problems(&[page], &[ENUM, code]).len(), 4);
+        assert_eq!(problems(&[page], &[DECLARED, code]).len(), 4);
     }
 }

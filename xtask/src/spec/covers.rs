@@ -85,6 +85,19 @@ mod tests {
     }
 
     #[test]
+    fn the_plan_has_a_row_for_each_item() {
+        let plan = include_str!("../../../docs/test-plan.md");
+        let rows = plan.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
+        let rows: Vec<String> = rows.filter(|word| *word != "item").map(str::to_owned).collect();
+        let items: Vec<String> = GROUPS
+            .iter()
+            .flat_map(|(group, last)| (1..=*last).map(move |item| format!("{group}{item}")))
+            .collect();
+        assert_eq!(items.len(), 117);
+        assert_eq!(rows, items);
+    }
+
+    #[test]
     fn items_end_where_prose_begins() {
         assert_eq!(items(" S17, A4 and B12 (see C3)"), [('S', 17), ('A', 4), ('B', 12)]);
         assert_eq!(items(" `S1`, `S2`."), [('S', 1), ('S', 2)]);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::source::{Source, files, read, shown};
 
-/// A page under `spec/`.
-#[derive(Debug)]
+/// A Markdown file.
+#[derive(Debug, Clone)]
 pub(crate) struct Page {
     pub(crate) name: String,
     pub(crate) text: String,
@@ -39,7 +39,10 @@ impl File {
 /// All pages and all sources.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
+    /// Pages under `spec/`.
     pub(crate) pages: Vec<Page>,
+    /// Every Markdown file, pages included.
+    pub(crate) documents: Vec<Page>,
     pub(crate) files: Vec<File>,
 }
 
@@ -54,12 +57,22 @@ impl Tree {
         for path in files(&root.join("crates"), &["rs"])? {
             sources.push((shown(root, &path), read(&path)?));
         }
-        Ok(Self::new(pages, sources))
+        let mut tree = Self::new(pages, sources);
+        let others = files(root, &["md"])?.into_iter().filter(|path| !path.starts_with(root.join("spec")));
+        let others: anyhow::Result<Vec<_>> =
+            others.map(|path| Ok((shown(root, &path), read(&path)?))).collect();
+        tree.add_documents(others?);
+        Ok(tree)
+    }
+
+    /// Adds Markdown files that are not pages of the specification.
+    pub(crate) fn add_documents(&mut self, documents: Vec<(String, String)>) {
+        self.documents.extend(documents.into_iter().map(|(name, text)| Page { name, text }));
     }
 
     /// From (name, text) pairs; names are relative to the repository.
     pub(crate) fn new(pages: Vec<(String, String)>, sources: Vec<(String, String)>) -> Self {
-        let pages = pages.into_iter().map(|(name, text)| Page { name, text }).collect();
+        let pages: Vec<Page> = pages.into_iter().map(|(name, text)| Page { name, text }).collect();
         let sources: Vec<(String, Source)> =
             sources.into_iter().map(|(name, text)| (name, Source::parse(&text))).collect();
         let declared: BTreeSet<PathBuf> = sources
@@ -76,7 +89,7 @@ impl Tree {
                 File { name, source, tests }
             })
             .collect();
-        Self { pages, files }
+        Self { documents: pages.clone(), pages, files }
     }
 }
 
