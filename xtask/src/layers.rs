@@ -2,6 +2,7 @@
 
 mod files;
 mod graph;
+mod purity;
 mod rules;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use self::graph::Graph;
+use crate::spec::tree::Tree;
 
 /// Checks everything and prints what is wrong; true when nothing is.
 ///
@@ -18,6 +20,7 @@ use self::graph::Graph;
 pub(crate) fn run(root: &Path) -> anyhow::Result<bool> {
     let graph = Graph::parse(&metadata(root)?)?;
     let mut problems = rules::check(&graph);
+    problems.extend(purity::check(&Tree::read(root)?));
     problems.extend(files::check(root, &graph)?);
     let summary = format!("{} crates, {} packages in the graph", graph.members.len(), graph.packages());
     Ok(crate::verdict("layers", &summary, &problems))

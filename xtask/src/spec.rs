@@ -5,7 +5,7 @@ mod covers;
 mod labels;
 mod links;
 mod tags;
-mod tree;
+pub(crate) mod tree;
 
 use std::path::Path;
 

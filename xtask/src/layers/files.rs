@@ -47,6 +47,13 @@ pub(super) fn check(root: &Path, graph: &Graph) -> anyhow::Result<Vec<String>> {
             }
         }
     }
+    for page in ["README.md", "ARCHITECTURE.md"] {
+        let text = read(&root.join(page))?;
+        let names = graph.members.iter().map(|member| member.short());
+        problems.extend(names.filter(|name| !has_row(&text, name)).map(|name| {
+            format!("{page} has no table row for the crate `{name}`: a newcomer will not find it")
+        }));
+    }
     let mut lengths = Vec::new();
     for folder in ["crates", "xtask", "bench", "fuzz", "web", "spec", "docs"] {
         for path in files(&root.join(folder), &["rs", "md", "ts", "js", "svelte", "css", "py", "sh"])? {
@@ -57,6 +64,12 @@ pub(super) fn check(root: &Path, graph: &Graph) -> anyhow::Result<Vec<String>> {
     let allowed = if list.exists() { read(&list)? } else { String::new() };
     problems.extend(long_files(&lengths, &allowed));
     Ok(problems)
+}
+
+/// True when a table row names the crate, alone or as a folder under `crates/`.
+fn has_row(page: &str, name: &str) -> bool {
+    let forms = [format!("`{name}`"), format!("`crates/{name}`")];
+    page.lines().any(|line| line.starts_with('|') && forms.iter().any(|form| line.contains(form.as_str())))
 }
 
 /// Lines with the keyword outside comments and strings.
@@ -135,6 +148,13 @@ mod tests {
         assert!(forbids_unsafe("[workspace.lints.rust]\nunsafe_code = \"forbid\" # why\n"));
         assert!(!forbids_unsafe("[workspace.lints.rust]\nunsafe_code = \"deny\"\n"));
         assert!(!forbids_unsafe("[workspace.lints.clippy]\nunsafe_code = \"forbid\"\n"));
+    }
+
+    #[test]
+    fn crates_need_a_row() {
+        let page = "| L0 | `protocol` |\n| [`crates/keys`](crates/keys) |\nprose about `net`\n";
+        assert!(has_row(page, "protocol") && has_row(page, "keys"));
+        assert!(!has_row(page, "net") && !has_row(page, "key"));
     }
 
     #[test]

@@ -155,10 +155,8 @@ impl Plan {
     /// When cargo cannot be started. A package that does not compile is reported in [`Build::missing`].
     pub(super) fn build(&self, mut cargo: Command) -> anyhow::Result<Build> {
         let start = Instant::now();
-        cargo
-            .args(["build", "--bins", "--lib", "--tests", "--keep-going", "--locked"])
-            .args(self.selection());
-        println!("$ cargo build --bins --lib --tests --keep-going --locked {}", self.selection().join(" "));
+        cargo.args(["build", "--bins", "--tests", "--keep-going", "--locked"]).args(self.selection());
+        println!("$ cargo build --bins --tests --keep-going --locked {}", self.selection().join(" "));
         cargo.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
         let mut child = cargo.spawn().context("cannot start cargo")?;
         let output = child.stdout.take().context("cargo has no output")?;

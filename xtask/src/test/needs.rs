@@ -115,7 +115,7 @@ impl Provided {
             apt(&["update"]).with_context(by_hand)?;
             self.updated = true;
         }
-        let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+        let mut arguments = vec!["install", "-y", "--no-install-recommends", "--no-upgrade"];
         arguments.extend(packages);
         apt(&arguments).with_context(by_hand)?;
         find(tool).with_context(by_hand)
