@@ -118,8 +118,10 @@ impl Plan {
         if SUITES.iter().any(|suite| testing(suite) && !chosen.iter().any(|other| other.name == suite.name)) {
             let mut selected: BTreeSet<String> =
                 chosen.iter().flat_map(|suite| plan.packages(suite)).collect();
-            // The tests of other packages may start the program.
-            selected.insert("quorate".to_owned());
+            // Suites of named packages are about the program, and start it.
+            if chosen.iter().any(|suite| matches!(suite.packages, Packages::Named(_))) {
+                selected.insert("quorate".to_owned());
+            }
             plan.selected = Some(selected);
         }
         Ok(plan)
@@ -240,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn one_suite_builds_its_packages_and_the_program() {
-        assert_eq!(plan(&["unit"]).selection(), ["-p", "quorate", "-p", "quorate-keys"]);
+    fn a_suite_builds_its_packages_and_the_program_if_it_starts_it() {
+        assert_eq!(plan(&["unit"]).selection(), ["-p", "quorate-keys"]);
         assert_eq!(plan(&["chain", "lint"]).selection(), ["-p", "quorate", "-p", "quorate-acceptance"]);
     }
 

@@ -177,7 +177,7 @@ fn apt(arguments: &[&str]) -> anyhow::Result<()> {
     } else {
         let sudo = find("sudo").context("only root can install packages and this system has no sudo")?;
         let mut command = Command::new(sudo);
-        command.arg("--non-interactive").arg("--preserve-env=DEBIAN_FRONTEND").arg(apt);
+        command.args(["--non-interactive", "env", "DEBIAN_FRONTEND=noninteractive"]).arg(apt);
         command
     };
     let status = command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).status()?;
