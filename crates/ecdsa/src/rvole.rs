@@ -34,7 +34,7 @@ const LANES: usize = INPUTS + 1;
 
 type Lanes<C> = [Scalar<C>; LANES];
 
-/// Compile-time rules on a curve's pads (protocols.md A6): 32 bytes only where the order is within 2^-100 of a power of two.
+/// Compile-time rules on a curve's pads (test plan A6): 32 bytes only where the order is within 2^-100 of a power of two.
 const fn pad_len_is_unbiased(curve: quorate_protocol::curve::CurveId, pad_len: usize) -> bool {
     use quorate_protocol::curve::CurveId;
     match curve {

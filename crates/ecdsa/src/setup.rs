@@ -93,7 +93,7 @@ struct Pair<C: EcdsaCurve> {
     /// Instance j→i: the peer holds Δ, we act as receiver.
     receiver: AllLeaves<C>,
     zero: ZeroSeed,
-    /// Held while a message of the peer is checked against Δ, so that check and burn are one step for all sessions (protocols.md A2).
+    /// Held while a message of the peer is checked against Δ, so that check and burn are one step for all sessions (test plan A2).
     burned: Mutex<bool>,
 }
 
@@ -210,7 +210,7 @@ impl<C: EcdsaCurve> PairwiseSetup<C> {
 /// Name of the secret that [`Effect::Persist`] carries: the bytes of [`PairwiseSetup::secret_bytes`].
 pub const PENDING_SETUP: &str = "pending pairwise set-up";
 
-/// `ot_id(i→j)`: binds the epoch, this run and the direction (protocols.md 1.4, A9).
+/// `ot_id(i→j)`: binds the epoch, this run and the direction (`spec/23-setup.md`; test plan A9).
 fn ot_id(epoch_id: &[u8; 32], session: SessionId, sender: PartyIndex, receiver: PartyIndex) -> [u8; 32] {
     Transcript::new(tags::OT_ID)
         .absorb("epoch", epoch_id)

@@ -1,4 +1,4 @@
-//! Interactive signing in three rounds. Spec: `spec/24-sign.md`, steps SIGN.1–SIGN.12 (DKLs23, section 3 and protocols.md 1.9).
+//! Interactive signing in three rounds. Spec: `spec/24-sign.md`, steps SIGN.1–SIGN.12 (DKLs23, section 3).
 //!
 //! | state             | waits for                | runs              |
 //! |-------------------|--------------------------|-------------------|
@@ -286,7 +286,7 @@ struct Contribution<C: EcdsaCurve> {
     d_v: Scalar<C>,
 }
 
-/// SIGN.7–SIGN.8 for one peer, in the order of protocols.md 1.9: what is public first, then what touches secrets.
+/// SIGN.7–SIGN.8 for one peer, in the order of the spec: what is public first, then what touches secrets.
 fn check_peer<C: EcdsaCurve>(
     j: PartyIndex,
     message: Received<Open<C>, Product<C>>,
