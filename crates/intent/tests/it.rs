@@ -1,7 +1,6 @@
 //! Vectors of the standards, finished transactions checked by other libraries, and hostile inputs.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,

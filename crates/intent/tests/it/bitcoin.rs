@@ -113,47 +113,44 @@ fn check_witnesses(tx: &Transaction, prepared: &Prepared, whole: &Whole) {
     }
 }
 
-/// BIP-143, "Native P2WPKH": the sighash and, because nonces there are RFC 6979, the whole signed transaction.
+/// A PSBT with an input of ours and one of another, both with the transactions they spend from.
+fn shared(scheme: Scheme) -> Psbt {
+    let mut theirs = funding(scheme, &[70_000]);
+    theirs.output[0].script_pubkey = ScriptBuf::from_bytes(unhex(&format!("0014{}", "ab".repeat(20))));
+    let mut psbt = spending(scheme, &[50_000]);
+    psbt.unsigned_tx
+        .input
+        .push(TxIn { previous_output: OutPoint { txid: theirs.compute_txid(), vout: 0 }, ..TxIn::default() });
+    psbt.inputs.push(bitcoin::psbt::Input {
+        witness_utxo: Some(theirs.output[0].clone()),
+        non_witness_utxo: Some(theirs),
+        ..Default::default()
+    });
+    psbt
+}
+
 #[test]
-fn bip143_native_p2wpkh() {
-    let unsigned = "0100000002fff7f7881a8099afa6940d42d1e7f6362bec38171ea3edf433541db4e4ad969f0000000000eeffffff\
-        ef51e1b804cc89d182d279655c3aa89e815b1b309fe287d9b2b55d57b90ec68a0100000000ffffffff02202cb206000000001976a914\
-        8280b37df378db99f66f85c95a783a76ac7a6d5988ac9093510d000000001976a9143bde42dbee7e4dbe6a21b2d50ce2f0167faa8159\
-        88ac11000000";
-    let signed = "01000000000102fff7f7881a8099afa6940d42d1e7f6362bec38171ea3edf433541db4e4ad969f00000000494830450221\
-        008b9d1dc26ba6a9cb62127b02742fa9d754cd3bebf337f7a55d114c8e5cdd30be022040529b194ba3f9281a99f2b1c0a19c0489bc22\
-        ede944ccf4ecbab4cc618ef3ed01eeffffffef51e1b804cc89d182d279655c3aa89e815b1b309fe287d9b2b55d57b90ec68a01000000\
-        00ffffffff02202cb206000000001976a9148280b37df378db99f66f85c95a783a76ac7a6d5988ac9093510d000000001976a9143bde\
-        42dbee7e4dbe6a21b2d50ce2f0167faa815988ac000247304402203609e17b84f6a7d30c80bfa610b5b4542f32a8a0d5447a12fb1366\
-        d7f01cc44a0220573a954c4518331561406f90300e8f3358f51928d43c212a8caed02de67eebee0121025476c2e83188368da1ff3e29\
-        2e7acafcdb3566bb0ad253f62fc70f07aeee635711000000";
-    let tx: Transaction = deserialize(&unhex(unsigned)).unwrap();
-    let mut psbt = Psbt::from_unsigned_tx(tx).unwrap();
-    let script = ScriptBuf::from_bytes(unhex("00141d0f172a0ecb48aee1be1f2687d2963ae33f71a1"));
-    psbt.inputs[1].witness_utxo = Some(TxOut { value: Amount::from_sat(600_000_000), script_pubkey: script });
+fn with_open_inputs_of_others_the_psbt_comes_back() {
+    for scheme in [Scheme::EcdsaSecp256k1, Scheme::Bip340] {
+        let mut psbt = shared(scheme);
+        let whole = whole(scheme);
+        let prepared = prepare(&psbt, scheme).unwrap();
+        assert_eq!(prepared.inputs.len(), 1);
+        assert!(prepared.summary.warnings.iter().any(|w| w.contains("others fund")));
+        let finished = prepared.finish(&whole.sign_all(&prepared)).unwrap();
+        assert!(finished.raw_tx.is_none() && finished.txid.is_none());
+        let updated = bytes_of(&Intent::BitcoinPsbt { psbt: finished.psbt.unwrap() });
+        let updated = Psbt::deserialize(&updated).unwrap();
+        let ours = &updated.inputs[0];
+        assert_eq!(ours.partial_sigs.len() + usize::from(ours.tap_key_sig.is_some()), 1);
+        assert_eq!(prepare(&updated, scheme).unwrap_err().code(), "intent_already_signed");
 
-    let whole = whole(Scheme::EcdsaSecp256k1);
-    assert_eq!(whole.key.to_hex(), "025476c2e83188368da1ff3e292e7acafcdb3566bb0ad253f62fc70f07aeee6357");
-    let prepared = prepare(&psbt, Scheme::EcdsaSecp256k1).unwrap();
-    assert_eq!(digest(&prepared), "c37af31116d1b27caf68aae9e3ac82f1477929014d5b917657d0eb49478cb670");
-    assert!(prepared.summary.headline.contains("fee unknown"));
-    assert!(prepared.summary.warnings.iter().any(|w| w.contains("others fund")));
-
-    // The first input is another's and still open: the PSBT comes back with our signature.
-    let finished = prepared.finish(&whole.sign_all(&prepared)).unwrap();
-    assert!(finished.raw_tx.is_none() && finished.txid.is_none());
-    let updated =
-        Psbt::deserialize(&bytes_of(&Intent::BitcoinPsbt { psbt: finished.psbt.unwrap() })).unwrap();
-    assert_eq!(updated.inputs[1].partial_sigs.len(), 1);
-    let again = prepare(&updated, Scheme::EcdsaSecp256k1).unwrap_err();
-    assert_eq!(again.code(), "intent_already_signed");
-
-    let script_sig = "4830450221008b9d1dc26ba6a9cb62127b02742fa9d754cd3bebf337f7a55d114c8e5cdd30be022040529b194ba3\
-        f9281a99f2b1c0a19c0489bc22ede944ccf4ecbab4cc618ef3ed01";
-    psbt.inputs[0].final_script_sig = Some(ScriptBuf::from_bytes(unhex(script_sig)));
-    let prepared = prepare(&psbt, Scheme::EcdsaSecp256k1).unwrap();
-    let finished = prepared.finish(&whole.sign_all(&prepared)).unwrap();
-    assert_eq!(hex::encode(finished.raw_tx.unwrap()), signed);
+        // Once the other has completed its input, ours completes the transaction.
+        psbt.inputs[1].final_script_witness = Some(Witness::from_slice(&[[1_u8; 64]]));
+        let finished = prepare(&psbt, scheme).unwrap().finish(&whole.sign_all(&prepared)).unwrap();
+        let tx: Transaction = deserialize(&finished.raw_tx.unwrap()).unwrap();
+        assert_eq!((tx.input[0].witness.is_empty(), tx.input[1].witness.len()), (false, 1));
+    }
 }
 
 #[test]
@@ -233,7 +230,7 @@ type Change = fn(&mut Psbt);
 #[test]
 fn psbts_that_lie_or_ask_too_much_are_refused() {
     let ecdsa = Scheme::EcdsaSecp256k1;
-    let cases: [(&str, Scheme, Change, &str); 19] = [
+    let cases: [(&str, Scheme, Change, &str); 21] = [
         (
             "amount above the real one",
             ecdsa,
@@ -270,6 +267,24 @@ fn psbts_that_lie_or_ask_too_much_are_refused() {
             "amounts of two inputs unproven",
             ecdsa,
             |p| p.inputs[1].non_witness_utxo = None,
+            "intent_psbt_input",
+        ),
+        (
+            "ours passed off as another's",
+            ecdsa,
+            |p| {
+                p.inputs[1].non_witness_utxo = None;
+                p.inputs[1].witness_utxo.as_mut().unwrap().script_pubkey = ScriptBuf::new();
+            },
+            "intent_psbt_input",
+        ),
+        (
+            "ours passed off as unknown",
+            ecdsa,
+            |p| {
+                p.inputs[1].non_witness_utxo = None;
+                p.inputs[1].witness_utxo = None;
+            },
             "intent_psbt_input",
         ),
         (
@@ -365,7 +380,7 @@ fn psbts_that_lie_or_ask_too_much_are_refused() {
             "intent_not_ours",
         ),
     ];
-    assert_eq!(cases.len(), 19);
+    assert_eq!(cases.len(), 21);
     for (name, scheme, change, code) in cases {
         let mut psbt = spending(scheme, &[50_000, 60_000]);
         assert!(prepare(&psbt, scheme).is_ok());
@@ -399,7 +414,7 @@ fn map(pairs: &[(u8, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// `psbt` in version 2, with extra global and input pairs.
-fn version2(psbt: &Psbt, global: &[(u8, Vec<u8>)], input: &[(u8, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn version2(psbt: &Psbt, global: &[(u8, Vec<u8>)], input: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let tx = &psbt.unsigned_tx;
     let mut out = b"psbt\xff".to_vec();
     let head = [
@@ -450,12 +465,7 @@ fn version_2_means_the_same() {
 
 #[test]
 fn an_open_version_2_psbt_comes_back_frozen() {
-    let mut psbt = spending(Scheme::EcdsaSecp256k1, &[50_000]);
-    psbt.unsigned_tx.input.push(TxIn {
-        previous_output: OutPoint { txid: Txid::from_byte_array([9; 32]), vout: 1 },
-        ..TxIn::default()
-    });
-    psbt.inputs.push(Default::default());
+    let psbt = shared(Scheme::EcdsaSecp256k1);
     let whole = whole(Scheme::EcdsaSecp256k1);
     let bytes = version2(&psbt, &[(6, vec![0b111])], &[]);
     let prepared = intent(&bytes).prepare(&whole.key, NET).unwrap();

@@ -1,6 +1,6 @@
 //! Schemes, public keys and purposes.
 
-use quorate_intent::{PublicKey, Purpose, Scheme, check_purposes, default_purposes};
+use quorate_intent::{Network, PublicKey, Purpose, Scheme, check_purposes, default_purposes};
 use std::collections::BTreeSet;
 
 #[test]
@@ -16,7 +16,12 @@ fn names_round_trip() {
         assert_eq!(serde_json::to_value(purpose).unwrap(), purpose.name());
         count += 1;
     }
-    assert_eq!(count, 9);
+    for network in Network::ALL {
+        assert_eq!(network.name().parse::<Network>().unwrap(), network);
+        assert_eq!(serde_json::to_value(network).unwrap(), network.name());
+        count += 1;
+    }
+    assert_eq!(count, 12);
     let error = "rsa\u{1b}[2J".parse::<Scheme>().unwrap_err();
     assert_eq!(error.code(), "unknown_name");
     assert!(!error.to_string().contains('\u{1b}'));

@@ -90,9 +90,13 @@ fn seeds() -> Vec<(Vec<u8>, Scheme)> {
             (bytes, scheme)
         })
         .collect();
+    let version0 = bitcoin::Psbt::deserialize(&seeds[1].0).unwrap();
+    let version2 = crate::bitcoin_psbt::version2(&version0, &[(6, vec![3])], &[(0x12, vec![0, 1, 0, 0])]);
+    assert!(agree(&Intent::BitcoinPsbt { psbt: STANDARD.encode(&version2) }, Scheme::EcdsaSecp256k1));
+    seeds.push((version2, Scheme::EcdsaSecp256k1));
     let typed = br#"{"types":{"T":[{"name":"a","type":"uint8[]"},{"name":"b","type":"bytes2"}]},"primaryType":"T","domain":{"name":"n","chainId":1},"message":{"a":[1,2],"b":"0x0102"}}"#;
     seeds.push((typed.to_vec(), Scheme::EcdsaSecp256k1));
-    assert_eq!(seeds.len(), 5);
+    assert_eq!(seeds.len(), 6);
     seeds
 }
 
@@ -115,7 +119,7 @@ proptest! {
 
     #[test]
     fn damaged_requests(
-        seed in 0..5_usize,
+        seed in 0..6_usize,
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
         kind in 0..4_u8,

@@ -101,6 +101,9 @@ fn both_versions_round_trip() {
         let bytes = message.serialize();
         let prepared = prepare(&bytes).unwrap();
         assert_eq!(prepared.message(), Some(&bytes[..]));
+        let tables = message.address_table_lookups().is_some_and(|l| !l.is_empty());
+        let long = message.instructions()[0].data.len() > 12;
+        assert_eq!(prepared.summary.blind, tables || long);
         let signatures = whole().sign_all(&prepared);
         let finished = prepared.finish(&signatures).unwrap();
         let raw = finished.raw_tx.unwrap();
