@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
-use crate::frame::{Frame, FrameDecoder, FrameError, Kind};
+use crate::frame::{Frame, FrameDecoder, FrameError, Instance, Kind};
 use crate::identity::PeerId;
 use crate::link::{InUse, Link, Origin, locked};
 use crate::mailbox::Inbox;
@@ -71,6 +71,7 @@ fn explain(error: &io::Error) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     pub(crate) own: PeerId,
+    pub(crate) instance: Instance,
     pub(crate) limits: Limits,
     pub(crate) router: Arc<Router>,
     pub(crate) control: Arc<Inbox>,
@@ -142,15 +143,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (reader, mut writer) = tokio::io::split(stream);
         let mut reader = FrameReader::new(reader, around.limits.max_frame);
         let silence = around.limits.handshake_timeout;
+        let instance = Bytes::copy_from_slice(&around.instance.0);
         let in_use = if link.we_decide {
-            expect(reader.next(silence).await?, Kind::Hello)?;
-            let in_use = link.decide(origin).ok_or(ConnectionError::Duplicate)?;
-            write_frame(&mut writer, &Frame::new(Kind::Confirm, Bytes::new())).await?;
+            let theirs = greeting(&reader.next(silence).await?, Kind::Hello)?;
+            let in_use = link.decide(origin, theirs).ok_or(ConnectionError::Duplicate)?;
+            write_frame(&mut writer, &Frame::new(Kind::Confirm, instance)).await?;
             in_use
         } else {
-            write_frame(&mut writer, &Frame::new(Kind::Hello, Bytes::new())).await?;
-            expect(reader.next(silence).await?, Kind::Confirm)?;
-            link.confirmed(origin)
+            write_frame(&mut writer, &Frame::new(Kind::Hello, instance)).await?;
+            let theirs = greeting(&reader.next(silence).await?, Kind::Confirm)?;
+            link.confirmed(origin, theirs)
         };
         Ok(Self { link, in_use, reader, writer })
     }
@@ -174,8 +176,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-fn expect(frame: Frame, kind: Kind) -> Result<(), ConnectionError> {
-    if frame.kind == kind && frame.body.is_empty() { Ok(()) } else { Err(ConnectionError::BadGreeting) }
+fn greeting(frame: &Frame, kind: Kind) -> Result<Instance, ConnectionError> {
+    match <[u8; 16]>::try_from(frame.body.as_ref()) {
+        Ok(instance) if frame.kind == kind => Ok(Instance(instance)),
+        _ => Err(ConnectionError::BadGreeting),
+    }
 }
 
 async fn read<R: AsyncRead + Unpin>(
@@ -232,20 +237,10 @@ async fn write<W: AsyncWrite + Unpin>(
     let mut asked = 0_u64;
     let mut batch = BytesMut::new();
     loop {
+        // In this order: frames are never held up by keep-alives, which a busy connection does not need;
+        // and a peer that pings without end delays neither frames nor the stop.
         let stopping = tokio::select! {
             biased;
-            () = keep_alive.owes.notified() => {
-                if let Some(owed) = locked(&keep_alive.owed).take() {
-                    append(&mut batch, &Frame::new(Kind::Pong, Bytes::copy_from_slice(&owed.to_be_bytes())), link);
-                }
-                false
-            }
-            _ = ticks.tick() => {
-                asked = asked.wrapping_add(1);
-                *locked(&keep_alive.asked) = Some((asked, Instant::now()));
-                append(&mut batch, &Frame::new(Kind::Ping, Bytes::copy_from_slice(&asked.to_be_bytes())), link);
-                false
-            }
             Some(first) = waiting.recv() => {
                 let mut next = Some(first);
                 while let Some(outgoing) = next {
@@ -259,6 +254,18 @@ async fn write<W: AsyncWrite + Unpin>(
                 false
             }
             () = around.stop.cancelled() => true,
+            _ = ticks.tick() => {
+                asked = asked.wrapping_add(1);
+                *locked(&keep_alive.asked) = Some((asked, Instant::now()));
+                append(&mut batch, &Frame::new(Kind::Ping, Bytes::copy_from_slice(&asked.to_be_bytes())), link);
+                false
+            }
+            () = keep_alive.owes.notified() => {
+                if let Some(owed) = locked(&keep_alive.owed).take() {
+                    append(&mut batch, &Frame::new(Kind::Pong, Bytes::copy_from_slice(&owed.to_be_bytes())), link);
+                }
+                false
+            }
         };
         let flush = async {
             writer.write_all(&batch).await?;
@@ -269,7 +276,7 @@ async fn write<W: AsyncWrite + Unpin>(
             .map_err(|_| ConnectionError::Stuck(limits.idle_timeout))??;
         batch.clear();
         if stopping {
-            // The select is biased: nothing is waiting any more when it comes to the stop.
+            // Frames come first above: nothing is waiting any more.
             writer.shutdown().await?;
             return Ok(());
         }

@@ -35,12 +35,17 @@ impl fmt::Debug for SessionTag {
     }
 }
 
+/// Random name of one run of a node's process: tells a peer that came back from one that restarted and
+/// has lost its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Instance(pub(crate) [u8; 16]);
+
 /// What a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The peer with the higher identity has finished TLS and is ready.
+    /// The peer with the higher identity has finished TLS and is ready; body is its [`Instance`].
     Hello,
-    /// The peer with the lower identity has chosen this connection.
+    /// The peer with the lower identity has chosen this connection; body is its [`Instance`].
     Confirm,
     /// Keep-alive; body is a number to be returned.
     Ping,

@@ -6,6 +6,7 @@
 //! | [`config`] | [`NetConfig`], [`Peer`], [`Limits`] |
 //! | [`network`] | [`Network`]: one multiplexed connection a pair, kept up |
 //! | [`mailbox`] | [`Mailbox`] of one session, [`ControlReceiver`] |
+//! | [`driver`] | [`driver::run`]: one protocol session from its start to its result |
 //! | [`stats`] | what is counted for a peer and for a session |
 //!
 //! Transport rules: TLS 1.3 only, hybrid X25519MLKEM768 key exchange only, both sides authenticated
@@ -14,6 +15,7 @@
 //! Everything that a peer can make us keep is bounded by [`Limits`], for each peer on its own.
 
 pub mod config;
+pub mod driver;
 pub mod identity;
 pub mod mailbox;
 pub mod network;
@@ -29,6 +31,7 @@ mod tls;
 mod tests;
 
 pub use config::{Limits, NetConfig, Peer, StartError};
+pub use driver::{DriverError, Effects, Missed, Progress, Routes};
 pub use frame::SessionTag;
 pub use identity::{IdentityKey, PeerId};
 pub use mailbox::{ControlReceiver, Mailbox, OpenError};

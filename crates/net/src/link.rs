@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Limits, Peer};
-use crate::frame::Frame;
+use crate::frame::{Frame, Instance};
 use crate::identity::PeerId;
 use crate::network::SendError;
 use crate::stats::{Counter, Drops, Flows, PeerState};
@@ -52,10 +52,16 @@ pub(crate) struct Link {
     changed: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LinkState {
     active: Option<Active>,
+    /// The peer's run that we were connected with last.
+    instance: Option<Instance>,
+    /// When the last connection ended, or the network started.
+    down_since: Instant,
     next: u64,
+    /// Cancels the inbound connection that has proved the identity but not greeted yet.
+    greeting: Option<CancellationToken>,
     last_lifetime: Option<Duration>,
     last_error: Option<String>,
 }
@@ -91,7 +97,15 @@ impl Link {
             queue,
             room: Arc::new(Semaphore::new(room)),
             limits: limits.clone(),
-            state: Mutex::default(),
+            state: Mutex::new(LinkState {
+                active: None,
+                instance: None,
+                down_since: Instant::now(),
+                next: 0,
+                greeting: None,
+                last_lifetime: None,
+                last_error: None,
+            }),
             connections: Counter::default(),
             up: watch::Sender::new(false),
             changed,
@@ -127,12 +141,22 @@ impl Link {
         Ok(())
     }
 
+    /// Lets one inbound connection greet at a time: a newer one ends an older, so that a peer cannot
+    /// gather connections that it never uses. Cancelled when that happens.
+    pub(crate) fn start_greeting(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        if let Some(older) = locked(&self.state).greeting.replace(token.clone()) {
+            older.cancel();
+        }
+        token
+    }
+
     /// Whether a new, authenticated connection is to be used, asked on the side that decides.
     ///
     /// The two nodes may dial each other at the same moment. Only one of them decides, so that they
     /// never keep different connections. A peer dials only while it sees no connection, so an inbound
     /// one means that an older one is dead, unless the two dials may have crossed.
-    pub(crate) fn decide(self: &Arc<Self>, origin: Origin) -> Option<InUse> {
+    pub(crate) fn decide(self: &Arc<Self>, origin: Origin, instance: Instance) -> Option<InUse> {
         let mut state = locked(&self.state);
         if let Some(active) = &state.active {
             let may_have_crossed =
@@ -141,22 +165,23 @@ impl Link {
                 return None;
             }
         }
-        Some(self.replace(&mut state, origin))
+        Some(self.replace(&mut state, origin, instance))
     }
 
     /// Uses the connection that the deciding peer has confirmed.
-    pub(crate) fn confirmed(self: &Arc<Self>, origin: Origin) -> InUse {
+    pub(crate) fn confirmed(self: &Arc<Self>, origin: Origin, instance: Instance) -> InUse {
         let mut state = locked(&self.state);
-        self.replace(&mut state, origin)
+        self.replace(&mut state, origin, instance)
     }
 
-    fn replace(self: &Arc<Self>, state: &mut LinkState, origin: Origin) -> InUse {
+    fn replace(self: &Arc<Self>, state: &mut LinkState, origin: Origin, instance: Instance) -> InUse {
         state.next = state.next.wrapping_add(1);
         let (number, replaced) = (state.next, CancellationToken::new());
         let active = Active { number, origin, since: Instant::now(), rtt: None, replaced: replaced.clone() };
         if let Some(old) = state.active.replace(active) {
             old.replaced.cancel();
         }
+        state.instance = Some(instance);
         state.last_error = None;
         self.connections.add(1);
         self.notify(true);
@@ -177,6 +202,12 @@ impl Link {
         let mut changes = self.up.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         drop(changes.wait_for(|now| *now == up).await);
+    }
+
+    /// Which run of the peer we know, and since when there is no connection with it, if there is none.
+    pub(crate) fn presence(&self) -> (Option<Instance>, Option<Instant>) {
+        let state = locked(&self.state);
+        (state.instance, state.active.is_none().then_some(state.down_since))
     }
 
     /// How long the last connection lived that went down since the last call.
@@ -233,6 +264,7 @@ impl Drop for InUse {
         let mut state = locked(&self.link.state);
         if let Some(active) = state.active.take_if(|active| active.number == self.number) {
             state.last_lifetime = Some(active.since.elapsed());
+            state.down_since = Instant::now();
             self.link.notify(false);
         }
     }

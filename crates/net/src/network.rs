@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -18,9 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::config::{NetConfig, Peer, StartError};
+use crate::config::{Limits, NetConfig, Peer, StartError};
 use crate::connection::{ConnectionError, Surroundings};
-use crate::frame::{Frame, Kind, SessionTag};
+use crate::frame::{Frame, Instance, Kind, SessionTag};
 use crate::identity::PeerId;
 use crate::link::Link;
 use crate::mailbox::{ControlReceiver, Inbox, Mailbox, OpenError};
@@ -119,13 +119,18 @@ impl Network {
             .map(|peer| (peer.id, Arc::new(Link::new(own, peer, &limits, changed.clone()))))
             .collect();
         let drops = links.iter().map(|(id, link)| (*id, Arc::clone(&link.drops))).collect();
+        let mut instance = Instance([0; 16]);
+        getrandom::fill(&mut instance.0).map_err(|source| StartError::Randomness { source })?;
         let stop = CancellationToken::new();
+        // Made first: when starting fails half-way, it stops what runs already.
+        let stop_when_dropped = Arc::new(stop.clone().drop_guard());
         let around = Surroundings {
             own,
+            instance,
             router: Arc::new(Router::new(limits.clone(), drops)),
             control: Arc::new(Inbox::new(limits.inbox_frames, limits.inbox_bytes)),
             limits,
-            stop: stop.clone(),
+            stop,
         };
         let shared = Arc::new(Shared {
             local,
@@ -142,7 +147,7 @@ impl Network {
         }
         shared.tasks.spawn(accept::keep_accepting(listener, acceptor, Arc::clone(&shared)));
         tracing::info!(%local, id = %own, peers = shared.links.len(), "network started");
-        Ok(Self { shared, _stop_when_dropped: Arc::new(stop.drop_guard()) })
+        Ok(Self { shared, _stop_when_dropped: stop_when_dropped })
     }
 
     /// Our own identity.
@@ -228,6 +233,15 @@ impl Network {
     #[must_use]
     pub fn is_connected(&self, id: PeerId) -> bool {
         self.shared.links.get(&id).is_some_and(|link| link.is_up())
+    }
+
+    /// See [`Link::presence`]; of an unknown peer nothing is known.
+    pub(crate) fn presence(&self, id: PeerId) -> (Option<Instance>, Option<Instant>) {
+        self.shared.links.get(&id).map_or((None, None), |link| link.presence())
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.around.limits
     }
 
     /// Everything known of every peer, in order of identity.

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cluster;
+mod driver;
 mod hostile;
 mod reconnect;
 mod units;
@@ -86,9 +87,9 @@ impl RawPeer {
         let mut peer = Self::handshake(own, node.local_addr(), node.id()).await.unwrap();
         if id(own) < node.id() {
             assert_eq!(peer.next().await.kind, Kind::Hello);
-            peer.send(Kind::Confirm, tag(0), b"").await;
+            peer.send(Kind::Confirm, tag(0), &[7; 16]).await;
         } else {
-            peer.send(Kind::Hello, tag(0), b"").await;
+            peer.send(Kind::Hello, tag(0), &[7; 16]).await;
             assert_eq!(peer.next().await.kind, Kind::Confirm);
         }
         node.wait_connected(&[id(own)], PATIENCE).await.unwrap();
@@ -96,7 +97,11 @@ impl RawPeer {
     }
 
     async fn handshake(own: u8, address: SocketAddr, expected: PeerId) -> std::io::Result<Self> {
-        let config = Tls::new(&identity(own)).unwrap().client_config(expected).unwrap();
+        Self::handshake_as(&Tls::new(&identity(own)).unwrap(), address, expected).await
+    }
+
+    async fn handshake_as(tls: &Tls, address: SocketAddr, expected: PeerId) -> std::io::Result<Self> {
+        let config = tls.client_config(expected).unwrap();
         let tcp = TcpStream::connect(address).await?;
         let name = ServerName::try_from("0.0.0.0").unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;

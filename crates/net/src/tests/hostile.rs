@@ -86,6 +86,32 @@ async fn a_client_without_a_key_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_that_shows_a_key_it_does_not_hold_is_refused() {
+    let server = passive(Limits::default()).await;
+    // The identity of node 2, which is in the list, with the secret of node 9.
+    let forger = Tls::showing(&identity(9), id(2)).unwrap();
+    if let Ok(mut raw) = RawPeer::handshake_as(&forger, server.local_addr(), id(1)).await {
+        let refusal = timeout(PATIENCE, raw.stream.read_u8()).await.unwrap().unwrap_err();
+        assert!(refusal.to_string().contains("DecryptError"), "{refusal}");
+    }
+    eventually("counted", || server.refused_connections() == 1).await;
+    assert!(server.connected().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_shows_a_key_it_does_not_hold_is_refused() {
+    let listener = tokio::net::TcpListener::bind(loopback(0)).await.unwrap();
+    let node = start(1, loopback(0), vec![peer(2, listener.local_addr().unwrap())], Limits::default()).await;
+    let forger = Tls::showing(&identity(9), id(2)).unwrap();
+    let config = forger.server_config([id(1)].into()).unwrap();
+    let (tcp, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let refused = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap_err();
+    assert!(refused.to_string().contains("DecryptError"), "{refused}");
+    eventually("noted", || last_error(&node).contains("BadSignature")).await;
+    assert!(node.connected().is_empty());
+}
+
+#[tokio::test]
 async fn two_gigabytes_announced_close_the_connection_with_a_clear_error() {
     let node = passive(Limits::default()).await;
     let mut raw = RawPeer::connect(2, &node).await;
@@ -161,6 +187,41 @@ async fn an_authenticated_peer_that_never_greets_is_closed() {
     timeout(PATIENCE, raw.stream.read_to_end(&mut rest)).await.unwrap().ok();
     eventually("reported", || !last_error(&node).is_empty()).await;
     assert!(node.connected().is_empty());
+}
+
+#[tokio::test]
+async fn an_authenticated_peer_cannot_gather_connections_that_never_greet() {
+    let node = passive(Limits::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(RawPeer::handshake(2, node.local_addr(), node.id()).await.unwrap());
+    }
+    // All but the newest are closed long before the handshake time is over.
+    for raw in &mut silent[..9] {
+        timeout(Duration::from_secs(3), raw.stream.read_to_end(&mut Vec::new())).await.unwrap().ok();
+    }
+}
+
+#[tokio::test]
+async fn endless_pings_delay_neither_frames_nor_the_shutdown() {
+    let node = passive(Limits::default()).await;
+    let mut control = node.control().unwrap();
+    let raw = RawPeer::connect(2, &node).await;
+    let (mut reader, mut writer) = tokio::io::split(raw.stream);
+    let pings = tokio::spawn(async move {
+        let ping = Frame::new(Kind::Ping, Bytes::from_static(&[0; 8]));
+        while write_frame(&mut writer, &ping).await.is_ok() {}
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    node.send_control(id(2), Bytes::from_static(b"through")).await.unwrap();
+    let mut frames = FrameReader::new(&mut reader, 1 << 20);
+    while frames.next(PATIENCE).await.unwrap().body != "through" {}
+    // Read on, so that it is not back-pressure that ends the connection.
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+    timeout(Duration::from_secs(5), node.shutdown()).await.unwrap();
+    assert_eq!(control.recv().await, None);
+    timeout(PATIENCE, pings).await.unwrap().unwrap();
+    drop(reading);
 }
 
 #[tokio::test]

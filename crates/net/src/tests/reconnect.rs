@@ -13,6 +13,11 @@ struct Proxy {
 
 impl Proxy {
     async fn to(target: SocketAddr) -> Self {
+        Self::gated(target, None).await
+    }
+
+    /// Carries nothing before both sides of the barrier have a connection.
+    async fn gated(target: SocketAddr, gate: Option<Arc<tokio::sync::Barrier>>) -> Self {
         let listener = TcpListener::bind(loopback(0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let cut = tokio::sync::watch::Sender::new(0);
@@ -22,7 +27,11 @@ impl Proxy {
             let mut carried = JoinSet::new();
             while let Ok((mut inbound, _)) = listener.accept().await {
                 let (mut cuts, freeze) = (cuts.subscribe(), freeze.clone());
+                let gate = gate.clone();
                 carried.spawn(async move {
+                    if let Some(gate) = gate {
+                        gate.wait().await;
+                    }
                     let mut outbound = TcpStream::connect(target).await.unwrap();
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => {}
@@ -123,9 +132,9 @@ async fn a_newer_connection_of_the_same_peer_takes_over() {
     let mut new = RawPeer::handshake(2, node.local_addr(), node.id()).await.unwrap();
     if id(2) < node.id() {
         assert_eq!(new.next().await.kind, Kind::Hello);
-        new.send(Kind::Confirm, tag(0), b"").await;
+        new.send(Kind::Confirm, tag(0), &[8; 16]).await;
     } else {
-        new.send(Kind::Hello, tag(0), b"").await;
+        new.send(Kind::Hello, tag(0), &[8; 16]).await;
         assert_eq!(new.next().await.kind, Kind::Confirm);
     }
     new.send(Kind::Control, tag(0), b"after the restart").await;
@@ -134,4 +143,31 @@ async fn a_newer_connection_of_the_same_peer_takes_over() {
     assert_eq!(node.peer_states()[0].connections, 2);
     assert!(node.is_connected(id(2)));
     drop(old);
+}
+
+#[tokio::test]
+async fn crossing_dials_leave_one_connection_on_both_sides() {
+    for _ in 0..5 {
+        // Neither TLS handshake can begin before both nodes have dialled.
+        let gate = Some(Arc::new(tokio::sync::Barrier::new(2)));
+        let (first, second) = (free_addr(), free_addr());
+        let to_first = Proxy::gated(first, gate.clone()).await;
+        let to_second = Proxy::gated(second, gate).await;
+        let one = start(1, first, vec![peer(2, to_second.address)], Limits::default()).await;
+        let two = start(2, second, vec![peer(1, to_first.address)], Limits::default()).await;
+        one.wait_connected(&[id(2)], PATIENCE).await.unwrap();
+        two.wait_connected(&[id(1)], PATIENCE).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        for (from, to) in [(&one, &two), (&two, &one)] {
+            assert_eq!(from.peer_states()[0].connections, 1);
+            let mut mailbox = to.open(from_tag(from), &[from.id()]).unwrap();
+            from.send(to.id(), from_tag(from), Bytes::from_static(b"over the one")).await.unwrap();
+            assert_eq!(receive!(mailbox).1, "over the one");
+        }
+        assert_eq!((one.refused_connections(), two.refused_connections()), (0, 0));
+    }
+}
+
+fn from_tag(node: &Network) -> SessionTag {
+    SessionTag(*node.id().as_bytes())
 }
