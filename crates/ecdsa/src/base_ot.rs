@@ -4,7 +4,7 @@
 //! complement of Δ.
 
 use alloc::vec::Vec;
-use borsh::io::{Read, Result as IoResult, Write};
+use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 use core::fmt;
 use quorate_protocol::{
@@ -57,8 +57,10 @@ impl<C: EcdsaCurve> BorshSerialize for PointPairs<C> {
 impl<C: EcdsaCurve> BorshDeserialize for PointPairs<C> {
     fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
         let pairs = (0..COLUMNS).map(|_| {
-            let points = [Point::deserialize_reader(reader)?, Point::deserialize_reader(reader)?];
-            Ok(Pair::new(points))
+            let mut encoded = [[0; POINT_LEN]; 2];
+            reader.read_exact(encoded.as_flattened_mut())?;
+            let [e0, e1] = &encoded;
+            Ok(Pair { points: [decode(e0)?, decode(e1)?], encoded })
         });
         pairs.collect::<IoResult<Vec<_>>>().map(Self)
     }
@@ -69,6 +71,13 @@ impl<C: Curve> Pair<C> {
         let encoded = [encode(&points[0]), encode(&points[1])];
         Self { points, encoded }
     }
+}
+
+/// A valid point in its one compressed form: the hashes take the bytes of the wire, so there must be no second form (SEC 1 tags 2 and 3).
+fn decode<C: Curve>(bytes: &Encoded) -> IoResult<Point<C>> {
+    let [tag, ..] = bytes;
+    let point = if matches!(tag, 2 | 3) { Point::from_bytes(bytes) } else { None };
+    point.ok_or_else(|| Error::new(ErrorKind::InvalidData, "not a compressed point of the curve"))
 }
 
 fn encode<C: Curve>(point: &Point<C>) -> Encoded {

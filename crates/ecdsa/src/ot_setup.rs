@@ -285,5 +285,19 @@ pub fn confirm_digest<C: EcdsaCurve>(
     transcript.digest()
 }
 
+/// Leaves and Δ as an ideal set-up would deal them.
+#[cfg(test)]
+pub(crate) fn ideal_pair<C: EcdsaCurve>(
+    ot_id: &[u8; 32],
+    delta: [u8; TREES],
+    rng: &mut HedgedRng,
+) -> (AllLeaves<C>, PuncturedLeaves<C>) {
+    let all: Vec<Block> = (0..TREES * LEAVES).map(|_| rng.bytes()).collect();
+    let known = (0..TREES).flat_map(|tree| (1..LEAVES).map(move |z| (tree, z)));
+    let known = known.map(|(tree, z)| all[LEAVES * tree + (z ^ usize::from(delta[tree]))]).collect();
+    let punctured = PuncturedLeaves::new(ot_id, Zeroizing::new(delta), Zeroizing::new(known));
+    (AllLeaves::new(ot_id, Zeroizing::new(all)), punctured)
+}
+
 #[cfg(test)]
 mod tests;

@@ -39,7 +39,7 @@ const fn pad_len_is_unbiased(curve: quorate_protocol::curve::CurveId, pad_len: u
     use quorate_protocol::curve::CurveId;
     match curve {
         CurveId::Secp256k1 => pad_len >= 32,
-        CurveId::P256 | CurveId::Ed25519 => 8 * pad_len >= 256 + STATISTICAL && 8 * pad_len >= 256 + 64,
+        CurveId::P256 | CurveId::Ed25519 => 8 * pad_len >= 256 + STATISTICAL,
     }
 }
 
