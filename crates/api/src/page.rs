@@ -105,7 +105,7 @@ pub fn parse_wait(text: &str) -> Option<Duration> {
 /// Writes a time as [`parse_wait`] reads it, in whole milliseconds.
 pub fn format_wait(wait: Duration) -> String {
     let ms = wait.as_millis();
-    if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
+    if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
 }
 
 fn parameters<'a, const N: usize>(
