@@ -1,6 +1,6 @@
 //! Signed requests: what is signed, what is refused, and that there is one encoding.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "test code")]
 
 use http::{HeaderMap, HeaderValue, Uri};
 use quorate_api::{
