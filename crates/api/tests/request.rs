@@ -265,12 +265,14 @@ fn public_keys_have_one_text() {
 }
 
 #[test]
-fn a_key_made_by_openssl_is_read() {
+fn a_key_made_by_openssl_is_read_and_written_alike() {
     // openssl genpkey -algorithm ed25519, and -algorithm EC -pkeyopt ec_paramgen_curve:P-256
     let ed25519 = ClientKey::from_pem(include_str!("data/openssl-ed25519.pem")).unwrap();
     assert_eq!(ed25519.public_key().to_string(), include_str!("data/openssl-ed25519.pub").trim());
+    assert_eq!(*ed25519.to_pem().unwrap(), include_str!("data/openssl-ed25519.pem"));
     let p256 = ClientKey::from_pem(include_str!("data/openssl-p256.pem")).unwrap();
     assert_eq!(p256.public_key().to_string(), include_str!("data/openssl-p256.pub").trim());
+    assert_eq!(*p256.to_pem().unwrap(), include_str!("data/openssl-p256.pem"));
 }
 
 #[test]

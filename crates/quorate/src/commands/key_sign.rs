@@ -14,24 +14,28 @@ use quorate_api::{KeyId, OperationResult, Sign, SignResult};
 
 /// Arguments of `quorate key sign`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "quorate key sign [OPTIONS] <KEY> <WHAT TO SIGN>",
+    after_help = "\
 Examples:
   quorate key sign key_… --ethereum-tx 0x02f0…
   quorate key sign key_… --psbt @payment.psbt
   quorate key sign key_… --message 'hello'
   quorate key sign key_… --message @release.tar.gz.sha256 --quorum a,c
-  quorate key sign key_… --intent @intent.json -o json | quorate key verify --result @-")]
+  quorate key sign key_… --intent @intent.json -o json | quorate key verify --result @-"
+)]
 pub(crate) struct SignArgs {
     /// The key's identifier.
     key: KeyId,
-    #[command(flatten)]
-    what: What,
     /// The nodes that shall sign, separated by commas; chosen among the connected ones if absent.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     quorum: Vec<String>,
     /// Names this request: repeating it gives the same operation. Drawn at random if absent.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    // Last, because its help heading reaches to the end of these arguments.
+    #[command(flatten)]
+    what: What,
 }
 
 /// What to sign: exactly one. Every value may be `@FILE`, or `@-` for standard input.

@@ -11,13 +11,19 @@ use quorate_api::{Operation, OperationResult, SignResult};
 
 /// Arguments of `quorate key verify`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "\
+quorate key verify --scheme <SCHEME> --public-key <HEX> --signature <HEX> \
+<--message <TEXT>|--message-hex <HEX>|--digest <HEX>>
+       quorate key verify --result <JSON>",
+    after_help = "\
 Values may be @FILE, or @- for standard input.
 
 Examples:
   quorate key verify --scheme ed25519 --public-key HEX --message hello --signature HEX
   quorate key verify --scheme ecdsa-p256 --public-key HEX --digest HEX --signature HEX
-  quorate key sign key_… --message hello -o json | quorate key verify --result @-")]
+  quorate key sign key_… --message hello -o json | quorate key verify --result @-"
+)]
 pub(crate) struct VerifyArgs {
     /// The signature scheme.
     #[arg(long, value_parser = scheme(), required_unless_present = "result")]
