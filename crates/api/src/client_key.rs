@@ -1,10 +1,10 @@
 //! Client keys: how a client proves who it is, and how a node checks that.
 
 use crate::request::SignedRequest;
-use ed25519_dalek::Signer as _;
-use ed25519_dalek::pkcs8::{
+use ed25519::pkcs8::{
     DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes, spki::der::pem::LineEnding,
 };
+use ed25519_dalek::Signer as _;
 use p256::ecdsa::signature::Verifier as _;
 use serde::{Deserialize, Serialize};
 use std::fmt;
