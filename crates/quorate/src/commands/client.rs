@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 /// Commands about this client.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
-    /// Make a client key and print the line that enrols it at the nodes.
+    /// Make a client key and print the lines that enrol it at the nodes.
     Keygen(KeygenArgs),
-    /// Print the line that enrols an existing client key (PKCS#8 PEM) at the nodes.
+    /// Print the lines that enrol an existing client key (PKCS#8 PEM) at the nodes.
     Show(ShowArgs),
 }
 
@@ -72,14 +72,13 @@ pub(crate) fn run(command: &ClientCommand, output: &Output) -> anyhow::Result<()
 
 fn print(output: &Output, name: &str, key: &ClientKey, file: &Path) -> anyhow::Result<()> {
     let public_key = key.public_key().to_string();
-    // A client name has only characters of a quoted TOML key.
-    let enrolment = format!("\"{name}\" = \"{public_key}\"");
+    let enrolment = format!("[[clients]]\nname = \"{name}\"\nkey = \"{public_key}\"");
     output.result(
         &serde_json::json!({ "name": name, "public_key": public_key, "file": file, "enrolment": enrolment }),
         || {
             let mut text =
                 fields(&[("file", file.display().to_string()), ("public key", public_key.clone())]);
-            text.push_str("\nenrol this client by adding to the configuration of every node:\n\n[clients]\n");
+            text.push_str("\nenrol this client by adding to the configuration of every node:\n\n");
             text.push_str(&enrolment);
             text
         },

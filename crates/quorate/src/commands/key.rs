@@ -11,7 +11,8 @@ use clap::{Args, Subcommand};
 use quorate_api::client::{Client, ClientError};
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
-    CreateKey, Key, KeyId, KeyStatus, ListQuery, Operation, OperationResult, check_label, check_node_name,
+    CreateKey, Figures, Key, KeyId, KeyStatus, ListQuery, Operation, OperationResult, RoundFigures,
+    check_label, check_node_name,
 };
 
 /// Commands about keys.
@@ -19,7 +20,7 @@ use quorate_api::{
 pub(crate) enum KeyCommand {
     /// Create a key: the nodes run a distributed key generation.
     Create(CreateArgs),
-    /// List keys, newest first.
+    /// List keys, oldest first.
     List(ListArgs),
     /// Show a key with its addresses.
     Show(ShowArgs),
@@ -114,8 +115,7 @@ fn create(args: CreateArgs, connection: &Connection, output: &Output) -> anyhow:
     match &operation.result {
         Some(OperationResult::CreateKey { key, figures }) => output.result(&operation, || {
             let mut text = show(key);
-            let traffic = figures.bytes_sent + figures.bytes_received;
-            text.push_str(&format!("\n{} rounds, {traffic} bytes, {} ms", figures.rounds, figures.ms));
+            text.push_str(&format!("\ncreated in {}", cost(figures)));
             text
         }),
         _ => started(&operation, output),
@@ -208,6 +208,28 @@ pub(super) fn run_operation(
             ));
         }
     })
+}
+
+/// What a ceremony cost in one line, then round by round.
+pub(super) fn cost(figures: &Figures) -> String {
+    let traffic = figures.bytes_sent + figures.bytes_received;
+    let mut text = format!("{} rounds, {traffic} bytes, {} ms\n", figures.rounds, figures.ms);
+    if !figures.steps.is_empty() {
+        let rows: Vec<_> = figures.steps.iter().map(step).collect();
+        text.push_str(&table(["PROTOCOL", "ROUND", "WHAT", "MS", "SENT", "RECEIVED"], &rows));
+    }
+    text
+}
+
+fn step(step: &RoundFigures) -> [String; 6] {
+    [
+        step.protocol.clone(),
+        step.round.to_string(),
+        step.name.clone(),
+        step.ms.to_string(),
+        step.bytes_sent.to_string(),
+        step.bytes_received.to_string(),
+    ]
 }
 
 /// Prints an operation that was only started.

@@ -1,6 +1,6 @@
 //! `quorate key sign`.
 
-use super::key::{idempotency_key, node_names, run_operation, started};
+use super::key::{cost, idempotency_key, node_names, run_operation, started};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
@@ -162,12 +162,6 @@ pub(super) fn show(result: &SignResult) -> String {
     for skipped in &result.skipped {
         text.push_str(&format!("without {}: {}\n", skipped.party, skipped.reason));
     }
-    let figures = result.figures;
-    let traffic = figures.bytes_sent + figures.bytes_received;
-    let quorum = result.quorum.join(", ");
-    text.push_str(&format!(
-        "\nsigned by {quorum} in {} rounds, {traffic} bytes, {} ms",
-        figures.rounds, figures.ms
-    ));
+    text.push_str(&format!("\nsigned by {} in {}", result.quorum.join(", "), cost(&result.figures)));
     text
 }

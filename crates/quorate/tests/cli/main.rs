@@ -101,7 +101,12 @@ fn signed() -> Value {
         }],
         "summary": { "headline": "sign the message \"r\"", "details": [], "warnings": [], "blind": false, "transfers": [] },
         "quorum": ["a", "c"], "skipped": [{ "party": "b", "reason": "not connected" }],
-        "figures": { "rounds": 2, "bytes_sent": 10, "bytes_received": 20, "ms": 30 }
+        "figures": {
+            "rounds": 2, "bytes_sent": 10, "bytes_received": 20, "ms": 30,
+            "steps": [{
+                "protocol": "frost-sign", "round": 1, "name": "commit", "ms": 1, "bytes_sent": 4, "bytes_received": 5
+            }]
+        }
     });
     operation
 }
@@ -191,15 +196,16 @@ fn a_client_key_is_private_and_never_overwritten() {
         let arguments = ["client", "keygen", "--name", "bob", "--algorithm", algorithm, "--out", &file];
         let done = bench.quorate(&arguments);
         assert_eq!(code(&done), 0, "{}", stderr(&done));
-        let line = stdout(&done).lines().last().unwrap().to_owned();
-        assert!(line.starts_with(&format!("\"bob\" = \"{algorithm}:")), "{line}");
+        let text = stdout(&done);
+        let (_, lines) = text.trim_end().rsplit_once("\n\n").unwrap();
+        assert!(lines.starts_with(&format!("[[clients]]\nname = \"bob\"\nkey = \"{algorithm}:")), "{lines}");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let before = fs::read(&file).unwrap();
         assert_eq!(code(&bench.quorate(&arguments)), 1);
         assert_eq!(fs::read(&file).unwrap(), before);
         let shown = bench.quorate(&["client", "show", "--name", "bob", &file, "-o", "json"]);
         let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-        assert_eq!(shown["enrolment"], line);
+        assert_eq!(shown["enrolment"], lines);
     }
     assert!(!path.exists());
 }
@@ -312,6 +318,7 @@ fn every_way_to_say_what_to_sign_becomes_its_intent() {
             bench.at(&node, &[&["key", "sign", KEY, "--quorum", "a,c"], arguments.as_slice()].concat());
         assert_eq!(code(&done), 0, "{arguments:?}: {}", stderr(&done));
         assert!(stdout(&done).contains("signed by a, c in 2 rounds, 30 bytes, 30 ms"), "{}", stdout(&done));
+        assert!(stdout(&done).contains("frost-sign  1      commit  1   4     5"), "{}", stdout(&done));
         let requests = node.requests.lock().unwrap();
         let body: Value = serde_json::from_slice(requests.last().unwrap().body()).unwrap();
         assert_eq!(body, json!({ "intent": intent, "quorum": ["a", "c"] }));
