@@ -1,6 +1,6 @@
 //! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
 
-use crate::commands::{client, completion, key, op};
+use crate::commands::{client, completion, demo, dev, key, node, op};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_api::parse_wait;
 use std::path::PathBuf;
@@ -59,6 +59,13 @@ pub(crate) enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show everything at once: three nodes create keys, sign transactions, fail and come back.
+    Demo(demo::DemoArgs),
+    /// Start the same three nodes and leave them up to try things.
+    Dev(dev::DevArgs),
+    /// Make, run and look at a node.
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Create, show and use keys.
     #[command(subcommand)]
     Key(Box<key::KeyCommand>),

@@ -2,9 +2,12 @@
 
 pub(crate) mod client;
 pub(crate) mod completion;
+pub(crate) mod demo;
+pub(crate) mod dev;
 pub(crate) mod key;
 pub(crate) mod key_sign;
 pub(crate) mod key_verify;
+pub(crate) mod node;
 pub(crate) mod op;
 
 use crate::cli::{Cli, Command};
@@ -18,6 +21,9 @@ use anyhow::Context as _;
 pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let connection = &cli.global.connection;
     match cli.command {
+        Command::Demo(args) => demo::run(&args, output),
+        Command::Dev(args) => dev::run(&args, output),
+        Command::Node(command) => node::run(command, connection, output),
         Command::Key(command) => key::run(*command, connection, output),
         Command::Op(command) => op::run(command, connection, output),
         Command::Client(command) => client::run(&command, output),

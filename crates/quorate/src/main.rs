@@ -5,6 +5,7 @@ mod commands;
 mod connection;
 mod failure;
 mod input;
+mod local;
 mod output;
 mod progress;
 mod verify;
