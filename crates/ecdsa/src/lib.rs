@@ -10,6 +10,7 @@ mod base_ot;
 mod gf128;
 pub mod ot_setup;
 mod pprf;
+mod residue;
 pub mod rvole;
 mod softspoken;
 mod suite;
