@@ -5,6 +5,7 @@
 //! products gives the sum itself. The curve crates' own arithmetic is the reference in the tests.
 #![expect(
     clippy::indexing_slicing,
+    clippy::needless_range_loop,
     clippy::as_conversions,
     reason = "a numeric kernel over arrays of fixed length: indices are loop bounds, conversions keep the low word of a double word"
 )]
@@ -130,8 +131,8 @@ impl Modulus {
         }
         let (new_top, borrow) = sbb(top, 0, borrow);
         let keep = mask(borrow);
-        for i in 0..4 {
-            out[i] = (a[i] & keep) | (out[i] & !keep);
+        for (out, a) in out.iter_mut().zip(a) {
+            *out = (a & keep) | (*out & !keep);
         }
         (out, (top & keep) | (new_top & !keep))
     }
