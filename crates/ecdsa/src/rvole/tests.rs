@@ -368,6 +368,39 @@ fn secrets_are_not_printed() {
     let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
     assert_eq!(
         std::format!("{receiver:?} {message:?} {sender:?}"),
-        "RvoleReceiver(..) Extension(..) RvoleSender(..)"
+        "RvoleReceiver(..) RvoleMsg1(..) RvoleSender(..)"
     );
+}
+
+/// Pins the bytes of all four messages and of both stored forms under a fixed stream of randomness: a change of any label, order or
+/// formula shows here, and is a new suite.
+#[test]
+fn the_bytes_of_a_fixed_run_are_known() {
+    use crate::ot_setup::{ReceiverStart, confirm_digest, sender_respond};
+    fn on<C: EcdsaCurve>() -> std::string::String {
+        let mut rng = test_rng("known answer");
+        let (start, o1) = ReceiverStart::<C>::new(&ID, &mut rng);
+        let (all, o2) = sender_respond(&ID, &o1, &mut rng).unwrap();
+        let punctured = start.finish(&o2).unwrap();
+        let (receiver, m1) = RvoleReceiver::start(&all, &SID, &mut rng);
+        let sender = RvoleSender::receive(&punctured, &SID, &m1).unwrap();
+        let (c, m2) = sender.respond([Scalar::from(5), Scalar::from(6)], &mut rng);
+        let chi = receiver.chi();
+        let d = receiver.finish(&m2).unwrap();
+        let mut transcript = Transcript::new(tags::TEST);
+        transcript
+            .absorb("O1", &borsh::to_vec(&o1).unwrap())
+            .absorb("O2", &borsh::to_vec(&o2).unwrap())
+            .absorb("confirm", &confirm_digest(&ID, &o1, &o2))
+            .absorb("all", &all.to_secret_bytes())
+            .absorb("punctured", &punctured.to_secret_bytes())
+            .absorb("message 1", &borsh::to_vec(&m1).unwrap())
+            .absorb("message 2", &borsh::to_vec(&m2).unwrap());
+        for scalar in [chi, c[0], c[1], d[0], d[1]] {
+            transcript.absorb("scalar", &scalar.to_bytes());
+        }
+        hex::encode(transcript.digest())
+    }
+    assert_eq!(on::<Secp256k1>(), "ddc2f46c063fbf1344be584eb92d56ab00e058700d08890d627fa63b3509ff19");
+    assert_eq!(on::<P256>(), "d0712439522806c9347e983fb40991c5cce3faf11e0c5efc75b8ab0557e21896");
 }
