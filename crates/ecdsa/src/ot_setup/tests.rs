@@ -133,3 +133,22 @@ fn secrets_are_not_printed() {
     let punctured = start.finish(&response).unwrap();
     assert_eq!(std::format!("{punctured:?}"), "PuncturedLeaves(..)");
 }
+
+/// Fails to compile if the type has the trait: then two impls would fit.
+macro_rules! assert_lacks {
+    ($trait:path: $($type:ty),+) => {
+        const _: fn() = || {
+            trait Ambiguous<A> {
+                fn probe() {}
+            }
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            struct Has;
+            impl<T: ?Sized + $trait> Ambiguous<Has> for T {}
+            $(let _ = <$type as Ambiguous<_>>::probe;)+
+        };
+    };
+}
+use crate::rvole::{RvoleReceiver, RvoleSender};
+assert_lacks!(Clone: AllLeaves<P256>, PuncturedLeaves<P256>, ReceiverStart<P256>, RvoleReceiver<P256>, RvoleSender<P256>);
+assert_lacks!(BorshSerialize: AllLeaves<P256>, PuncturedLeaves<P256>, ReceiverStart<P256>, RvoleReceiver<P256>, RvoleSender<P256>);
+assert_lacks!(PartialEq: AllLeaves<P256>, PuncturedLeaves<P256>, ReceiverStart<P256>, RvoleReceiver<P256>, RvoleSender<P256>);

@@ -341,7 +341,7 @@ fn a_failed_ot_check_stops_before_any_answer() {
     assert_eq!(RvoleSender::receive(&other.1, &SID, &message).err(), Some(RvoleFault::OtCheck));
 }
 
-/// covers: A9, A12
+/// covers: A9
 #[test]
 fn hashes_bind_instance_session_nonces_and_content() {
     let session = |ot_id, sid, nonce| Session { ot_id: [ot_id; 32], sid: [sid; 32], nonce_r: [nonce; 16] };
