@@ -42,7 +42,8 @@ fn invalid(what: &'static str) -> Error {
 impl<S: Suite> BorshSerialize for Commitment<S> {
     fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
         for point in [self.0.hiding(), self.0.binding()] {
-            writer.write_all(&point.serialize().map_err(|_| invalid("the identity point has no encoding"))?)?;
+            writer
+                .write_all(&point.serialize().map_err(|_| invalid("the identity point has no encoding"))?)?;
         }
         Ok(())
     }
