@@ -147,7 +147,8 @@ fn cases<M: Mode>(cheater: u16, donor: &[Parcel]) -> Vec<Case> {
     cases.body(2, "share: the group order", Named(Malformed), |m| m.broadcast = order::<M::C>());
     cases.body(2, "share: all ones", Named(Malformed), |m| m.broadcast.fill(0xff));
     cases.body(2, "share: zero", Named(PartialSignature), |m| m.broadcast.fill(0));
-    let arithmetic: [(&str, fn(Scalar<M::C>) -> Scalar<M::C>); 3] =
+    type Arithmetic<C> = fn(Scalar<C>) -> Scalar<C>;
+    let arithmetic: [(&str, Arithmetic<M::C>); 3] =
         [("plus one", |z| z + Scalar::ONE()), ("negated", |z| -z), ("doubled", |z| z + z)];
     for (what, change) in arithmetic {
         cases.body(2, &format!("share: {what}"), Named(PartialSignature), move |m| {
@@ -339,7 +340,7 @@ fn a_wrong_share_for_one_party_is_named_by_it() {
     run::<Taproot>();
 }
 
-/// covers: D5. Two cheaters in one run: the one of least index is named, so excluding one a run ends with honest parties only.
+/// Two cheaters in one run: the one of least index is named, so excluding one a run ends with honest parties only.
 #[test]
 fn of_two_cheaters_the_first_is_named() {
     fn run<M: Mode>() {

@@ -94,3 +94,34 @@ fn nonces_differ_with_session_and_message() {
     run::<Ed>();
     run::<Taproot>();
 }
+
+/// covers: D7. Strict, plain and cofactored verification agree on what we produce, the last computed here from RFC 8032, 5.1.7.
+#[test]
+fn every_rule_of_verification_accepts() {
+    use curve25519_dalek::edwards::CompressedEdwardsY;
+    use curve25519_dalek::traits::IsIdentity as _;
+    use curve25519_dalek::{EdwardsPoint, Scalar};
+    use ed25519_dalek::Verifier as _;
+    use sha2::Digest as _;
+    let mut count = 0;
+    for seed in 0..16 {
+        let ceremony = Ceremony::<Ed>::fresh(2, 3, &[1, 2], seed);
+        let public: [u8; 32] = ceremony.public().public_key.to_bytes().try_into().unwrap();
+        for signature in ceremony.world().run().unwrap_all().values() {
+            ceremony.assert_valid(signature); // strict
+            let key = ed25519_dalek::VerifyingKey::from_bytes(&public).unwrap();
+            let plain = ed25519_dalek::Signature::from_bytes(&signature.0);
+            assert!(key.verify(&ceremony.message, &plain).is_ok());
+            let point = |bytes: &[u8]| CompressedEdwardsY::from_slice(bytes).unwrap().decompress().unwrap();
+            let (r, s) = signature.0.split_at(32);
+            let hash = sha2::Sha512::new().chain_update(r).chain_update(public);
+            let hash: [u8; 64] = hash.chain_update(&ceremony.message).finalize().into();
+            let k = Scalar::from_bytes_mod_order_wide(&hash);
+            let s = Scalar::from_canonical_bytes(s.try_into().unwrap()).unwrap();
+            let difference = EdwardsPoint::mul_base(&s) - point(r) - point(&public) * k;
+            assert!(difference.is_identity() && difference.mul_by_cofactor().is_identity());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 32);
+}

@@ -1,7 +1,6 @@
 //! Tests of the FROST sessions from outside. The suites are written once and run for each way of signing.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on should stop where it stands"
