@@ -30,6 +30,11 @@ impl<S: Suite> Secrets<S> {
         SigningCommitments::from(&self.nonces)
     }
 
+    #[cfg(test)]
+    pub(crate) fn nonces(&self) -> &SigningNonces<S::Frost> {
+        &self.nonces
+    }
+
     /// The partial signature; the only use of the nonces.
     pub(crate) fn sign(
         self,

@@ -106,7 +106,7 @@ fn start<S: Suite>(
 }
 
 /// What is signed, by whom, under which key. Nothing in it is secret.
-struct Statement<S: Suite> {
+pub(crate) struct Statement<S: Suite> {
     message: Vec<u8>,
     tweak: S::Tweak,
     me: Identifier<S::Frost>,
@@ -115,12 +115,12 @@ struct Statement<S: Suite> {
     /// X, before the tweak.
     public_key: Point<S>,
     /// The key under which the signature must verify, after the tweak.
-    output_key: VerifyingKey<S::Frost>,
+    pub(crate) output_key: VerifyingKey<S::Frost>,
 }
 
 impl<S: Suite> Statement<S> {
     /// Checks the parameters and moves our share over, by bytes.
-    fn new(
+    pub(crate) fn new(
         params: &Params,
         share: &KeyShare<S>,
         message: Vec<u8>,
@@ -182,7 +182,7 @@ fn member<S: Suite>(peer: PartyIndex) -> Result<Identifier<S::Frost>, Abort> {
 }
 
 /// State of party i after FROST.2. Holds its share and (d_i, e_i).
-struct AwaitCommitments<S: Suite> {
+pub(crate) struct AwaitCommitments<S: Suite> {
     statement: Statement<S>,
     secrets: Secrets<S>,
 }
