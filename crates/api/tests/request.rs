@@ -306,3 +306,34 @@ fn debug_shows_no_secret() {
         assert!(!shown.contains(&hex::encode([7; 32])));
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_decodes_is_canonical(bytes: Vec<u8>, at: usize, value: u8) {
+        if let Ok(request) = SignedRequest::decode(&bytes) {
+            assert_eq!(request.encode(), bytes);
+        }
+        // Random bytes hardly ever decode: also change one byte of a good request.
+        let mut changed = request().sign(&key(ClientAlgorithm::Ed25519)).encode();
+        let index = at % changed.len();
+        changed[index] = value;
+        if let Ok(request) = SignedRequest::decode(&changed) {
+            assert_eq!(request.encode(), changed);
+        }
+    }
+
+    #[test]
+    fn different_requests_have_different_signing_bytes(path in "/[a-z/?=]{0,12}", client in "[a-z]{1,6}", key in "[!-~]{1,6}", body: Vec<u8>) {
+        let other = Request::new(Method::Post, path, client, 1_800_000_000, key, body).unwrap();
+        assert_eq!(other == request(), other.signing_bytes() == request().signing_bytes());
+        let moved = Request::new(
+            Method::Post,
+            format!("{}x", other.path_and_query()),
+            other.client(),
+            other.expires(),
+            other.idempotency_key(),
+            other.body().to_vec(),
+        );
+        assert_ne!(moved.unwrap().signing_bytes(), other.signing_bytes());
+    }
+}

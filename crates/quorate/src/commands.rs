@@ -33,6 +33,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
 }
 
 /// Runs a client's future: one thread is enough for one request at a time.
+///
+/// A client belongs to the runtime it first sends in, so a command calls this once.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(future)

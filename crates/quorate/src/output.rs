@@ -25,7 +25,7 @@ impl Output {
     ) -> anyhow::Result<()> {
         match self.format {
             Format::Json => self.text(&serde_json::to_string_pretty(value)?),
-            Format::Table => self.text(&table()),
+            Format::Table => self.text(&printable(&table())),
         }
     }
 
@@ -42,14 +42,14 @@ impl Output {
     /// Tells people something beside the result; programs do not see it.
     pub(crate) fn hint(&self, text: &str) {
         if self.format == Format::Table {
-            eprintln!("{text}");
+            eprintln!("{}", printable(text));
         }
     }
 
     /// Says on standard error what went wrong.
     pub(crate) fn failure(&self, error: &anyhow::Error) {
         match self.format {
-            Format::Table => eprintln!("error: {error:#}"),
+            Format::Table => eprintln!("error: {}", printable(&format!("{error:#}"))),
             Format::Json => {
                 let error = match error.downcast_ref::<ClientError>() {
                     Some(ClientError::Problem(problem)) => serde_json::json!({ "error": problem }),
@@ -59,6 +59,17 @@ impl Output {
             }
         }
     }
+}
+
+/// The text without what could move the cursor or reorder a line: most of it comes from a node, and a node
+/// may lie about what was signed, but shall not be able to draw on the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let hostile = |character: char| {
+        let reorders =
+            matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        reorders || (character.is_control() && character != '\n')
+    };
+    text.chars().map(|character| if hostile(character) { '\u{fffd}' } else { character }).collect()
 }
 
 /// Lines of a name and a value, aligned; values that are empty are left out.

@@ -1,5 +1,6 @@
 //! A progress line while an operation runs: on a terminal only.
 
+use crate::output::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use quorate_api::{Operation, OperationStatus};
 use std::io::IsTerminal as _;
@@ -30,7 +31,7 @@ impl Progress {
 
     /// Shows where an operation stands.
     pub(crate) fn show(&self, operation: &Operation) {
-        self.bar.set_message(line(operation));
+        self.bar.set_message(printable(&line(operation)));
     }
 }
 

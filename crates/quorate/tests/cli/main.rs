@@ -331,6 +331,24 @@ fn every_way_to_say_what_to_sign_becomes_its_intent() {
 }
 
 #[test]
+fn a_node_cannot_draw_on_the_terminal() {
+    let bench = Bench::new();
+    let hostile = "a\u{1b}[2J\u{202e}\rb";
+    let node = bench.node(move |request| match request.method() {
+        Method::Get => {
+            let mut key = key();
+            key["label"] = json!(hostile);
+            (200, key.to_string())
+        }
+        _ => problem(&Problem::new(Code::Internal, hostile)),
+    });
+    let done = bench.at(&node, &["key", "show", KEY]);
+    assert!(stdout(&done).contains("a\u{fffd}[2J\u{fffd}\u{fffd}b"), "{:?}", stdout(&done));
+    let done = bench.at(&node, &["key", "sign", KEY, "--message", "hi"]);
+    assert!(stderr(&done).contains("a\u{fffd}[2J\u{fffd}\u{fffd}b"), "{:?}", stderr(&done));
+}
+
+#[test]
 fn problems_become_exit_codes() {
     let bench = Bench::new();
     let cases = [
