@@ -1,1 +1,41 @@
-//! Identifiers, bounded request and response types, problem codes and the OpenAPI description
+//! What crosses the boundary between a client and a node: signed requests, bounded request and
+//! response types, problem codes and the OpenAPI description of `/v1`.
+//!
+//! Everything here is a function of its inputs: no sockets, clock or global randomness. The feature
+//! `client` adds the typed HTTP client, the only part that does I/O.
+
+mod bounded;
+#[cfg(feature = "client")]
+pub mod client;
+mod client_key;
+mod id;
+mod key;
+mod node;
+mod openapi;
+mod operation;
+mod page;
+mod problem;
+mod request;
+mod schema;
+mod sign;
+
+pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
+pub use client_key::{
+    ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey, MAX_EXPIRY_AHEAD, VerifyError,
+    verify_request,
+};
+pub use id::{Hex, IdError, KeyId, OperationId};
+pub use key::{CreateKey, Key, KeyStatus};
+pub use node::{NodeStatus, PeerStatus, Readiness, Version};
+pub use openapi::{Answer, Parameters, Route, openapi, routes};
+pub use operation::{Operation, OperationKind, OperationResult, OperationStatus, Progress};
+pub use page::{
+    DEFAULT_LIMIT, ListQuery, MAX_LIMIT, MAX_WAIT, OperationQuery, Page, format_wait, parse_wait,
+};
+pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem, QuorumState};
+pub use quorate_intent as intent;
+pub use request::{
+    HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE, MAX_BODY, MAX_CLIENT,
+    MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, SIGNATURE_TAG, SignedRequest, check_client,
+};
+pub use sign::{Figures, RoundFigures, Sign, SignResult, SignatureResult, Skipped};

@@ -57,13 +57,16 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Option<M> {
 #[macro_export]
 macro_rules! wire_struct {
     ($type:ident<$curve:ident> { $($field:ident),+ $(,)? }) => {
-        impl<$curve: $crate::curve::Curve> $crate::borsh::BorshSerialize for $type<$curve> {
+        $crate::wire_struct!($type<$curve: $crate::curve::Curve> { $($field),+ });
+    };
+    ($type:ident<$curve:ident: $bound:path> { $($field:ident),+ $(,)? }) => {
+        impl<$curve: $bound> $crate::borsh::BorshSerialize for $type<$curve> {
             fn serialize<W: $crate::borsh::io::Write>(&self, writer: &mut W) -> $crate::borsh::io::Result<()> {
                 $($crate::borsh::BorshSerialize::serialize(&self.$field, writer)?;)+
                 Ok(())
             }
         }
-        impl<$curve: $crate::curve::Curve> $crate::borsh::BorshDeserialize for $type<$curve> {
+        impl<$curve: $bound> $crate::borsh::BorshDeserialize for $type<$curve> {
             fn deserialize_reader<R: $crate::borsh::io::Read>(reader: &mut R) -> $crate::borsh::io::Result<Self> {
                 Ok(Self { $($field: $crate::borsh::BorshDeserialize::deserialize_reader(reader)?),+ })
             }

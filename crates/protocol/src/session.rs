@@ -67,7 +67,7 @@ impl fmt::Debug for Params {
 pub enum BadParams {
     /// We are not a member, or our identity is not the one the committee lists.
     NotAMember,
-    /// The session identifier is all zero (protocols.md A8).
+    /// The session identifier is all zero (test plan A8).
     ZeroSession,
     /// The parties cannot run this protocol for this key.
     Unsuitable(&'static str),
@@ -96,7 +96,7 @@ impl fmt::Debug for Transmit {
     }
 }
 
-/// Why a frame was dropped. The session goes on as if it had not come (protocols.md C17).
+/// Why a frame was dropped. The session goes on as if it had not come (test plan C17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
     /// The sender is no peer of this session.
@@ -107,7 +107,7 @@ pub enum Rejected {
     Malformed,
     /// Another version, session or receiver.
     Misdirected,
-    /// The sender named inside is not the one of the channel (security-tests.md S10).
+    /// The sender named inside is not the one of the channel (test plan S10).
     Spoofed,
     /// A round that is over, or one that the sender cannot have reached.
     WrongRound,
@@ -198,7 +198,14 @@ impl<O: 'static> Session<O> {
     }
 
     fn context(&mut self, digest: [u8; 32]) -> Context<'_> {
-        Context { session: self.id, me: self.me, committee: &self.committee, rng: &mut self.rng, digest }
+        Context {
+            session: self.id,
+            me: self.me,
+            committee: &self.committee,
+            identity: &*self.identity,
+            rng: &mut self.rng,
+            digest,
+        }
     }
 
     /// The session's name.
@@ -305,7 +312,8 @@ impl<O: 'static> Session<O> {
             Ok(RawMessage { broadcast: frame.broadcast, direct: frame.direct })
         })?;
         let turn = round.receive(raw, &mut self.context(digest))?;
-        let before = if broadcasts { contents } else { Vec::new() };
+        // Between two parties there is nobody to tell something else: no echo, no evidence needed.
+        let before = if broadcasts && self.committee.len() > 2 { contents } else { Vec::new() };
         let next = number.checked_add(1).unwrap_or(ABORT_ROUND);
         self.take_turn(turn, next, early, before);
         Ok(())

@@ -1,1 +1,37 @@
-//! Seals and opens opaque bytes under a context
+//! Seals and opens opaque bytes under a context.
+//!
+//! A folder has one **header**: public bytes that say how its passphrase becomes a key. [`Sealer::create`] makes
+//! one, [`Sealer::open`] checks a passphrase against it. The passphrase is stretched with Argon2id once, when the
+//! process starts; the result only wraps a random **data key**, and the data key seals every blob. So opening a blob
+//! is cheap, and [`Sealer::rewrap`] changes the passphrase without touching a blob.
+//!
+//! ```text
+//! passphrase ──Argon2id(salt)──► root ──BLAKE3──► wrapping key ──XChaCha20-Poly1305──► data key ──► blobs
+//!                                     └─BLAKE3──► check value (a wrong passphrase is told from a changed header)
+//! ```
+//!
+//! Every blob is bound to a [`Context`]: the node, the kind of data, the key, its epoch and the format. A blob moved
+//! to another place does not open. What a context cannot show is age: an older blob of the *same* context opens, so
+//! whoever must notice a restored snapshot puts a counter elsewhere.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `passphrase` | [`Passphrase`], [`PassphraseSource`]: file, descriptor, environment |
+//! | `params` | [`Params`]: the cost of one guess, with a floor and a ceiling |
+//! | `header` | the bytes of the header |
+//! | `context` | [`Context`] and its unambiguous encoding |
+//! | `sealer` | [`Sealer`] and the bytes of a blob |
+
+mod context;
+mod error;
+mod header;
+mod params;
+mod passphrase;
+mod sealer;
+
+pub use context::{Context, MAX_KEY_ID_LEN, MAX_KIND_LEN};
+pub use error::{PassphraseError, SealError};
+pub use header::HEADER_LEN;
+pub use params::Params;
+pub use passphrase::{MAX_PASSPHRASE_LEN, Passphrase, PassphraseSource};
+pub use sealer::{MAX_PLAINTEXT_LEN, SEAL_OVERHEAD, Sealer};

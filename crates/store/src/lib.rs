@@ -1,1 +1,46 @@
-//! Durable records of a node: sealed shares, operations and protocol effects
+//! Durable records of a node: keys with their sealed shares, operations, and the effects of protocols.
+//!
+//! [`Store`] is the only door. It sees sealed blobs and opaque ids: it holds no secret and is trusted with none. It
+//! knows no clock either: every time is a parameter, in milliseconds since the Unix epoch.
+//!
+//! | record | what is promised |
+//! |---|---|
+//! | [`Meta`] | written once; the seal header changes by compare-and-set |
+//! | [`Key`] | its status and its share change by compare-and-set; destroying it erases the share |
+//! | [`Burn`] | insert-only: a burned transfer instance never comes back |
+//! | used ids ([`Store::consume`]) | insert-only: the second use of a nonce is seen |
+//! | [`Operation`] | one request for one id; an answered operation stays answered |
+//!
+//! **Durable** in the documentation of a method means: it returns after the commit was synced to the disk. What was
+//! acknowledged is there after a crash or a power cut. If it fails with an error for which
+//! [`StoreError::may_have_been_written`] holds, it may be there or not: read before trying again.
+//!
+//! A caller that stops waiting (drops the future) does not stop a write that was handed over.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `store` | [`Store`], which asks one backend |
+//! | `sqlite` | the embedded backend: one writer that commits many waiting writes at once, a few readers |
+//! | `folder` | one lock per data folder, and the mark that says that a database must be there |
+//! | [`fault`] | failing writes on purpose, for tests |
+
+mod burn;
+mod error;
+pub mod fault;
+mod folder;
+mod key;
+mod limits;
+mod meta;
+mod operation;
+mod page;
+mod sqlite;
+mod store;
+
+pub use burn::{Burn, InstanceId, OtDirection};
+pub use error::StoreError;
+pub use key::{Key, KeyStatus, NewKey};
+pub use limits::{MAX_BLOB_LEN, MAX_ID_LEN};
+pub use meta::Meta;
+pub use operation::{Begin, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate};
+pub use page::{Cursor, MAX_PAGE_LEN, Page};
+pub use store::{DATABASE_FILE, Store};

@@ -8,12 +8,11 @@ use zeroize::Zeroizing;
 use super::SessionId;
 use crate::abort::{Abort, Check};
 use crate::message::{Channel, Message, Nothing, decode, encode};
-use crate::party::{Committee, PartyId, PartyIndex};
+use crate::party::{Committee, Identity, PartyId, PartyIndex};
 use crate::per_peer::PerPeer;
 use crate::rng::HedgedRng;
 
 /// What a round function may use beside its own state.
-#[derive(Debug)]
 pub struct Context<'a> {
     /// The session.
     pub session: SessionId,
@@ -21,11 +20,19 @@ pub struct Context<'a> {
     pub me: PartyIndex,
     /// All parties of the session, ourselves included.
     pub committee: &'a Committee,
+    /// Our long-term identity, for signatures that outlive the session.
+    pub identity: &'a dyn Identity,
     /// The session's randomness.
     pub rng: &'a mut HedgedRng,
     /// Digest of all broadcasts of the round just received, in order of index; all parties that go on hold the same one or the
     /// next round names the equivocator. Zero where the round had no broadcast and in `start`.
     pub digest: [u8; 32],
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({} as {})", self.session, self.me)
+    }
 }
 
 impl Context<'_> {
@@ -78,7 +85,7 @@ pub enum Effect {
         /// The check that failed.
         check: Check,
     },
-    /// A one-time secret of this session is about to leave; after this the message counts as signed (protocols.md 1.1).
+    /// A one-time secret of this session is about to leave; after this the message counts as signed (`spec/24-sign.md`).
     Consume,
     /// Secret state to seal and store.
     Persist {

@@ -1,0 +1,99 @@
+//! Bounds of what a request body may hold, checked while it is parsed.
+
+use crate::problem::{Code, Problem};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+
+/// Longest label, in characters.
+pub const MAX_LABEL: usize = 128;
+/// Longest node name, in bytes.
+pub const MAX_NODE_NAME: usize = 63;
+/// Most parties of one key.
+pub const MAX_PARTIES: usize = 64;
+
+/// Reads a request body strictly: an unknown field, a repeated field, anything after the end, or a
+/// value out of its bounds is an error.
+///
+/// # Errors
+/// A problem with [`Code::InvalidRequest`] that says what and where.
+pub fn parse_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body: {error}")))
+}
+
+/// Whether `name` can name a node: 1 to 63 of `a-z 0-9 -`, beginning with a letter or digit.
+///
+/// # Errors
+/// A sentence that says what a node name is.
+pub fn check_node_name(name: &str) -> Result<(), String> {
+    let known = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let begins = name.bytes().next().is_some_and(|byte| byte != b'-');
+    if known && begins && name.len() <= MAX_NODE_NAME {
+        return Ok(());
+    }
+    Err(format!(
+        "a node name has 1 to {MAX_NODE_NAME} of the characters a-z 0-9 - and begins with a letter or digit"
+    ))
+}
+
+/// Whether `label` can be shown: 1 to 128 characters without control characters.
+///
+/// # Errors
+/// A sentence that says what a label is.
+pub fn check_label(label: &str) -> Result<(), String> {
+    let count = label.chars().take(MAX_LABEL + 1).count();
+    if (1..=MAX_LABEL).contains(&count) && !label.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(format!("a label has 1 to {MAX_LABEL} characters and no control characters"))
+}
+
+pub(crate) fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let label = Option::<String>::deserialize(deserializer)?;
+    label.as_deref().map_or(Ok(()), check_label).map_err(D::Error::custom)?;
+    Ok(label)
+}
+
+pub(crate) fn node_names<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    let Some(names) = Option::<Vec<String>>::deserialize(deserializer)? else { return Ok(None) };
+    if !(1..=MAX_PARTIES).contains(&names.len()) {
+        return Err(D::Error::custom(format!("expected 1 to {MAX_PARTIES} node names")));
+    }
+    names.iter().try_for_each(|name| check_node_name(name)).map_err(D::Error::custom)?;
+    distinct(&names).map_err(D::Error::custom)?;
+    Ok(Some(names))
+}
+
+pub(crate) fn purposes<'de, D, P>(deserializer: D) -> Result<Option<Vec<P>>, D::Error>
+where
+    D: Deserializer<'de>,
+    P: Deserialize<'de> + PartialEq + std::fmt::Debug,
+{
+    let Some(purposes) = Option::<Vec<P>>::deserialize(deserializer)? else { return Ok(None) };
+    if purposes.is_empty() {
+        return Err(D::Error::custom("expected at least one purpose, or none of the field"));
+    }
+    distinct(&purposes).map_err(D::Error::custom)?;
+    Ok(Some(purposes))
+}
+
+pub(crate) fn threshold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    let threshold = u16::deserialize(deserializer)?;
+    if threshold == 0 || usize::from(threshold) > MAX_PARTIES {
+        return Err(D::Error::custom(format!("the threshold must be 1 to {MAX_PARTIES}")));
+    }
+    Ok(threshold)
+}
+
+fn distinct<T: PartialEq + std::fmt::Debug>(items: &[T]) -> Result<(), String> {
+    let mut rest = items;
+    while let Some((first, tail)) = rest.split_first() {
+        if tail.contains(first) {
+            return Err(format!("`{first:?}` is there more than once"));
+        }
+        rest = tail;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Keys: how one is asked for and how it is shown.
+
+use crate::id::{Hex, KeyId};
+use crate::{bounded, schema};
+use quorate_intent::{Address, Purpose, Scheme};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Body of `POST /v1/keys`: create a key by distributed key generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateKey {
+    /// The signature scheme; it cannot change later.
+    #[schema(value_type = schema::Scheme)]
+    pub scheme: Scheme,
+    /// How many parties can sign: *threshold of n*.
+    #[serde(deserialize_with = "bounded::threshold")]
+    #[schema(minimum = 1, maximum = 64)]
+    pub threshold: u16,
+    /// The names of the nodes that each get a share; all known nodes if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
+    #[schema(min_items = 1, max_items = 64)]
+    pub parties: Option<Vec<String>>,
+    /// What the key may sign; the defaults of its scheme if absent (`message` and `raw` stand alone).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::purposes")]
+    #[schema(value_type = Option<Vec<schema::Purpose>>)]
+    pub purposes: Option<Vec<Purpose>>,
+    /// A name for people; need not be unique.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
+    #[schema(min_length = 1, max_length = 128)]
+    pub label: Option<String>,
+}
+
+/// Whether a key can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyStatus {
+    /// The key generation runs or did not end.
+    Creating,
+    /// The key can be used.
+    Active,
+    /// The key was disabled and can be enabled again.
+    Disabled,
+    /// The key's shares may not be used any more: a check failed whose failure can leak secrets.
+    Burned,
+}
+
+/// A key as the API shows it. No part of it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Key {
+    /// Its identifier.
+    pub id: KeyId,
+    /// The signature scheme.
+    #[schema(value_type = schema::Scheme)]
+    pub scheme: Scheme,
+    /// Whether it can be used.
+    pub status: KeyStatus,
+    /// How many parties can sign.
+    pub threshold: u16,
+    /// The names of the nodes that hold a share.
+    pub parties: Vec<String>,
+    /// The public key: 33-byte compressed point (ECDSA, BIP-340) or 32 bytes (Ed25519), in hex.
+    pub public_key: Hex,
+    /// The addresses of this key on the chains it may sign for.
+    #[schema(value_type = Vec<schema::Address>)]
+    pub addresses: Vec<Address>,
+    /// What the key may sign.
+    #[schema(value_type = Vec<schema::Purpose>)]
+    pub purposes: Vec<Purpose>,
+    /// Raised whenever the shares change; the public key stays.
+    pub epoch: u64,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// When the key was created, in unix milliseconds.
+    pub created_at: u64,
+}

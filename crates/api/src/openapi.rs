@@ -1,0 +1,308 @@
+//! The OpenAPI description of the REST interface, made from one table of routes.
+
+mod parts;
+
+use crate::key::{CreateKey, Key};
+use crate::node::{NodeStatus, Readiness, Version};
+use crate::operation::Operation;
+use crate::page::Page;
+use crate::problem::Code;
+use crate::request::Method;
+use crate::sign::Sign;
+use parts::{components, operation};
+use utoipa::openapi::path::{PathItemBuilder, PathsBuilder};
+use utoipa::openapi::{HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, OpenApiVersion};
+
+/// What a route answers when it does what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// JSON with the schema of this name.
+    Json(&'static str),
+    /// Plain text.
+    Text,
+}
+
+/// Which query parameters a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameters {
+    /// None.
+    None,
+    /// `limit` and `after`: [`crate::ListQuery`].
+    List,
+    /// `wait`: [`crate::OperationQuery`].
+    Wait,
+}
+
+/// One route of the REST interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{key}` and `{operation}` where identifiers stand.
+    pub path: &'static str,
+    /// A stable name, for generated clients.
+    pub id: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// Whether the request must be signed.
+    pub signed: bool,
+    /// The schema of its body.
+    pub body: Option<&'static str>,
+    /// Its query parameters.
+    pub parameters: Parameters,
+    /// The answers that are no problem: status, description, content.
+    pub answers: &'static [(u16, &'static str, Answer)],
+    /// The problems it answers besides those that every signed route has.
+    pub codes: &'static [Code],
+}
+
+/// Problems that every signed route may answer.
+const SIGNED_CODES: &[Code] = &[
+    Code::InvalidRequest,
+    Code::Unauthenticated,
+    Code::UnknownClient,
+    Code::SignatureInvalid,
+    Code::RequestExpired,
+    Code::ExpiryTooFar,
+    Code::Forbidden,
+    Code::MethodNotAllowed,
+    Code::TooLarge,
+    Code::RateLimited,
+    Code::Internal,
+    Code::Unavailable,
+];
+
+const OPERATION_ANSWERS: &[(u16, &str, Answer)] = &[
+    (
+        200,
+        "The operation succeeded; this is also the answer to every later repetition.",
+        Answer::Json("Operation"),
+    ),
+    (202, "The operation has not ended; ask for it again.", Answer::Json("Operation")),
+];
+
+const ROUTES: &[Route] = &[
+    Route {
+        method: Method::Post,
+        path: "/v1/keys",
+        id: "create_key",
+        summary: "Create a key by distributed key generation.",
+        signed: true,
+        body: Some("CreateKey"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: &[
+            Code::IdempotencyConflict,
+            Code::Unprocessable,
+            Code::OperationCancelled,
+            Code::Unsupported,
+            Code::CeremonyAborted,
+            Code::NotEnoughParties,
+            Code::DeadlineExceeded,
+        ],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/keys",
+        id: "list_keys",
+        summary: "List keys, oldest first.",
+        signed: true,
+        body: None,
+        parameters: Parameters::List,
+        answers: &[(200, "A page of keys.", Answer::Json("KeyPage"))],
+        codes: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/keys/{key}",
+        id: "show_key",
+        summary: "Show a key.",
+        signed: true,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The key.", Answer::Json("Key"))],
+        codes: &[Code::NotFound],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/sign",
+        id: "sign",
+        summary: "Sign a transaction, a message or a digest.",
+        signed: true,
+        body: Some("Sign"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: &[
+            Code::PurposeNotAllowed,
+            Code::NotFound,
+            Code::IdempotencyConflict,
+            Code::OperationCancelled,
+            Code::IntentInvalid,
+            Code::Unprocessable,
+            Code::KeyDisabled,
+            Code::KeyBurned,
+            Code::Unsupported,
+            Code::CeremonyAborted,
+            Code::NotEnoughParties,
+            Code::DeadlineExceeded,
+        ],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/operations",
+        id: "list_operations",
+        summary: "List operations, newest first.",
+        signed: true,
+        body: None,
+        parameters: Parameters::List,
+        answers: &[(200, "A page of operations.", Answer::Json("OperationPage"))],
+        codes: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/operations/{operation}",
+        id: "show_operation",
+        summary: "Show an operation, after waiting for its end if asked to.",
+        signed: true,
+        body: None,
+        parameters: Parameters::Wait,
+        answers: &[(
+            200,
+            "The operation, ended or not. A failed one has its problem in `error`.",
+            Answer::Json("Operation"),
+        )],
+        codes: &[Code::NotFound],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/nodes",
+        id: "show_nodes",
+        summary: "Show this node and its peers as it sees them.",
+        signed: true,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "This node and its peers.", Answer::Json("NodeStatus"))],
+        codes: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/healthz",
+        id: "healthz",
+        summary: "Whether the process is alive.",
+        signed: false,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "It is.", Answer::Text)],
+        codes: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/readyz",
+        id: "readyz",
+        summary: "Whether the node takes requests.",
+        signed: false,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[
+            (200, "It does.", Answer::Json("Readiness")),
+            (503, "It does not; the reasons are given.", Answer::Json("Readiness")),
+        ],
+        codes: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/metrics",
+        id: "metrics",
+        summary: "Metrics in the Prometheus text format.",
+        signed: false,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The metrics.", Answer::Text)],
+        codes: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/version",
+        id: "version",
+        summary: "The program's version.",
+        signed: false,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The version.", Answer::Json("Version"))],
+        codes: &[],
+    },
+];
+
+/// Every route of the REST interface.
+pub fn routes() -> &'static [Route] {
+    ROUTES
+}
+
+/// The OpenAPI 3.1 description of the REST interface.
+pub fn openapi() -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    let mut done: Vec<&str> = Vec::new();
+    for route in ROUTES {
+        if done.contains(&route.path) {
+            continue;
+        }
+        done.push(route.path);
+        let item = ROUTES
+            .iter()
+            .filter(|other| other.path == route.path)
+            .fold(PathItemBuilder::new(), |item, route| {
+                item.operation(http_method(route.method), operation(route))
+            });
+        paths = paths.path(route.path, item.build());
+    }
+    let license =
+        LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build();
+    let info = InfoBuilder::new()
+        .title("Quorate")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(license));
+    let components = components()
+        .add::<CreateKey>()
+        .add::<Key>()
+        .add_as::<Page<Key>>("KeyPage")
+        .add::<Sign>()
+        .add::<Operation>()
+        .add_as::<Page<Operation>>("OperationPage")
+        .add::<NodeStatus>()
+        .add::<Readiness>()
+        .add::<Version>()
+        .add::<crate::Problem>();
+    OpenApiBuilder::new()
+        .openapi(OpenApiVersion::Version31)
+        .info(info.build())
+        .paths(paths.build())
+        .components(Some(components.build()))
+        .build()
+}
+
+fn http_method(method: Method) -> HttpMethod {
+    match method {
+        Method::Get => HttpMethod::Get,
+        Method::Post => HttpMethod::Post,
+        Method::Patch => HttpMethod::Patch,
+        Method::Delete => HttpMethod::Delete,
+    }
+}
+
+const DESCRIPTION: &str = "\
+Threshold keys: created, used and kept as shares, never assembled.
+
+**Signed requests.** Every request under `/v1` is signed by an enrolled client key (Ed25519, or ECDSA P-256 with SHA-256 and \
+low `s`; 64 bytes, lower-case hex in `Quorate-Signature`). The signature is over these fields in this order, each text \
+preceded by its length in bytes as 4 bytes big-endian: `quorate-request-v1`, the method, the path with its query, \
+the value of `Quorate-Client`, then the expiry (`Quorate-Expires`, unix seconds) as 8 bytes big-endian without a length, \
+then, again with lengths, the `Idempotency-Key` (may be absent and then empty for GET) and the 32 bytes of SHA-256 of the body. \
+Each node of the quorum verifies the same signature itself.
+
+**Idempotency.** A repeated `Idempotency-Key` gives the operation it started; with another body it is 409.
+
+**Long work.** POST starts an operation. `?wait=10s` waits up to 60 s for its end: 200 with the operation if it succeeded, \
+202 if it has not ended, the operation's problem if it failed.
+
+**Errors** are RFC 9457 problem details; `code` is stable.";

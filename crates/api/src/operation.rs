@@ -1,0 +1,168 @@
+//! Operations: the life of a request as the API shows it.
+
+use crate::id::{KeyId, OperationId};
+use crate::key::Key;
+use crate::problem::Problem;
+use crate::sign::{Figures, SignResult, Skipped};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Create a key.
+    CreateKey,
+    /// Sign.
+    Sign,
+}
+
+impl OperationKind {
+    /// The name as JSON, metrics and the store write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateKey => "create_key",
+            Self::Sign => "sign",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str).
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::CreateKey, Self::Sign].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Where an operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationStatus {
+    /// It waits for approvals.
+    PendingApproval,
+    /// It will start.
+    Queued,
+    /// A ceremony runs.
+    Running,
+    /// It ended with a result.
+    Succeeded,
+    /// It ended with an error.
+    Failed,
+    /// An approver or a policy said no.
+    Rejected,
+    /// It was not approved or started in time.
+    Expired,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+impl OperationStatus {
+    /// Every status.
+    pub const ALL: [Self; 8] = [
+        Self::PendingApproval,
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Rejected,
+        Self::Expired,
+        Self::Cancelled,
+    ];
+
+    /// The name as JSON and the store write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PendingApproval => "pending_approval",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str).
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
+    /// Whether nothing will change any more.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::PendingApproval | Self::Queued | Self::Running)
+    }
+
+    /// Whether an operation may go from this status to `next`. A final status stays.
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::PendingApproval => {
+                matches!(next, Self::Queued | Self::Rejected | Self::Expired | Self::Cancelled | Self::Failed)
+            }
+            Self::Queued => matches!(next, Self::Running | Self::Failed | Self::Expired | Self::Cancelled),
+            Self::Running => matches!(next, Self::Succeeded | Self::Failed | Self::Cancelled),
+            Self::Succeeded | Self::Failed | Self::Rejected | Self::Expired | Self::Cancelled => false,
+        }
+    }
+}
+
+/// What a succeeded operation gave.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum OperationResult {
+    /// The created key.
+    CreateKey {
+        /// The key.
+        key: Box<Key>,
+        /// What its generation cost.
+        figures: Figures,
+    },
+    /// The signatures.
+    Sign(Box<SignResult>),
+}
+
+/// How far a running operation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// The protocol that runs, such as `dkg` or `ecdsa-sign`.
+    pub protocol: String,
+    /// The round that is collected now, from 1.
+    pub round: u16,
+    /// How many rounds there are, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u16>,
+    /// The nodes that take part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quorum: Vec<String>,
+    /// The nodes whose messages are still missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaiting: Vec<String>,
+    /// The nodes that were given up on the way here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+}
+
+/// The life of one request.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Operation {
+    /// Its identifier.
+    pub id: OperationId,
+    /// What it does.
+    pub kind: OperationKind,
+    /// Where it stands.
+    pub status: OperationStatus,
+    /// The key it is about; for a create operation the key that will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
+    /// When it was asked for, in unix milliseconds.
+    pub created_at: u64,
+    /// When it last changed, in unix milliseconds.
+    pub updated_at: u64,
+    /// The result, once it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<OperationResult>,
+    /// The error, once it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+    /// How far it is, while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}

@@ -1,0 +1,121 @@
+//! Signing: what is asked and what comes out.
+
+use crate::id::{Hex, KeyId};
+use crate::{bounded, schema};
+use quorate_intent::{Intent, Scheme, Summary};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Body of `POST /v1/keys/{key}/sign`. Every node of the quorum computes what is signed from the
+/// intent itself.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    /// What to sign.
+    #[schema(value_type = schema::Intent)]
+    pub intent: Intent,
+    /// The nodes that shall sign; chosen among the connected ones if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
+    #[schema(min_items = 1, max_items = 64)]
+    pub quorum: Option<Vec<String>>,
+}
+
+/// What signing gave: signatures, and the finished transaction where there is one.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignResult {
+    /// The key that signed.
+    pub key: KeyId,
+    /// Its scheme.
+    #[schema(value_type = schema::Scheme)]
+    pub scheme: Scheme,
+    /// One signature, or one for each input of a Bitcoin transaction.
+    pub signatures: Vec<SignatureResult>,
+    /// The signed transaction in the form its network takes, if the intent was a transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_tx: Option<Hex>,
+    /// A Solana transaction with this key's signature, if others must still sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial_tx: Option<Hex>,
+    /// The transaction's identifier as its network writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txid: Option<String>,
+    /// The PSBT with the signatures in it, in base64, if others must still sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psbt: Option<String>,
+    /// `r ‖ s ‖ v` with `v` 27 or 28, as wallets take it, for Ethereum messages and typed data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ethereum_signature: Option<Hex>,
+    /// What was signed, in words.
+    #[schema(value_type = schema::Summary)]
+    pub summary: Summary,
+    /// The nodes that signed.
+    pub quorum: Vec<String>,
+    /// The nodes that were asked and did not take part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+    /// What it cost.
+    pub figures: Figures,
+}
+
+/// One signature and what it is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignatureResult {
+    /// The input of the Bitcoin transaction that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<u32>,
+    /// The public key under which it verifies: the key's own, or for a Taproot spend the tweaked x-only output key.
+    pub public_key: Hex,
+    /// The 32-byte digest that was signed, where the scheme signs a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Hex>,
+    /// The bytes that were signed, where the scheme signs bytes (Ed25519), or the message behind the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Hex>,
+    /// The signature: `r ‖ s` for ECDSA (low `s`), `R ‖ s` for Ed25519 and BIP-340; 64 bytes.
+    pub signature: Hex,
+    /// The recovery id of an ECDSA signature over secp256k1, 0 or 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_id: Option<u8>,
+}
+
+/// A node that did not take part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Skipped {
+    /// Its name.
+    pub party: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What a ceremony cost, as its coordinator saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Figures {
+    /// Rounds of messages.
+    pub rounds: u16,
+    /// Bytes the coordinator's party sent.
+    pub bytes_sent: u64,
+    /// Bytes the coordinator's party received.
+    pub bytes_received: u64,
+    /// From the start of the first ceremony to the verified result, in milliseconds.
+    pub ms: u64,
+    /// Round by round, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<RoundFigures>,
+}
+
+/// What one round of one protocol cost.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct RoundFigures {
+    /// The protocol, such as `dkg` or `ecdsa-sign`.
+    pub protocol: String,
+    /// The round, from 1.
+    pub round: u16,
+    /// What the round does.
+    pub name: String,
+    /// From its start to the end of its computation, in milliseconds.
+    pub ms: u64,
+    /// Bytes this node's party sent in it.
+    pub bytes_sent: u64,
+    /// Bytes this node's party received in it.
+    pub bytes_received: u64,
+}

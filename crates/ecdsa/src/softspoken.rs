@@ -1,0 +1,300 @@
+//! OT extension: SoftSpokenOT (Roy 2022/192) with k = 4 and a Fiat-Shamir check. Spec: `spec/21-ot-extension.md`, steps OTE.1–OTE.8.
+//!
+//! The receiver ends with rows t_j, the sender with q_j = t_j ⊕ β_j·Δ for j < ξ. The check is evaluated as a whole, in constant time,
+//! and its result is the only thing that leaves it: pass or fail may depend on bits of Δ that the receiver guessed.
+
+use alloc::vec::Vec;
+use borsh::{BorshDeserialize, BorshSerialize};
+use core::fmt;
+use quorate_protocol::{
+    curve::EcdsaCurve,
+    rng::HedgedRng,
+    transcript::{Transcript, tags},
+};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::gf128::RowDigest;
+use crate::ot_setup::{AllLeaves, PuncturedLeaves};
+use crate::suite::{
+    COLUMNS, LAST_WORD, LEAF_BATCH, LEAVES, LeafScratch, LeafStream, PAYLOAD_WORDS, ROW_BYTES, ROW_WORDS,
+    Row, TRANSFERS, TREE_BITS, TREES,
+};
+use crate::transpose::transpose;
+
+/// The receiver's message.
+#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Extension {
+    pub(crate) nonce_r: [u8; 16],
+    /// U_i
+    pub(crate) u: [[u8; ROW_BYTES]; TREES],
+    /// x~
+    pub(crate) x: [u8; 16],
+    /// digest of t~_1 … t~_128
+    pub(crate) t: [u8; 32],
+}
+
+impl Extension {
+    /// Bytes on the wire.
+    pub const MAX_LEN: usize = 16 + TREES * ROW_BYTES + 16 + 32;
+}
+
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RvoleMsg1(..)")
+    }
+}
+
+/// The consistency check of the extension failed (OTE.7). Blames the pair: the sender of the message, if this party trusts itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CheckFailed;
+
+/// ξ choice bits, bit j in bit j mod 128 of word j / 128.
+pub(crate) type ChoiceBits = Zeroizing<[u128; PAYLOAD_WORDS]>;
+
+/// ξ rows of 128 bits.
+pub(crate) type Rows = Zeroizing<Vec<u128>>;
+
+/// The 128 columns over mask and payload bits.
+type Columns = Zeroizing<Vec<Row>>;
+
+fn xor(into: &mut Row, other: &Row) {
+    for (a, b) in into.iter_mut().zip(other) {
+        *a ^= b;
+    }
+}
+
+/// OTE.2 Σ_y row_y, and the four sums of the rows whose index has bit b set. 26 additions in place; the rows are overwritten.
+#[inline]
+fn fold(rows: &mut [Row], columns: &mut [Row]) -> Row {
+    let mut width = rows.len();
+    for column in columns {
+        width /= 2;
+        let mut sum: Row = [0; ROW_WORDS];
+        // Row 2y + 1 counts for this bit; then row y becomes the sum of rows 2y and 2y + 1.
+        for y in 0..width {
+            if let Some([even, odd]) = rows.get(2 * y..2 * y + 2) {
+                xor(&mut sum, odd);
+                let mut both = *even;
+                xor(&mut both, odd);
+                if let Some(slot) = rows.get_mut(y) {
+                    *slot = both;
+                }
+            }
+        }
+        *column = sum;
+    }
+    rows.first().copied().unwrap_or([0; ROW_WORDS])
+}
+
+/// Clears what stands beyond bit ξ.
+fn trim(row: &mut Row) {
+    if let Some(last) = row.last_mut() {
+        *last &= LAST_WORD;
+    }
+}
+
+fn to_bytes(row: &Row) -> [u8; ROW_BYTES] {
+    let words = row.map(u128::to_le_bytes);
+    let mut out = [0; ROW_BYTES];
+    for (o, b) in out.iter_mut().zip(words.as_flattened()) {
+        *o = *b;
+    }
+    out
+}
+
+fn from_bytes(bytes: &[u8; ROW_BYTES]) -> Row {
+    let mut words = [[0; 16]; ROW_WORDS];
+    for (o, b) in words.as_flattened_mut().iter_mut().zip(bytes) {
+        *o = *b;
+    }
+    words.map(u128::from_le_bytes)
+}
+
+/// All ones if bit 0 is set, without a branch.
+fn mask(bit: u8) -> u128 {
+    u128::from(bit & 1).wrapping_neg()
+}
+
+/// OTE.4 Coefficient of the check: depends on everything that the receiver has fixed.
+pub(crate) fn challenge(
+    ot_id: &[u8; 32],
+    sid: &[u8; 32],
+    nonce_r: &[u8; 16],
+    u: &[[u8; ROW_BYTES]; TREES],
+) -> [u8; 16] {
+    let mut transcript = Transcript::new(tags::OTE_CHI);
+    transcript
+        .absorb("ot id", ot_id)
+        .absorb("sid", sid)
+        .absorb("receiver nonce", nonce_r)
+        .absorb("U", u.as_flattened());
+    let mut chi = [0; 16];
+    transcript.xof().fill(&mut chi);
+    chi
+}
+
+/// OTE.5 Digest of x~ and of the check values of all columns.
+pub(crate) fn check_digest(
+    ot_id: &[u8; 32],
+    sid: &[u8; 32],
+    chi: &[u8; 16],
+    x: u128,
+    columns: impl Iterator<Item = u128>,
+) -> [u8; 32] {
+    let mut values = Zeroizing::new([[0; 16]; COLUMNS]);
+    for (slot, value) in values.iter_mut().zip(columns) {
+        *slot = value.to_le_bytes();
+    }
+    let mut transcript = Transcript::new(tags::OTE_CHECK);
+    transcript
+        .absorb("ot id", ot_id)
+        .absorb("sid", sid)
+        .absorb("chi", chi)
+        .absorb("x", &x.to_le_bytes())
+        .absorb("T", values.as_flattened());
+    transcript.digest()
+}
+
+/// OTE.8 The payload of 128 columns as ξ rows.
+fn to_rows(columns: &Columns) -> Rows {
+    let mut rows = Zeroizing::new(Vec::with_capacity(PAYLOAD_WORDS * 128));
+    let mut block = Zeroizing::new([0; COLUMNS]);
+    for word in 1..ROW_WORDS {
+        for (slot, column) in block.iter_mut().zip(columns.iter()) {
+            *slot = column.get(word).copied().unwrap_or_default();
+        }
+        transpose(&mut block);
+        rows.extend_from_slice(&*block);
+    }
+    rows.truncate(TRANSFERS);
+    rows
+}
+
+/// What the receiver keeps: its choices and its rows. Zeroised on drop.
+pub(crate) struct Received {
+    pub(crate) nonce_r: [u8; 16],
+    pub(crate) choices: ChoiceBits,
+    pub(crate) rows: Rows,
+}
+
+/// The receiver's expanded leaves: u_i of every tree and the columns t_m. Kept apart so that tests can build a cheating receiver from it.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(crate) struct Expansion {
+    pub(crate) sums: Vec<Row>,
+    pub(crate) columns: Vec<Row>,
+}
+
+/// OTE.1, OTE.2 of the receiver.
+pub(crate) fn expand_all<C: EcdsaCurve>(
+    leaves: &AllLeaves<C>,
+    sid: &[u8; 32],
+    nonce_r: &[u8; 16],
+) -> Expansion {
+    let stream = LeafStream::new(&leaves.ot_id, sid, nonce_r);
+    let mut scratch = LeafScratch::new();
+    let mut sums = Vec::with_capacity(TREES);
+    let mut columns = Vec::from([[0; ROW_WORDS]; COLUMNS]);
+    let (batches, _) = leaves.leaves.as_chunks::<LEAF_BATCH>();
+    for (batch, columns) in
+        batches.iter().zip(columns.chunks_exact_mut(COLUMNS * LEAF_BATCH / (TREES * LEAVES)))
+    {
+        stream.expand(batch, &mut scratch);
+        for (rows, columns) in scratch.rows.chunks_exact_mut(LEAVES).zip(columns.chunks_exact_mut(TREE_BITS))
+        {
+            sums.push(fold(rows, columns));
+        }
+    }
+    for row in sums.iter_mut().chain(&mut columns) {
+        trim(row);
+    }
+    Expansion { sums, columns }
+}
+
+/// OTE.1–OTE.5: commits to fresh random choices.
+pub(crate) fn extend_receiver<C: EcdsaCurve>(
+    leaves: &AllLeaves<C>,
+    sid: &[u8; 32],
+    rng: &mut HedgedRng,
+) -> (Received, Extension) {
+    // OTE.1 A fresh nonce makes the masks of two sessions differ even if a session identifier ever repeated.
+    let nonce_r = rng.bytes();
+    let mut expansion = expand_all(leaves, sid, &nonce_r);
+
+    // OTE.3 x = 128 random bits, then β; U_i = u_i ⊕ x.
+    let mut x = Zeroizing::new([[0; 16]; ROW_WORDS]);
+    rng.fill(x.as_flattened_mut());
+    let mut x = Zeroizing::new(x.map(u128::from_le_bytes));
+    trim(&mut x);
+    let mut u = [[0; ROW_BYTES]; TREES];
+    for (u, sum) in u.iter_mut().zip(&expansion.sums) {
+        let mut row = *sum;
+        xor(&mut row, &x);
+        *u = to_bytes(&row);
+    }
+
+    // OTE.4, OTE.5
+    let chi = challenge(&leaves.ot_id, sid, &nonce_r, &u);
+    let digest = RowDigest::new(&chi);
+    let x_check = digest.of(&x);
+    let t = check_digest(&leaves.ot_id, sid, &chi, x_check, expansion.columns.iter().map(|t| digest.of(t)));
+
+    let [_, choices @ ..] = &*x;
+    let rows = to_rows(&Zeroizing::new(core::mem::take(&mut expansion.columns)));
+    let received = Received { nonce_r, choices: Zeroizing::new(*choices), rows };
+    (received, Extension { nonce_r, u, x: x_check.to_le_bytes(), t })
+}
+
+/// OTE.6–OTE.8: the sender's rows, if the message is consistent.
+///
+/// # Errors
+/// [`CheckFailed`]: the verdict may carry bits of Δ. The caller burns the instance, durably, before anybody can see it.
+pub(crate) fn extend_sender<C: EcdsaCurve>(
+    leaves: &PuncturedLeaves<C>,
+    sid: &[u8; 32],
+    message: &Extension,
+) -> Result<Rows, CheckFailed> {
+    let stream = LeafStream::new(&leaves.ot_id, sid, &message.nonce_r);
+    let mut scratch = LeafScratch::new();
+    let mut batch = Zeroizing::new([[0; 16]; LEAF_BATCH]);
+    let mut columns: Columns = Zeroizing::new(Vec::from([[0; ROW_WORDS]; COLUMNS]));
+    let trees = leaves.leaves.chunks_exact(LEAVES - 1);
+    let mut messages = message.u.iter().zip(leaves.delta.iter()).zip(columns.chunks_exact_mut(TREE_BITS));
+    let mut trees = trees.peekable();
+    while trees.peek().is_some() {
+        // Place 0 of every tree stands for the leaf at Δ_i, which is unknown and must not count.
+        for (slots, known) in batch.chunks_exact_mut(LEAVES).zip(&mut trees) {
+            for (slot, leaf) in slots.iter_mut().skip(1).zip(known) {
+                *slot = *leaf;
+            }
+        }
+        stream.expand(&batch, &mut scratch);
+        for (rows, ((u, nibble), columns)) in scratch.rows.chunks_exact_mut(LEAVES).zip(&mut messages) {
+            if let Some(unknown) = rows.first_mut() {
+                *unknown = [0; ROW_WORDS];
+            }
+            fold(rows, columns);
+            // OTE.6 q_{4i+b} = w_{4i+b} ⊕ Δ_{i,b}·U_i
+            let u = from_bytes(u);
+            for (bit, column) in columns.iter_mut().enumerate() {
+                let mask = mask(nibble >> bit);
+                for (q, u) in column.iter_mut().zip(u) {
+                    *q ^= mask & u;
+                }
+                trim(column);
+            }
+        }
+    }
+
+    // OTE.7 t~_m = R(q_m) ⊕ Δ_m·x~ for every column, compared through one digest. No early exit.
+    let chi = challenge(&leaves.ot_id, sid, &message.nonce_r, &message.u);
+    let digest = RowDigest::new(&chi);
+    let x = u128::from_le_bytes(message.x);
+    let delta_bits = leaves.delta.iter().flat_map(|nibble| (0..TREE_BITS).map(move |bit| nibble >> bit));
+    let expected = columns.iter().zip(delta_bits).map(|(q, bit)| digest.of(q) ^ (mask(bit) & x));
+    let expected = check_digest(&leaves.ot_id, sid, &chi, x, expected);
+    if bool::from(expected.ct_eq(&message.t)) { Ok(to_rows(&columns)) } else { Err(CheckFailed) }
+}
+
+#[cfg(test)]
+mod tests;

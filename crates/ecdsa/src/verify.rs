@@ -1,0 +1,41 @@
+//! Signatures and their verification (SEC 1, 4.1.4): every signature passes here before it leaves a session.
+
+use quorate_protocol::curve::{EcdsaCurve, Point, Scalar};
+use subtle::ConstantTimeEq as _;
+
+/// A low-s ECDSA signature with what is needed to recover the public key from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// `r ‖ s`, 32 bytes each, big-endian.
+    pub bytes: [u8; 64],
+    /// Bit 0: the y-coordinate of `R` is odd. Bit 1: its x-coordinate is not below the order.
+    pub recovery_id: u8,
+}
+
+/// Joins `r` and `s`.
+pub(crate) fn join<C: EcdsaCurve>(r: &Scalar<C>, s: &Scalar<C>) -> [u8; 64] {
+    let mut bytes = [0u8; 64];
+    let (left, right) = bytes.split_at_mut(32);
+    left.copy_from_slice(&r.to_bytes());
+    right.copy_from_slice(&s.to_bytes());
+    bytes
+}
+
+/// Whether `signature` (`r ‖ s`) signs the 32-byte `digest` under `public_key`. High `s` is accepted: that is a rule of some users
+/// of ECDSA, not of ECDSA; our own signatures are low.
+#[must_use]
+pub fn verify<C: EcdsaCurve>(public_key: &Point<C>, digest: &[u8; 32], signature: &[u8; 64]) -> bool {
+    let (r, s) = signature.split_at(32);
+    let decode = |half: &[u8]| half.try_into().ok().and_then(|b: [u8; 32]| Scalar::<C>::from_bytes(&b));
+    let (Some(r), Some(s)) = (decode(r), decode(s)) else { return false };
+    if bool::from(r.is_zero() | s.is_zero() | public_key.is_identity()) {
+        return false;
+    }
+    let inverse = s.invert();
+    let m = Scalar::from_digest(digest);
+    let point = Point::mul_base(&(m * inverse)) + *public_key * (r * inverse);
+    if bool::from(point.is_identity()) {
+        return false;
+    }
+    bool::from(point.x_coordinate().0.ct_eq(&r))
+}

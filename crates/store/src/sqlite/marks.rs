@@ -1,0 +1,114 @@
+//! Marks that only ever accumulate: burns and used ids.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use super::failure::Failure;
+use super::keys::{page, unsigned};
+use crate::{Burn, Cursor, InstanceId, MAX_PAGE_LEN, OtDirection, Page, StoreError, limits};
+
+impl Sqlite {
+    pub(crate) async fn burn(&self, burn: Burn) -> Result<bool, StoreError> {
+        let epoch = limits::signed("epoch", burn.instance.epoch)?;
+        let generation = limits::signed("generation", burn.instance.generation)?;
+        let burned_at = limits::signed("burn time", burn.burned_at)?;
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "INSERT INTO burns (key_id, epoch, peer, direction, generation, session, \
+                         evidence_hash, burned_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(burn.instance.key_id)
+                    .bind(epoch)
+                    .bind(burn.instance.peer)
+                    .bind(burn.instance.direction.as_str())
+                    .bind(generation)
+                    .bind(burn.session)
+                    .bind(burn.evidence_hash.to_vec())
+                    .bind(burned_at)
+                    .execute(connection)
+                    .await?;
+                    Ok(done.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
+    pub(crate) async fn is_burned(&self, instance: &InstanceId) -> Result<bool, StoreError> {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM burns \
+             WHERE key_id = ? AND epoch = ? AND peer = ? AND direction = ? AND generation = ?",
+        )
+        .bind(&instance.key_id)
+        .bind(limits::signed("epoch", instance.epoch)?)
+        .bind(&instance.peer)
+        .bind(instance.direction.as_str())
+        .bind(limits::signed("generation", instance.generation)?)
+        .fetch_one(&self.readers)
+        .await
+        .map_err(|error| self.named(error))?;
+        Ok(found > 0)
+    }
+
+    pub(crate) async fn list_burns(
+        &self,
+        key_id: &str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page<Burn>, StoreError> {
+        let limit = limit.clamp(1, MAX_PAGE_LEN);
+        let rows = sqlx::query("SELECT * FROM burns WHERE key_id = ? AND seq > ? ORDER BY seq LIMIT ?")
+            .bind(key_id)
+            .bind(after.map_or(0, |cursor| cursor.0))
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        page(rows, limit, burn).map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn consume(&self, id: Vec<u8>, now: i64) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "INSERT INTO consumed (id, consumed_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(id)
+                    .bind(now)
+                    .execute(connection)
+                    .await?;
+                    Ok(done.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
+    pub(crate) async fn is_consumed(&self, id: &[u8]) -> Result<bool, StoreError> {
+        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM consumed WHERE id = ?")
+            .bind(id)
+            .fetch_one(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        Ok(found > 0)
+    }
+}
+
+fn burn(row: &SqliteRow) -> Result<Burn, Failure> {
+    let direction = OtDirection::parse(row.try_get("direction")?).map_err(|_| Failure::Row("direction"))?;
+    let hash: Vec<u8> = row.try_get("evidence_hash")?;
+    Ok(Burn {
+        instance: InstanceId {
+            key_id: row.try_get("key_id")?,
+            epoch: unsigned(row, "epoch")?,
+            peer: row.try_get("peer")?,
+            direction,
+            generation: unsigned(row, "generation")?,
+        },
+        session: row.try_get("session")?,
+        evidence_hash: hash.try_into().map_err(|_| Failure::Row("evidence_hash"))?,
+        burned_at: unsigned(row, "burned_at")?,
+    })
+}

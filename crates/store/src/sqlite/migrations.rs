@@ -1,0 +1,44 @@
+//! The schema, in steps that are part of the program.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+
+use sqlx::error::BoxDynError;
+use sqlx::migrate::{Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::{SqlSafeStr, SqliteConnection};
+
+use super::failure::Failure;
+
+/// Version, what it does, and the statements. A step that was released never changes.
+const STEPS: [(i64, &str, &str); 1] = [(1, "records", include_str!("../../migrations/0001_records.sql"))];
+
+/// The newest schema this program knows.
+pub(super) fn newest() -> i64 {
+    STEPS.iter().map(|(version, _, _)| *version).max().unwrap_or(0)
+}
+
+/// Takes every step that the file has not taken yet, each in a transaction.
+pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), Failure> {
+    Migrator::new(Embedded).await?.run(connection).await?;
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Embedded;
+
+impl MigrationSource<'static> for Embedded {
+    fn resolve(self) -> Pin<Box<dyn Future<Output = Result<Vec<Migration>, BoxDynError>> + Send + 'static>> {
+        let steps = STEPS.iter().map(|(version, name, sql)| {
+            Migration::new(
+                *version,
+                Cow::Borrowed(*name),
+                MigrationType::Simple,
+                (*sql).into_sql_str(),
+                false,
+            )
+        });
+        let steps = steps.collect();
+        Box::pin(async move { Ok(steps) })
+    }
+}

@@ -1,0 +1,161 @@
+//! Operations.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::Sqlite;
+use super::failure::Failure;
+use super::keys::{page, unsigned};
+use crate::{
+    Begin, Cursor, MAX_PAGE_LEN, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate,
+    Page, StoreError, limits,
+};
+
+const WHAT: &str = "operation";
+
+impl Sqlite {
+    pub(crate) async fn begin_operation(&self, new: NewOperation, now: i64) -> Result<Begin, StoreError> {
+        let expires_at = limits::signed("expiry", new.expires_at)?;
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "INSERT INTO operations (op_id, request_hash, request, kind, key_id, status, attempt, \
+                         created_at, updated_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?8) \
+                         ON CONFLICT DO NOTHING",
+                    )
+                    .bind(&new.op_id)
+                    .bind(new.request_hash.to_vec())
+                    .bind(new.request)
+                    .bind(new.kind)
+                    .bind(new.key_id)
+                    .bind(new.status.as_str())
+                    .bind(now)
+                    .bind(expires_at)
+                    .execute(&mut *connection)
+                    .await?;
+                    let stored = load(connection, new.op_id).await?;
+                    Ok(match done.rows_affected() {
+                        1 => Begin::New(stored),
+                        _ if stored.request_hash == new.request_hash => Begin::Existing(stored),
+                        _ => Begin::Conflict,
+                    })
+                })
+            })
+            .await
+    }
+
+    pub(crate) async fn update_operation(
+        &self,
+        op_id: String,
+        expected: OperationStatus,
+        update: OperationUpdate,
+        now: i64,
+    ) -> Result<Operation, StoreError> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "UPDATE operations SET status = ?, key_id = coalesce(?, key_id), \
+                         result = coalesce(?, result), error = coalesce(?, error), \
+                         attempt = coalesce(?, attempt), updated_at = ? WHERE op_id = ? AND status = ?",
+                    )
+                    .bind(update.status.as_str())
+                    .bind(update.key_id)
+                    .bind(update.result)
+                    .bind(update.error)
+                    .bind(update.attempt.map(i64::from))
+                    .bind(now)
+                    .bind(&op_id)
+                    .bind(expected.as_str())
+                    .execute(&mut *connection)
+                    .await?;
+                    let stored = load(connection, op_id).await?;
+                    if done.rows_affected() == 1 {
+                        return Ok(stored);
+                    }
+                    Err(Failure::Refused(StoreError::Changed {
+                        what: WHAT,
+                        id: stored.op_id,
+                        expected: expected.to_string(),
+                        found: stored.status.to_string(),
+                    }))
+                })
+            })
+            .await
+    }
+
+    pub(crate) async fn operation(&self, op_id: &str) -> Result<Option<Operation>, StoreError> {
+        let row = sqlx::query("SELECT * FROM operations WHERE op_id = ?")
+            .bind(op_id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        row.map(|row| operation(&row)).transpose().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn list_operations(
+        &self,
+        filter: &OperationFilter,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page<Operation>, StoreError> {
+        let limit = limit.clamp(1, MAX_PAGE_LEN);
+        let rows = sqlx::query(list_statement(filter))
+            .bind(after.map_or(i64::MAX, |cursor| cursor.0))
+            .bind(filter.key_id.as_deref())
+            .bind(filter.status.map(OperationStatus::as_str))
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        page(rows, limit, operation).map_err(|failure| self.named(failure))
+    }
+}
+
+/// One statement for each combination: an `OR` over an absent filter would keep SQLite from its indexes.
+const fn list_statement(filter: &OperationFilter) -> &'static str {
+    match (&filter.key_id, &filter.status) {
+        (None, None) => {
+            "SELECT * FROM operations WHERE seq < ?1 AND ?2 IS NULL AND ?3 IS NULL ORDER BY seq DESC LIMIT ?4"
+        }
+        (Some(_), None) => {
+            "SELECT * FROM operations WHERE key_id = ?2 AND seq < ?1 AND ?3 IS NULL ORDER BY seq DESC LIMIT ?4"
+        }
+        (None, Some(_)) => {
+            "SELECT * FROM operations WHERE status = ?3 AND seq < ?1 AND ?2 IS NULL ORDER BY seq DESC LIMIT ?4"
+        }
+        (Some(_), Some(_)) => {
+            "SELECT * FROM operations WHERE key_id = ?2 AND status = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?4"
+        }
+    }
+}
+
+async fn load(connection: &mut SqliteConnection, op_id: String) -> Result<Operation, Failure> {
+    let row = sqlx::query("SELECT * FROM operations WHERE op_id = ?")
+        .bind(&op_id)
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else {
+        return Err(Failure::Refused(StoreError::NotFound { what: WHAT, id: op_id }));
+    };
+    operation(&row)
+}
+
+fn operation(row: &SqliteRow) -> Result<Operation, Failure> {
+    let hash: Vec<u8> = row.try_get("request_hash")?;
+    Ok(Operation {
+        op_id: row.try_get("op_id")?,
+        request_hash: hash.try_into().map_err(|_| Failure::Row("request_hash"))?,
+        request: row.try_get("request")?,
+        kind: row.try_get("kind")?,
+        key_id: row.try_get("key_id")?,
+        status: row.try_get::<String, _>("status")?.parse().map_err(|_| Failure::Row("status"))?,
+        result: row.try_get("result")?,
+        error: row.try_get("error")?,
+        attempt: u32::try_from(row.try_get::<i64, _>("attempt")?).map_err(|_| Failure::Row("attempt"))?,
+        created_at: unsigned(row, "created_at")?,
+        updated_at: unsigned(row, "updated_at")?,
+        expires_at: unsigned(row, "expires_at")?,
+    })
+}

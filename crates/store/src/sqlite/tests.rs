@@ -1,0 +1,119 @@
+//! What only the backend itself can bring about.
+
+use std::time::Duration;
+
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use super::*;
+use crate::{DATABASE_FILE, StoreError};
+
+async fn open(folder: &Path) -> Sqlite {
+    let locked = Folder::lock(folder).unwrap();
+    Sqlite::open(locked, &folder.join(DATABASE_FILE), Faults::default()).await.unwrap()
+}
+
+async fn pragma(sqlite: &Sqlite, statement: &'static str) {
+    sqlite
+        .writer
+        .write(move |connection: &mut SqliteConnection| {
+            Box::pin(async move {
+                sqlx::query(statement).fetch_all(connection).await?;
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn every_connection_has_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = open(folder.path()).await;
+    let settings = sqlite
+        .writer
+        .write(|connection| {
+            Box::pin(async move {
+                let mode: String =
+                    sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
+                let mut numbers = Vec::new();
+                for statement in ["PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA secure_delete"] {
+                    let number: i64 = sqlx::query_scalar(statement).fetch_one(&mut *connection).await?;
+                    numbers.push(number);
+                }
+                Ok((mode, numbers))
+            })
+        })
+        .await
+        .unwrap();
+    assert_eq!(settings, ("wal".to_owned(), vec![2, 1, 1]));
+    let refused = sqlx::query("DELETE FROM keys").execute(&sqlite.readers).await.unwrap_err();
+    assert!(refused.to_string().contains("readonly"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_nothing_is_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = open(folder.path()).await;
+    assert!(sqlite.consume(b"before".to_vec(), 1).await.unwrap());
+    pragma(&sqlite, "PRAGMA max_page_count = 40").await;
+    let mut big = vec![0; 1_000_000];
+    big.fill(7);
+    let error = sqlite.consume(big.clone(), 1).await.unwrap_err();
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    assert!(!sqlite.is_consumed(&big).await.unwrap());
+    // The next write takes a new connection, which has the limit no more.
+    assert!(sqlite.consume(big.clone(), 1).await.unwrap());
+    assert!(sqlite.is_consumed(b"before").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_database_held_by_another_program_is_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = open(folder.path()).await;
+    pragma(&sqlite, "PRAGMA busy_timeout = 30").await;
+    let mut other = base_options(&sqlite.path).busy_timeout(Duration::ZERO).connect().await.unwrap();
+    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let error = sqlite.consume(b"id".to_vec(), 1).await.unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }) && error.is_retryable(), "{error}");
+    // Readers go on meanwhile.
+    assert!(!sqlite.is_consumed(b"id").await.unwrap());
+    held.rollback().await.unwrap();
+    assert!(sqlite.consume(b"id".to_vec(), 1).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_refused_write_does_not_undo_its_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = Arc::new(open(folder.path()).await);
+    let writes: Vec<_> = (0..60_u8)
+        .map(|index| {
+            let sqlite = Arc::clone(&sqlite);
+            tokio::spawn(async move {
+                sqlite
+                    .writer
+                    .write(move |connection| {
+                        Box::pin(async move {
+                            sqlx::query("INSERT INTO consumed (id, consumed_at) VALUES (?, 1)")
+                                .bind(vec![index])
+                                .execute(&mut *connection)
+                                .await?;
+                            // Every third breaks a rule of the schema after its first statement.
+                            if index % 3 == 0 {
+                                sqlx::query("DELETE FROM consumed").execute(&mut *connection).await?;
+                            }
+                            Ok(())
+                        })
+                    })
+                    .await
+            })
+        })
+        .collect();
+    let mut refused = 0;
+    for (index, write) in (0_u8..).zip(writes) {
+        let result = write.await.unwrap();
+        assert_eq!(result.is_err(), index % 3 == 0, "{result:?}");
+        assert_eq!(sqlite.is_consumed(&[index]).await.unwrap(), index % 3 != 0);
+        refused += u32::from(result.is_err());
+    }
+    assert_eq!(refused, 20);
+}

@@ -1,0 +1,267 @@
+//! The door to the records.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::fault::Faults;
+use crate::folder::Folder;
+use crate::sqlite::Sqlite;
+use crate::{
+    Begin, Burn, Cursor, InstanceId, Key, KeyStatus, Meta, NewKey, NewOperation, Operation, OperationFilter,
+    OperationStatus, OperationUpdate, Page, StoreError, limits,
+};
+
+/// Name of the embedded database in the data folder.
+pub const DATABASE_FILE: &str = "quorate.db";
+
+/// The records of one node. Clones share one backend.
+#[derive(Clone, Debug)]
+pub struct Store {
+    backend: Arc<Backend>,
+}
+
+/// Where the records are. A second backend is a second variant; the checks of [`Store`] stay the same for both.
+#[derive(Debug)]
+enum Backend {
+    Sqlite(Sqlite),
+}
+
+/// Asks whichever backend there is.
+macro_rules! ask {
+    ($store:expr, $method:ident ( $($argument:expr),* )) => {
+        match &*$store.backend {
+            Backend::Sqlite(sqlite) => sqlite.$method($($argument),*).await,
+        }
+    };
+}
+
+impl Store {
+    /// Opens the data folder, makes it if it is not there, and locks it until the store is closed or dropped and its
+    /// last write is done. Must be called within a tokio runtime. A damaged database is left as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::Corrupt`], [`StoreError::Missing`], [`StoreError::SchemaNewer`],
+    /// [`StoreError::Busy`], [`StoreError::DiskFull`], [`StoreError::Io`].
+    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_with_faults(folder, Faults::default()).await
+    }
+
+    /// As [`Store::open`], with writes that fail on purpose. For tests.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_with_faults(folder: &Path, faults: Faults) -> Result<Self, StoreError> {
+        let locked = Folder::lock(folder)?;
+        let sqlite = Sqlite::open(locked, &folder.join(DATABASE_FILE), faults).await?;
+        Ok(Self { backend: Arc::new(Backend::Sqlite(sqlite)) })
+    }
+
+    /// Waits for queued writes, closes the database and unlocks the folder. Other clones get [`StoreError::Closed`].
+    pub async fn close(&self) {
+        ask!(self, close());
+    }
+
+    /// What is known about the folder; `None` before [`Store::init_meta`].
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn meta(&self) -> Result<Option<Meta>, StoreError> {
+        ask!(self, meta())
+    }
+
+    /// Stores what is known about the folder, unless that was done before, and gives what is stored. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] and those of the backend.
+    pub async fn init_meta(&self, meta: Meta) -> Result<Meta, StoreError> {
+        limits::blob("seal header", &meta.seal_header)?;
+        let created_at = limits::signed("time", meta.created_at)?;
+        ask!(self, init_meta(meta, created_at))
+    }
+
+    /// Replaces the seal header, if it still is `old`. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] if it is not, and those of the backend.
+    pub async fn replace_seal_header(&self, old: &[u8], new: &[u8]) -> Result<(), StoreError> {
+        limits::blob("seal header", new)?;
+        ask!(self, replace_seal_header(old.to_vec(), new.to_vec()))
+    }
+
+    /// Stores a new key. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn insert_key(&self, key: NewKey, now: u64) -> Result<(), StoreError> {
+        key.check()?;
+        let epoch = limits::signed("epoch", key.epoch)?;
+        let now = limits::signed("time", now)?;
+        ask!(self, insert_key(key, epoch, now))
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn key(&self, key_id: &str) -> Result<Option<Key>, StoreError> {
+        ask!(self, key(key_id))
+    }
+
+    /// Keys, oldest first, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN) at once.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn list_keys(&self, after: Option<Cursor>, limit: u32) -> Result<Page<Key>, StoreError> {
+        ask!(self, list_keys(after, limit))
+    }
+
+    /// Changes the status of a key, if it still is `from`. Destroying a key erases its share. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Transition`] if there is no such step, [`StoreError::Changed`] if the status is another one,
+    /// [`StoreError::NotFound`], and those of the backend.
+    pub async fn transition_key(
+        &self,
+        key_id: &str,
+        from: KeyStatus,
+        to: KeyStatus,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        if !from.may_become(to) {
+            let (id, from, to) = (key_id.to_owned(), from.as_str(), to.as_str());
+            return Err(StoreError::Transition { what: "key", id, from, to });
+        }
+        let now = limits::signed("time", now)?;
+        ask!(self, transition_key(key_id.to_owned(), from, to, now))
+    }
+
+    /// Replaces the share of a key by that of a later epoch, if its epoch still is `old_epoch` and it is neither burned
+    /// nor destroyed. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`], [`StoreError::NotFound`], [`StoreError::OutOfRange`] if `new_epoch` is not later,
+    /// [`StoreError::TooLong`], and those of the backend.
+    pub async fn replace_share(
+        &self,
+        key_id: &str,
+        old_epoch: u64,
+        new_epoch: u64,
+        record: Vec<u8>,
+        sealed_share: Vec<u8>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        if new_epoch <= old_epoch {
+            return Err(StoreError::OutOfRange { what: "new epoch" });
+        }
+        limits::blob("key record", &record)?;
+        limits::blob("sealed share", &sealed_share)?;
+        let old_epoch = limits::signed("epoch", old_epoch)?;
+        let new_epoch = limits::signed("epoch", new_epoch)?;
+        let now = limits::signed("time", now)?;
+        ask!(self, replace_share(key_id.to_owned(), old_epoch, new_epoch, record, sealed_share, now))
+    }
+
+    /// Burns a transfer instance for ever. Durable: send nothing about the failed check before this returns. Gives
+    /// `false` if it was burned before; then the first mark stays.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend. Take the instance for burned then.
+    pub async fn burn(&self, burn: Burn) -> Result<bool, StoreError> {
+        burn.check()?;
+        ask!(self, burn(burn))
+    }
+
+    /// Whether a transfer instance is burned.
+    ///
+    /// # Errors
+    /// Those of the backend. Take the instance for burned then.
+    pub async fn is_burned(&self, instance: &InstanceId) -> Result<bool, StoreError> {
+        instance.check()?;
+        ask!(self, is_burned(instance))
+    }
+
+    /// The burn marks of a key, oldest first, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN) at once.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn list_burns(
+        &self,
+        key_id: &str,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page<Burn>, StoreError> {
+        ask!(self, list_burns(key_id, after, limit))
+    }
+
+    /// Marks an id (a nonce, a session, a presignature) as used. Durable: use the thing only after this returned
+    /// `true`. `false` means that it was used before. Two callers at once: one gets `true`.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend. Take the id for used then.
+    pub async fn consume(&self, id: &[u8], now: u64) -> Result<bool, StoreError> {
+        limits::id("used id", id)?;
+        let now = limits::signed("time", now)?;
+        ask!(self, consume(id.to_vec(), now))
+    }
+
+    /// Whether an id was used.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn is_consumed(&self, id: &[u8]) -> Result<bool, StoreError> {
+        ask!(self, is_consumed(id))
+    }
+
+    /// Begins an operation, or finds the one that has its id. Of two callers at once, one gets [`Begin::New`].
+    /// Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn begin_operation(&self, operation: NewOperation, now: u64) -> Result<Begin, StoreError> {
+        operation.check()?;
+        let now = limits::signed("time", now)?;
+        ask!(self, begin_operation(operation, now))
+    }
+
+    /// Changes an operation, if its status still is `expected`, and gives it as it is now. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Transition`] if there is no such step (none leads away from an answer), [`StoreError::Changed`] if
+    /// the status is another one, [`StoreError::NotFound`], [`StoreError::TooLong`], and those of the backend.
+    pub async fn update_operation(
+        &self,
+        op_id: &str,
+        expected: OperationStatus,
+        update: OperationUpdate,
+        now: u64,
+    ) -> Result<Operation, StoreError> {
+        update.check()?;
+        if !expected.may_become(update.status) {
+            let (id, from, to) = (op_id.to_owned(), expected.as_str(), update.status.as_str());
+            return Err(StoreError::Transition { what: "operation", id, from, to });
+        }
+        let now = limits::signed("time", now)?;
+        ask!(self, update_operation(op_id.to_owned(), expected, update, now))
+    }
+
+    /// The operation with this id.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn operation(&self, op_id: &str) -> Result<Option<Operation>, StoreError> {
+        ask!(self, operation(op_id))
+    }
+
+    /// Operations, newest first, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN) at once.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn list_operations(
+        &self,
+        filter: &OperationFilter,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page<Operation>, StoreError> {
+        ask!(self, list_operations(filter, after, limit))
+    }
+}

@@ -1,0 +1,9 @@
+//! The store against a real file system, real processes and real damage.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod common;
+mod crash;
+mod damage;
+mod faults;
+mod lock;
+mod records;
