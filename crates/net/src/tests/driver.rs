@@ -472,14 +472,7 @@ async fn a_short_break_of_the_connection_does_not_end_a_session() {
     eventually("round 1 is exchanged", || received(&nodes[0]) == 1 && received(&nodes[1]) == 1).await;
     nodes[0].shared().kill_connection(id(2));
     nodes[0].shared().kill_connection(id(3));
-    let again = |node: &Network, other: u8| {
-        let states = node.peer_states();
-        states.iter().any(|state| state.id == id(other) && state.connections == 2 && state.is_connected())
-    };
-    eventually("both are back", || {
-        again(&nodes[0], 2) && again(&nodes[0], 3) && again(&nodes[1], 1) && again(&nodes[2], 1)
-    })
-    .await;
+    // What is on its way just now is lost with the connection, and sent again.
     let third = drive(3, Manner::Honest, &nodes[2], &disks[2], WITHIN);
     for running in [first, second, third] {
         assert_eq!(running.await.unwrap().0.unwrap(), 1110);
