@@ -1,9 +1,10 @@
 //! Addresses of a public key.
 
-use crate::{PublicKey, Scheme};
+use crate::{IntentError, PublicKey, Scheme};
 use bitcoin::key::TapTweak as _;
 use bitcoin::secp256k1::{Secp256k1, XOnlyPublicKey};
 use bitcoin::{CompressedPublicKey, ScriptBuf};
+use core::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 /// Which Bitcoin network addresses are written for.
@@ -22,12 +23,43 @@ pub enum Network {
 }
 
 impl Network {
+    /// Every network.
+    pub const ALL: [Self; 3] = [Self::Mainnet, Self::Testnet, Self::Regtest];
+
+    /// The name used in JSON, in the configuration and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mainnet => "mainnet",
+            Self::Testnet => "testnet",
+            Self::Regtest => "regtest",
+        }
+    }
+
     pub(crate) const fn bitcoin(self) -> bitcoin::Network {
         match self {
             Self::Mainnet => bitcoin::Network::Bitcoin,
             Self::Testnet => bitcoin::Network::Testnet,
             Self::Regtest => bitcoin::Network::Regtest,
         }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Network {
+    type Err = IntentError;
+
+    fn from_str(name: &str) -> Result<Self, IntentError> {
+        Self::ALL.into_iter().find(|n| n.name() == name).ok_or_else(|| IntentError::UnknownName {
+            what: "network",
+            name: crate::summary::clip(name, 40),
+            known: "mainnet, testnet, regtest",
+        })
     }
 }
 

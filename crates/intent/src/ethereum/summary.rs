@@ -13,6 +13,9 @@ const APPROVE: [u8; 4] = [0x09, 0x5e, 0xa7, 0xb3];
 /// Chains whose coin is ether. Elsewhere the coin's name is not known from the transaction.
 const ETHER_CHAINS: [u64; 9] = [1, 10, 8453, 42161, 59144, 17000, 560_048, 11_155_111, 31337];
 
+/// Chains that charge for data on top of gas (OP Stack): no field of the transaction bounds that part.
+const DATA_FEE_CHAINS: [u64; 2] = [10, 8453];
+
 /// Checks what no chain would accept, and describes the rest.
 pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<Summary, IntentError> {
     let view: &dyn View = match tx {
@@ -47,6 +50,9 @@ pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<Summar
     };
     if let (TxKind::Call(to), false) = (view.to(), value.is_zero()) {
         summary.transfers.push(transfer(chain, "native", to, value));
+    }
+    if DATA_FEE_CHAINS.contains(&chain) {
+        summary.detail("plus this chain's data fee, which the transaction does not bound");
     }
     if let Some(from) = from {
         summary.detail(format!("from {from}, nonce {}", view.nonce_value()));

@@ -10,12 +10,10 @@ use std::collections::BTreeSet;
 /// What the description is made from.
 pub(super) struct Facts<'a> {
     pub(super) tx: &'a Transaction,
-    /// Amount of each input where it is known.
-    pub(super) amounts: &'a [Option<u64>],
+    /// Amount of each input.
+    pub(super) amounts: &'a [u64],
     pub(super) ours: &'a BTreeSet<usize>,
     pub(super) script: &'a Script,
-    /// Whether the signatures make all amounts binding.
-    pub(super) certain: bool,
     pub(super) network: Network,
 }
 
@@ -24,16 +22,11 @@ const NAMED: usize = 4;
 
 /// Checks the sums and describes the transaction.
 pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
-    let Facts { tx, amounts, ours, script, certain, network } = *facts;
+    let Facts { tx, amounts, ours, script, network } = *facts;
     let spent = total(tx.output.iter().map(|o| o.value.to_sat()))?;
-    let known = total(amounts.iter().flatten().copied())?;
-    let fee = match amounts.iter().all(Option::is_some) {
-        true => {
-            Some(known.checked_sub(spent).ok_or_else(|| bad("its outputs are worth more than its inputs"))?)
-        }
-        false => None,
-    };
-    let own_in = total(amounts.iter().enumerate().filter(|(i, _)| ours.contains(i)).filter_map(|(_, a)| *a))?;
+    let worth = total(amounts.iter().copied())?;
+    let fee = worth.checked_sub(spent).ok_or_else(|| bad("its outputs are worth more than its inputs"))?;
+    let own_in = total(amounts.iter().enumerate().filter(|(i, _)| ours.contains(i)).map(|(_, a)| *a))?;
 
     let mut change = 0_u64;
     let mut sent = Vec::new();
@@ -54,11 +47,7 @@ pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
         });
     }
 
-    let fee_words = match fee {
-        Some(fee) if certain => format!("fee {}", btc(fee)),
-        Some(fee) => format!("fee {} if others' inputs are worth what is claimed", btc(fee)),
-        None => "fee unknown because inputs of others carry no amount".to_owned(),
-    };
+    let fee_words = format!("fee {}", btc(fee));
     let change_words = if change > 0 { format!(", change {}", btc(change)) } else { String::new() };
     let headline = match sent.len() {
         0 => format!("send {} back to this key, {fee_words}", btc(change)),
@@ -83,7 +72,7 @@ pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
     if tx.is_lock_time_enabled() && tx.lock_time.to_consensus_u32() != 0 {
         summary.detail(format!("valid from {} on", lock_words(tx.lock_time)));
     }
-    if fee.is_some_and(|fee| fee > known / 10) {
+    if fee > worth / 10 {
         summary.warn("the fee is more than a tenth of what is spent");
     }
     Ok(summary)

@@ -72,7 +72,9 @@ pub(super) fn describe(message: &VersionedMessage, own: Pubkey) -> Summary {
         summary.warn("what an unknown program does cannot be read from the transaction");
     }
     if super::loads_accounts(message) {
-        summary.detail("some accounts come from lookup tables and cannot be shown");
+        summary.blind = true;
+        summary
+            .warn("some accounts come from lookup tables: who they are cannot be read from the transaction");
     }
     let payer = accounts.first().copied().unwrap_or_default();
     let role = if payer == own { "and pays the fee" } else { "and another account pays the fee" };
@@ -132,7 +134,11 @@ fn token(instruction: &CompiledInstruction, accounts: &[Pubkey]) -> Option<Step>
     match (*kind, rest) {
         // Transfer: source, destination, owner. The mint is not in the message.
         (3, []) => Some(Step::Token {
-            words: format!("transfer {amount} smallest units of a token from {} to {}", at(0)?, at(1)?),
+            words: format!(
+                "transfer {amount} smallest units of a token from token account {} to {}",
+                at(0)?,
+                at(1)?
+            ),
             transfer: None,
         }),
         // TransferChecked: source, mint, destination, owner.
@@ -140,7 +146,7 @@ fn token(instruction: &CompiledInstruction, accounts: &[Pubkey]) -> Option<Step>
             let (mint, to) = (at(1)?, at(2)?);
             let shown = decimal(U256::from(amount), usize::from(*decimals));
             Some(Step::Token {
-                words: format!("transfer {shown} of token {mint} from {} to {to}", at(0)?),
+                words: format!("transfer {shown} of token {mint} from token account {} to {to}", at(0)?),
                 transfer: Some(Transfer {
                     chain: "solana".to_owned(),
                     asset: mint,

@@ -1,0 +1,28 @@
+//! Vectors of the standards, finished transactions checked by other libraries, and hostile inputs.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    reason = "tests stop at the first surprise"
+)]
+
+#[path = "it/addresses.rs"]
+mod addresses;
+#[path = "it/bitcoin.rs"]
+mod bitcoin_psbt;
+#[path = "it/ethereum.rs"]
+mod ethereum;
+#[path = "it/keys.rs"]
+mod keys;
+#[path = "it/messages.rs"]
+mod messages;
+#[path = "it/random.rs"]
+mod random;
+#[path = "it/sign.rs"]
+mod sign;
+#[path = "it/solana.rs"]
+mod solana;
+#[path = "it/typed_data.rs"]
+mod typed_data;
