@@ -351,10 +351,9 @@ async fn choose(
         // Only absent parties are worth waiting for, and only before anything failed.
         let over = timeout_at(until, changes.changed()).await.is_err();
         if over || !first || absent.is_empty() {
-            let absent = match &asked.wanted {
-                Some(wanted) => absent.into_iter().filter(|party| wanted.contains(party)).collect(),
-                None => absent,
-            };
+            let asked_for = |party: &PartyIndex| asked.wanted.as_ref().is_none_or(|w| w.contains(party));
+            let ready = ready.into_iter().filter(asked_for).collect();
+            let absent = absent.into_iter().filter(asked_for).collect();
             return Err(NoQuorum { ready, absent });
         }
     }
@@ -370,35 +369,40 @@ fn explain(
 ) -> Problem {
     let needed = asked.key.record.threshold;
     let alone = |party: &PartyIndex| without.iter().any(|set| set.as_slice() == [*party]);
-    let ready = state.ready.iter().filter(|party| !alone(party)).count();
-    let ready_count = u16::try_from(ready).unwrap_or(u16::MAX);
+    let ready = u16::try_from(state.ready.iter().filter(|party| !alone(party)).count()).unwrap_or(u16::MAX);
     let mut missing: Vec<String> = state.absent.iter().map(|party| asked.name(*party)).collect();
-    let tried: Vec<String> = skipped.iter().map(|s| format!("`{}`: {}", s.party, s.reason)).collect();
-    let mut tried = tried.join("; ");
-    if !tried.is_empty() {
-        tried.insert_str(0, "; ");
+    let mut why: Vec<String> = skipped.iter().map(|s| format!("`{}`: {}", s.party, s.reason)).collect();
+    for peer in &asked.burned {
+        why.push(format!(
+            "the set-up of this node with `{}` is burned after a failed check, so the two never sign together again",
+            asked.name(*peer)
+        ));
     }
-    if state.absent.is_empty() || ready >= usize::from(needed) {
-        if let Some(last) = last {
-            let detail = format!("no other quorum is left{tried}");
-            let mut problem = Problem::new(last.code, detail).with_culprits(last.culprits);
-            problem = problem.with_quorum(needed, ready_count, missing);
-            return problem;
-        }
-        if ready >= usize::from(needed) {
-            let detail = "every quorum that is connected holds a pair of nodes whose set-up is burned after a failed check: \
-                          connect other nodes of the key, or create a new key and move to it";
-            return Problem::new(Code::KeyBurned, detail).with_quorum(needed, ready_count, missing);
-        }
+    let why = why.join("; ");
+    if state.absent.is_empty() {
+        // All are there, so it is not for want of nodes.
+        return match last {
+            Some(last) => Problem::new(last.code, format!("no other quorum is left: {why}"))
+                .with_culprits(last.culprits)
+                .with_quorum(needed, ready, missing),
+            None => {
+                let detail = format!("no quorum is left: {why}; create a new key and move to it");
+                Problem::new(Code::KeyBurned, detail).with_quorum(needed, ready, missing)
+            }
+        };
     }
-    missing.extend(
-        skipped.iter().map(|s| s.party.clone()).filter(|name| !missing.contains(name)).collect::<Vec<_>>(),
-    );
-    let detail = format!(
-        "{needed} nodes are needed and {ready} are there; not there: {}{tried}; start them or repair their connection and ask again",
-        missing.join(", ")
-    );
-    Problem::new(Code::NotEnoughParties, detail).with_quorum(needed, ready_count, missing)
+    let left_out: Vec<&String> =
+        skipped.iter().map(|s| &s.party).filter(|party| !missing.contains(party)).collect();
+    let left_out: Vec<String> = left_out.into_iter().cloned().collect();
+    missing.extend(left_out);
+    let mut detail =
+        format!("{needed} nodes are needed and {ready} can take part; missing: {}", missing.join(", "));
+    if !why.is_empty() {
+        detail.push_str("; ");
+        detail.push_str(&why);
+    }
+    detail.push_str("; start the nodes that are not connected and ask again");
+    Problem::new(Code::NotEnoughParties, detail).with_quorum(needed, ready, missing)
 }
 
 async fn try_once(
