@@ -11,6 +11,7 @@ use quorate_intent::{Prepared, Signature, ToSign};
 use quorate_net::PeerId;
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
+use quorate_store::OperationStatus;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -246,16 +247,23 @@ pub(crate) async fn coordinate(
     let mut skipped: Vec<Skipped> = Vec::new();
     let mut last: Option<Problem> = None;
     let mut pause = Duration::from_millis(20);
+    let mut attempts = 0_u32;
     loop {
         let hold = enter(shared, judged, deadline).await?;
-        if let Some(done) = finished(shared, judged).await? {
+        let op = shared.operation(&judged.operation).await?;
+        // Another coordinator may have got it meanwhile.
+        if let Some(done) = op.as_ref().map(stored_result).transpose()?.flatten() {
             return Ok(done);
         }
+        let counted = attempts == 0 && op.is_some_and(|op| op.status == OperationStatus::Running);
         let parties = match choose(shared, &asked, &without, deadline, last.is_none()).await {
             Ok(parties) => parties,
             Err(state) => return Err(explain(&asked, &state, &without, &skipped, last)),
         };
-        match try_once(shared, judged, &asked, &parties, deadline, &skipped).await? {
+        // The first attempt runs since the operation began. The nonce tells attempts apart, the number is for people.
+        let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };
+        attempts = attempts.saturating_add(1);
+        match try_once(shared, judged, &asked, &parties, number, deadline, &skipped).await? {
             Tried::Done(signatures, quorum, mut figures) => {
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = asked.result(&signatures, quorum, skipped, figures)?;
@@ -304,14 +312,6 @@ async fn enter(shared: &Shared, judged: &Judged, deadline: Instant) -> Result<Ho
             let detail = "this node takes part in another attempt of the same request: ask again";
             return Err(Problem::new(Code::OperationRunning, detail));
         }
-    }
-}
-
-/// The result, if another coordinator got it meanwhile.
-async fn finished(shared: &Shared, judged: &Judged) -> Result<Option<OperationResult>, Problem> {
-    match shared.operation(&judged.operation).await? {
-        Some(op) => stored_result(&op),
-        None => Ok(None),
     }
 }
 
@@ -410,11 +410,11 @@ async fn try_once(
     judged: &Judged,
     asked: &Asked,
     parties: &[PartyIndex],
+    number: u32,
     deadline: Instant,
     skipped: &[Skipped],
 ) -> Result<Tried, Problem> {
     let committee = asked.quorum(parties)?;
-    let number = shared.run_attempt(&judged.operation).await?;
     let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
     let work = Work::Sign { quorum: parties.to_vec() };
     let request = judged.request.encode();
@@ -482,7 +482,16 @@ async fn try_once(
         skipped: skipped.to_vec(),
         figures: Figures::default(),
     };
-    match run(asked, judged, &attempt, &mut ceremony).await {
+    let result = tokio::select! {
+        biased;
+        result = run(asked, judged, &attempt, &mut ceremony) => result,
+        // Somebody who failed before it could tell the session, such as with a full disk.
+        (party, problem) = talk.failure() => {
+            let detail = format!("`{}` failed: {}", asked.name(party), problem.detail);
+            Err(Failure::of(Code::CeremonyAborted, detail, vec![party]))
+        }
+    };
+    match result {
         Ok(signatures) => Ok(Tried::Done(signatures, quorum, ceremony.figures)),
         Err(failure) => {
             talk.cancel().await;
