@@ -237,11 +237,10 @@ pub(crate) async fn coordinate(
     shared: &Arc<Shared>,
     judged: &Judged,
     key: &KeyId,
-    sign: &Sign,
+    asked: Asked,
 ) -> Result<OperationResult, Problem> {
     let begun = Instant::now();
     let deadline = begun + shared.config.limits.ceremony_deadline;
-    let asked = ask(shared, key, sign, shared.id).await?;
     let me = asked.me();
     let mut without: Vec<Vec<PartyIndex>> = asked.burned.iter().map(|peer| vec![me, *peer]).collect();
     let mut skipped: Vec<Skipped> = Vec::new();

@@ -83,9 +83,7 @@ impl Traitor {
             name: cluster.configs[*other].name.clone(),
             address: cluster.configs[*other].listen.peers.to_string(),
         });
-        let mut limits = quorate_net::Limits::default();
-        limits.max_frame = 2 << 20;
-        limits.inbox_frames = 100_000;
+        let limits = roomy();
         let config = NetConfig {
             identity: IdentityKey::from_seed(Zeroizing::new(secrets.identity_seed)),
             listen: cluster.configs[at].listen.peers,
@@ -163,6 +161,14 @@ impl Traitor {
             }
         }
     }
+}
+
+#[expect(clippy::field_reassign_with_default, reason = "the struct is non-exhaustive")]
+fn roomy() -> quorate_net::Limits {
+    let mut limits = quorate_net::Limits::default();
+    limits.max_frame = 2 << 20;
+    limits.inbox_frames = 100_000;
+    limits
 }
 
 async fn message_key(cluster: &Cluster) -> KeyId {
