@@ -442,7 +442,8 @@ async fn try_once(
             }
             let detail = format!("`{}` refuses: {}", asked.name(party), problem.detail);
             let mut without = vec![party];
-            without.extend(burned.filter(|other| *other != party));
+            // Somebody who is not asked is no reason: believing it would have us ask the same party for ever.
+            without.extend(burned.filter(|other| *other != party && parties.contains(other)));
             without.sort_unstable();
             return Ok(Tried::Failed(Failure::of(problem.code, detail, without)));
         }
