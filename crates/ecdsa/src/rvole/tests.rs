@@ -20,7 +20,7 @@ fn over_the_wire<T: BorshSerialize + BorshDeserialize>(message: &T, len: usize) 
     borsh::from_slice(&bytes).unwrap()
 }
 
-fn scalar_hex<C: EcdsaCurve>(s: &Scalar<C>) -> std::string::String {
+fn scalar_hex<C: EcdsaCurve>(s: &Scalar<C>) -> String {
     hex::encode(s.to_bytes())
 }
 
