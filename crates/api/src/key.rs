@@ -21,7 +21,7 @@ pub struct CreateKey {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
     #[schema(min_items = 1, max_items = 64)]
     pub parties: Option<Vec<String>>,
-    /// What the key may sign; if absent, everything its scheme allows except raw digests.
+    /// What the key may sign; the defaults of its scheme if absent (`message` and `raw` stand alone).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::purposes")]
     #[schema(value_type = Option<Vec<schema::Purpose>>)]
     pub purposes: Option<Vec<Purpose>>,

@@ -105,11 +105,11 @@ const ROUTES: &[Route] = &[
         method: Method::Get,
         path: "/v1/keys",
         id: "list_keys",
-        summary: "List keys, newest first.",
+        summary: "List keys, oldest first.",
         signed: true,
         body: None,
         parameters: Parameters::List,
-        answers: &[(200, "A page of keys.", Answer::Json("Page_Key"))],
+        answers: &[(200, "A page of keys.", Answer::Json("KeyPage"))],
         codes: &[],
     },
     Route {
@@ -155,7 +155,7 @@ const ROUTES: &[Route] = &[
         signed: true,
         body: None,
         parameters: Parameters::List,
-        answers: &[(200, "A page of operations.", Answer::Json("Page_Operation"))],
+        answers: &[(200, "A page of operations.", Answer::Json("OperationPage"))],
         codes: &[],
     },
     Route {
@@ -265,10 +265,10 @@ pub fn openapi() -> OpenApi {
     let components = components()
         .add::<CreateKey>()
         .add::<Key>()
-        .add::<Page<Key>>()
+        .add_as::<Page<Key>>("KeyPage")
         .add::<Sign>()
         .add::<Operation>()
-        .add::<Page<Operation>>()
+        .add_as::<Page<Operation>>("OperationPage")
         .add::<NodeStatus>()
         .add::<Readiness>()
         .add::<Version>()

@@ -16,7 +16,7 @@ const MAX_CURSOR: usize = 128;
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// The items, newest first.
+    /// The items: keys oldest first, operations newest first.
     pub items: Vec<T>,
     /// Give it as `after` to get the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,7 @@ pub fn parse_wait(text: &str) -> Option<Duration> {
 /// Writes a time as [`parse_wait`] reads it, in whole milliseconds.
 pub fn format_wait(wait: Duration) -> String {
     let ms = wait.as_millis();
-    if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
+    if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
 }
 
 fn parameters<'a, const N: usize>(

@@ -117,51 +117,119 @@ pub struct QuorumState {
     pub missing: Vec<String>,
 }
 
-/// An error as the API answers it (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// An error as the API answers it (RFC 9457). `type`, `title`, `status` and `retryable` follow from the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ProblemJson", into = "ProblemJson")]
 pub struct Problem {
-    /// `urn:quorate:problem:` and the code.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// A short sentence, the same for every occurrence of the code.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// What happened here, and what to do now.
-    pub detail: String,
     /// The stable name of the error.
     pub code: Code,
-    /// Whether the same request may succeed later without a change.
-    pub retryable: bool,
+    /// What happened here, and what to do now.
+    pub detail: String,
     /// Names this answer in the node's log.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The operation that failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationId>,
     /// The parties whose fault it is, if that can be known.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub culprits: Vec<String>,
     /// How many parties are needed and there.
+    pub quorum: Option<Box<QuorumState>>,
+}
+
+/// An error (RFC 9457).
+#[derive(Serialize, Deserialize, ToSchema)]
+struct ProblemJson {
+    /// `urn:quorate:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// A short sentence, the same for every occurrence of the code.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What happened here, and what to do now.
+    detail: String,
+    /// The stable name of the error.
+    code: Code,
+    /// Whether the same request may succeed later without a change.
+    retryable: bool,
+    /// Names this answer in the node's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quorum: Option<QuorumState>,
+    request_id: Option<String>,
+    /// The operation that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operation: Option<OperationId>,
+    /// The parties whose fault it is, if that can be known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    culprits: Vec<String>,
+    /// How many parties are needed and there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quorum: Option<QuorumState>,
+}
+
+impl From<Problem> for ProblemJson {
+    fn from(problem: Problem) -> Self {
+        let code = problem.code;
+        Self {
+            kind: format!("urn:quorate:problem:{code}"),
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail: problem.detail,
+            code,
+            retryable: code.retryable(),
+            request_id: problem.request_id,
+            operation: problem.operation,
+            culprits: problem.culprits,
+            quorum: problem.quorum.map(|quorum| *quorum),
+        }
+    }
+}
+
+impl From<ProblemJson> for Problem {
+    fn from(json: ProblemJson) -> Self {
+        Self {
+            code: json.code,
+            detail: json.detail,
+            request_id: json.request_id,
+            operation: json.operation,
+            culprits: json.culprits,
+            quorum: json.quorum.map(Box::new),
+        }
+    }
+}
+
+impl utoipa::PartialSchema for Problem {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        <ProblemJson as utoipa::PartialSchema>::schema()
+    }
+}
+
+impl ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+        ProblemJson::schemas(schemas);
+    }
 }
 
 impl Problem {
     /// A problem with what happened here: lower case, no full stop, says what to do.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("urn:quorate:problem:{code}"),
-            title: code.title().to_owned(),
-            status: code.status(),
-            detail: detail.into(),
             code,
-            retryable: code.retryable(),
+            detail: detail.into(),
             request_id: None,
             operation: None,
             culprits: Vec::new(),
             quorum: None,
         }
+    }
+
+    /// The HTTP status to answer with.
+    pub fn status(&self) -> u16 {
+        self.code.status()
+    }
+
+    /// The JSON to answer, with content type [`PROBLEM_CONTENT_TYPE`].
+    pub fn to_json(&self) -> Vec<u8> {
+        // A struct of strings and numbers always has a JSON form.
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// The same problem, naming the operation.
@@ -188,14 +256,14 @@ impl Problem {
     /// The same problem, with the state of the quorum.
     #[must_use]
     pub fn with_quorum(mut self, needed: u16, ready: u16, missing: Vec<String>) -> Self {
-        self.quorum = Some(QuorumState { needed, ready, missing });
+        self.quorum = Some(Box::new(QuorumState { needed, ready, missing }));
         self
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.title, self.detail)?;
+        write!(f, "{}: {}", self.code.title(), self.detail)?;
         if !self.culprits.is_empty() {
             write!(f, "; at fault: {}", self.culprits.join(", "))?;
         }

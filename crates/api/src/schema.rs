@@ -43,11 +43,47 @@ pub(crate) enum Purpose {
     Raw,
 }
 
-/// What to sign. `kind` says which form it has and which other fields there are.
+/// What to sign. Hex may carry `0x`; base64 is the padded standard alphabet.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Intent {
-    /// The form.
-    kind: String,
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum Intent {
+    /// An unsigned Ethereum transaction (EIP-1559, EIP-2930 or EIP-155).
+    EthereumTransaction {
+        /// Hex of the bytes that are hashed for signing.
+        tx: String,
+    },
+    /// A personal message (EIP-191).
+    EthereumMessage {
+        /// Hex of the message without the prefix.
+        message: String,
+    },
+    /// Typed structured data (EIP-712).
+    EthereumTypedData {
+        /// The object with `types`, `primaryType`, `domain` and `message`.
+        #[schema(value_type = Object)]
+        typed_data: serde_json::Value,
+    },
+    /// A partially signed Bitcoin transaction; all inputs that pay to the key are signed.
+    BitcoinPsbt {
+        /// Base64 of a PSBT, version 0 or 2.
+        psbt: String,
+    },
+    /// A Solana transaction message.
+    SolanaMessage {
+        /// Base64 of the message without signatures, legacy or v0.
+        message: String,
+    },
+    /// A plain message: SHA-256 of it is signed; Ed25519 signs the bytes themselves.
+    Message {
+        /// Hex of the message.
+        message: String,
+    },
+    /// A digest that nobody can read.
+    RawDigest {
+        /// Hex of 32 bytes.
+        digest: String,
+    },
 }
 
 /// An address of a key.

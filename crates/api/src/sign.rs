@@ -33,12 +33,18 @@ pub struct SignResult {
     /// The signed transaction in the form its network takes, if the intent was a transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_tx: Option<Hex>,
+    /// A Solana transaction with this key's signature, if others must still sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial_tx: Option<Hex>,
     /// The transaction's identifier as its network writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txid: Option<String>,
-    /// The PSBT with the signatures in it, in base64, if the intent was a PSBT.
+    /// The PSBT with the signatures in it, in base64, if others must still sign.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub psbt: Option<String>,
+    /// `r ‖ s ‖ v` with `v` 27 or 28, as wallets take it, for Ethereum messages and typed data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ethereum_signature: Option<Hex>,
     /// What was signed, in words.
     #[schema(value_type = schema::Summary)]
     pub summary: Summary,
@@ -67,7 +73,7 @@ pub struct SignatureResult {
     pub message: Option<Hex>,
     /// The signature: `r ‖ s` for ECDSA (low `s`), `R ‖ s` for Ed25519 and BIP-340; 64 bytes.
     pub signature: Hex,
-    /// The recovery id of an ECDSA signature over secp256k1, 0 to 3.
+    /// The recovery id of an ECDSA signature over secp256k1, 0 or 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_id: Option<u8>,
 }
@@ -82,7 +88,7 @@ pub struct Skipped {
 }
 
 /// What a ceremony cost, as its coordinator saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// Rounds of messages.
     pub rounds: u16,
@@ -92,4 +98,24 @@ pub struct Figures {
     pub bytes_received: u64,
     /// From the start of the first ceremony to the verified result, in milliseconds.
     pub ms: u64,
+    /// Round by round, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<RoundFigures>,
+}
+
+/// What one round of one protocol cost.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct RoundFigures {
+    /// The protocol, such as `dkg` or `ecdsa-sign`.
+    pub protocol: String,
+    /// The round, from 1.
+    pub round: u16,
+    /// What the round does.
+    pub name: String,
+    /// From its start to the end of its computation, in milliseconds.
+    pub ms: u64,
+    /// Bytes this node's party sent in it.
+    pub bytes_sent: u64,
+    /// Bytes this node's party received in it.
+    pub bytes_received: u64,
 }

@@ -4,15 +4,15 @@
 //! complement of Δ.
 
 use alloc::vec::Vec;
-use borsh::io::{Read, Result as IoResult, Write};
+use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 use core::fmt;
 use quorate_protocol::{
-    curve::{Curve, CurveId, EcdsaCurve, Point, Scalar},
+    curve::{Curve, CurveId, EcdsaCurve, Point, Scalar, SecretScalar},
     rng::HedgedRng,
     transcript::{Transcript, tags},
 };
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::ot_setup::SetupFault;
@@ -57,8 +57,10 @@ impl<C: EcdsaCurve> BorshSerialize for PointPairs<C> {
 impl<C: EcdsaCurve> BorshDeserialize for PointPairs<C> {
     fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
         let pairs = (0..COLUMNS).map(|_| {
-            let points = [Point::deserialize_reader(reader)?, Point::deserialize_reader(reader)?];
-            Ok(Pair::new(points))
+            let mut encoded = [[0; POINT_LEN]; 2];
+            reader.read_exact(encoded.as_flattened_mut())?;
+            let [e0, e1] = &encoded;
+            Ok(Pair { points: [decode(e0)?, decode(e1)?], encoded })
         });
         pairs.collect::<IoResult<Vec<_>>>().map(Self)
     }
@@ -69,6 +71,13 @@ impl<C: Curve> Pair<C> {
         let encoded = [encode(&points[0]), encode(&points[1])];
         Self { points, encoded }
     }
+}
+
+/// A valid point in its one compressed form: the hashes take the bytes of the wire, so there must be no second form (SEC 1 tags 2 and 3).
+fn decode<C: Curve>(bytes: &Encoded) -> IoResult<Point<C>> {
+    let [tag, ..] = bytes;
+    let point = if matches!(tag, 2 | 3) { Point::from_bytes(bytes) } else { None };
+    point.ok_or_else(|| Error::new(ErrorKind::InvalidData, "not a compressed point of the curve"))
 }
 
 fn encode<C: Curve>(point: &Point<C>) -> Encoded {
@@ -220,15 +229,15 @@ pub(crate) fn send<C: EcdsaCurve>(
         if e0 == e1 {
             return Err(SetupFault::RepeatedPoint);
         }
-        let mut b = [Scalar::random(rng), Scalar::random(rng)];
-        let pair = Pair::new([Point::mul_base(&b[0]), Point::mul_base(&b[1])]);
-        let branch = |choice: u8, r_c: &Point<C>, other: &Encoded, b: &Scalar<C>, b_c: &Encoded| {
+        let b = [SecretScalar::random(rng), SecretScalar::random(rng)];
+        let pair = Pair::new([b[0].public(), b[1].public()]);
+        let branch = |choice: u8, r_c: &Point<C>, other: &Encoded, b: &SecretScalar<C>, b_c: &Encoded| {
             // OT.5 M_c = r_c + H_p(ot_id, i, c, r_{1-c}); key_c = H_k(…, b_c·M_c)
             let m = *r_c + point_oracle(ot_id, index, choice, other);
             if bool::from(m.is_identity()) {
                 return Err(SetupFault::IdentityPoint);
             }
-            let mut shared = m * *b;
+            let mut shared = m * b.expose();
             let key = key(ot_id, index, choice, &r.encoded, b_c, &shared);
             shared.zeroize();
             Ok(key)
@@ -237,24 +246,10 @@ pub(crate) fn send<C: EcdsaCurve>(
             branch(0, &r.points[0], e1, &b[0], &pair.encoded[0])?,
             branch(1, &r.points[1], e0, &b[1], &pair.encoded[1])?,
         ]);
-        b.zeroize();
         pairs.push(pair);
     }
     Ok((keys, PointPairs(pairs)))
 }
-
-/// Whether two encodings are equal, for tests of the message layer.
-impl<C: Curve> PartialEq for PointPairs<C> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self
-                .0
-                .iter()
-                .zip(&other.0)
-                .all(|(a, b)| bool::from(a.encoded.as_flattened().ct_eq(b.encoded.as_flattened())))
-    }
-}
-impl<C: Curve> Eq for PointPairs<C> {}
 
 #[cfg(test)]
 mod tests;

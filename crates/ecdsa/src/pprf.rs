@@ -101,10 +101,7 @@ pub(crate) fn build(ot_id: &[u8; 32], keys: &SentKeys) -> (Zeroizing<Vec<Block>>
     for (tree, keys) in (0u8..).zip(keys.chunks_exact(TREE_BITS)) {
         let mut nodes: Nodes = Zeroizing::new([[0; 16]; LEAVES]);
         let mut sums = [[[0; 16]; 2]; TREE_BITS - 1];
-        let (first, rest) = match keys {
-            [first, rest @ ..] => (first, rest),
-            [] => continue,
-        };
+        let [first, rest @ ..] = keys else { continue };
         // PPRF.1 The keys of the first OT are the two nodes of level 1.
         for (node, key) in nodes.iter_mut().zip(first) {
             *node = *key;

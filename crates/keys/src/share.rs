@@ -53,7 +53,7 @@ pub struct PublicPackage<C: Curve> {
 }
 
 impl<C: Curve> PublicPackage<C> {
-    /// The identity of a key born in a ceremony: `H(X, curve, access, committee, transcript)` (protocols.md 1.4).
+    /// The identity of a key born in a ceremony: `H(X, curve, access, committee, transcript)` (`spec/10-dkg.md`).
     pub fn birth_id(
         public_key: &Point<C>,
         access: &Access,
@@ -68,7 +68,7 @@ impl<C: Curve> PublicPackage<C> {
         KeyId(hash.absorb("transcript", transcript).digest())
     }
 
-    /// `sid_key(e)`: binds every session to the key, the epoch and the ceremony that made it (protocols.md C18).
+    /// `sid_key(e)`: binds every session to the key, the epoch and the ceremony that made it (test plan C18).
     pub fn epoch_id(&self) -> [u8; 32] {
         Transcript::new(tags::EPOCH_ID)
             .absorb("key", &self.key_id.0)
@@ -83,7 +83,7 @@ impl<C: Curve> PublicPackage<C> {
         self.public_shares.get(at).copied()
     }
 
-    /// The committee of a signing quorum; `None` unless it is a minimal quorum (protocols.md C1).
+    /// The committee of a signing quorum; `None` unless it is a minimal quorum (test plan C1).
     pub fn quorum(&self, indices: &[PartyIndex]) -> Option<Committee> {
         if !self.access.is_minimal_quorum(indices) {
             return None;

@@ -32,15 +32,14 @@ pub struct Peer {
 
 /// Bounds on time, memory and count. All of them hold for each peer on its own unless said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// Largest frame in bytes, both ways, without its 4-byte length prefix. Default 1 MiB.
     pub max_frame: usize,
-    /// Frames waiting to be written. Default 1,024.
+    /// Frames waiting to be written, and again as many written and not acknowledged. Default 1,024.
     pub queue_frames: usize,
-    /// Bytes waiting to be written. Default 16 MiB, at least `max_frame`.
+    /// Bytes waiting to be written or acknowledged. Default 16 MiB, at least `max_frame`.
     pub queue_bytes: usize,
-    /// How long a frame may wait for a connection before it is dropped as stale. Default 30 s.
+    /// How long a frame may wait for a connection, or be under way, before it is dropped as stale. Default 30 s.
     pub queue_ttl: Duration,
     /// How long [`crate::Network::send`] waits for room in the queue of a connected peer. Default 10 s.
     pub send_timeout: Duration,
@@ -69,6 +68,8 @@ pub struct Limits {
     pub backoff_start: Duration,
     /// Longest pause between two dials. Default 5 s.
     pub backoff_cap: Duration,
+    /// How long a running session goes on without a connection to a party that it waits for. Default 6 s.
+    pub absence_grace: Duration,
     /// How long [`crate::Network::shutdown`] waits for queued frames to leave. Default 2 s.
     pub shutdown_timeout: Duration,
 }
@@ -94,6 +95,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(8),
             backoff_start: Duration::from_millis(50),
             backoff_cap: Duration::from_secs(5),
+            absence_grace: Duration::from_secs(6),
             shutdown_timeout: Duration::from_secs(2),
         }
     }
@@ -133,6 +135,12 @@ pub enum StartError {
     OwnIdentity {
         /// The peer's name.
         name: String,
+    },
+    /// The system gives no randomness.
+    #[error("the system gives no randomness: {source}")]
+    Randomness {
+        /// What the system said.
+        source: getrandom::Error,
     },
     /// The TLS library refused the identity or its parameters.
     #[error("cannot set up tls with this identity: {source}")]

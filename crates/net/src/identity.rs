@@ -66,6 +66,13 @@ impl From<[u8; 32]> for PeerId {
     }
 }
 
+/// The identity key of a party is also the key of its channels.
+impl From<quorate_protocol::party::IdentityKey> for PeerId {
+    fn from(key: quorate_protocol::party::IdentityKey) -> Self {
+        Self(key.to_bytes())
+    }
+}
+
 /// The secret half of a node's identity: an Ed25519 seed, wiped when dropped, never cloned or printed.
 pub struct IdentityKey {
     seed: Zeroizing<[u8; 32]>,

@@ -6,20 +6,23 @@
 //! | [`config`] | [`NetConfig`], [`Peer`], [`Limits`] |
 //! | [`network`] | [`Network`]: one multiplexed connection a pair, kept up |
 //! | [`mailbox`] | [`Mailbox`] of one session, [`ControlReceiver`] |
+//! | [`driver`] | [`driver::run`]: one protocol session from its start to its result |
 //! | [`stats`] | what is counted for a peer and for a session |
 //!
 //! Transport rules: TLS 1.3 only, hybrid X25519MLKEM768 key exchange only, both sides authenticated
-//! with an RFC 7250 raw Ed25519 key that must be in the configuration. Delivery is in order and at
-//! most once: what was in flight when a connection broke is lost, and sessions end by their deadline.
+//! with an RFC 7250 raw Ed25519 key that must be in the configuration. Frames arrive once and in order,
+//! also when the connection breaks meanwhile; only a restart of one of the two nodes loses them.
 //! Everything that a peer can make us keep is bounded by [`Limits`], for each peer on its own.
 
 pub mod config;
+pub mod driver;
 pub mod identity;
 pub mod mailbox;
 pub mod network;
 pub mod stats;
 
 mod connection;
+mod delivery;
 mod frame;
 mod link;
 mod router;
@@ -29,6 +32,7 @@ mod tls;
 mod tests;
 
 pub use config::{Limits, NetConfig, Peer, StartError};
+pub use driver::{DriverError, Effects, Missed, Progress, Routes};
 pub use frame::SessionTag;
 pub use identity::{IdentityKey, PeerId};
 pub use mailbox::{ControlReceiver, Mailbox, OpenError};

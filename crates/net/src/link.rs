@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Limits, Peer};
-use crate::frame::Frame;
+use crate::delivery::{Greeting, Outbox, Outgoing, Received};
+use crate::frame::{Frame, Instance};
 use crate::identity::PeerId;
 use crate::network::SendError;
 use crate::stats::{Counter, Drops, Flows, PeerState};
@@ -16,14 +17,6 @@ use crate::stats::{Counter, Drops, Flows, PeerState};
 /// Locks; a panic elsewhere leaves nothing half-done in what we guard, so poison is ignored.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A frame waiting to be written, and the room it takes until then.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) frame: Frame,
-    pub(crate) queued: Instant,
-    _room: OwnedSemaphorePermit,
 }
 
 /// Who opened a TCP connection.
@@ -39,7 +32,7 @@ pub(crate) struct Link {
     pub(crate) peer: Peer,
     /// Of the two nodes the one with the lower identity chooses the connection.
     pub(crate) we_decide: bool,
-    pub(crate) waiting: tokio::sync::Mutex<mpsc::Receiver<Outgoing>>,
+    pub(crate) outbox: tokio::sync::Mutex<Outbox>,
     pub(crate) flows: Flows,
     pub(crate) drops: Arc<Drops>,
     queue: mpsc::Sender<Outgoing>,
@@ -52,10 +45,15 @@ pub(crate) struct Link {
     changed: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct LinkState {
     active: Option<Active>,
+    received: Received,
+    /// When the last connection ended, or the network started.
+    down_since: Instant,
     next: u64,
+    /// Cancels the inbound connection that has proved the identity but not greeted yet.
+    greeting: Option<CancellationToken>,
     last_lifetime: Option<Duration>,
     last_error: Option<String>,
 }
@@ -80,18 +78,26 @@ pub(crate) struct InUse {
 
 impl Link {
     pub(crate) fn new(own: PeerId, peer: Peer, limits: &Limits, changed: watch::Sender<u64>) -> Self {
-        let (queue, waiting) = mpsc::channel(limits.queue_frames.max(1));
+        let (queue, queued) = mpsc::channel(limits.queue_frames.max(1));
         let room = limits.queue_bytes.max(limits.max_frame).min(Semaphore::MAX_PERMITS);
         Self {
             we_decide: own < peer.id,
             peer,
-            waiting: tokio::sync::Mutex::new(waiting),
+            outbox: tokio::sync::Mutex::new(Outbox::new(queued)),
             flows: Flows::default(),
             drops: Arc::default(),
             queue,
             room: Arc::new(Semaphore::new(room)),
             limits: limits.clone(),
-            state: Mutex::default(),
+            state: Mutex::new(LinkState {
+                active: None,
+                received: Received::default(),
+                down_since: Instant::now(),
+                next: 0,
+                greeting: None,
+                last_lifetime: None,
+                last_error: None,
+            }),
             connections: Counter::default(),
             up: watch::Sender::new(false),
             changed,
@@ -127,12 +133,22 @@ impl Link {
         Ok(())
     }
 
+    /// Lets one inbound connection greet at a time: a newer one ends an older, so that a peer cannot
+    /// gather connections that it never uses. Cancelled when that happens.
+    pub(crate) fn start_greeting(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        if let Some(older) = locked(&self.state).greeting.replace(token.clone()) {
+            older.cancel();
+        }
+        token
+    }
+
     /// Whether a new, authenticated connection is to be used, asked on the side that decides.
     ///
     /// The two nodes may dial each other at the same moment. Only one of them decides, so that they
     /// never keep different connections. A peer dials only while it sees no connection, so an inbound
     /// one means that an older one is dead, unless the two dials may have crossed.
-    pub(crate) fn decide(self: &Arc<Self>, origin: Origin) -> Option<InUse> {
+    pub(crate) fn decide(self: &Arc<Self>, origin: Origin, instance: Instance) -> Option<InUse> {
         let mut state = locked(&self.state);
         if let Some(active) = &state.active {
             let may_have_crossed =
@@ -141,26 +157,37 @@ impl Link {
                 return None;
             }
         }
-        Some(self.replace(&mut state, origin))
+        Some(self.replace(&mut state, origin, instance))
     }
 
     /// Uses the connection that the deciding peer has confirmed.
-    pub(crate) fn confirmed(self: &Arc<Self>, origin: Origin) -> InUse {
+    pub(crate) fn confirmed(self: &Arc<Self>, origin: Origin, instance: Instance) -> InUse {
         let mut state = locked(&self.state);
-        self.replace(&mut state, origin)
+        self.replace(&mut state, origin, instance)
     }
 
-    fn replace(self: &Arc<Self>, state: &mut LinkState, origin: Origin) -> InUse {
+    fn replace(self: &Arc<Self>, state: &mut LinkState, origin: Origin, instance: Instance) -> InUse {
         state.next = state.next.wrapping_add(1);
         let (number, replaced) = (state.next, CancellationToken::new());
         let active = Active { number, origin, since: Instant::now(), rtt: None, replaced: replaced.clone() };
         if let Some(old) = state.active.replace(active) {
             old.replaced.cancel();
         }
+        state.received.connected(instance);
         state.last_error = None;
         self.connections.add(1);
         self.notify(true);
         InUse { link: Arc::clone(self), number, replaced }
+    }
+
+    /// Our part of a greeting, as far as it can be told now.
+    pub(crate) fn greeting(&self, own: Instance) -> Greeting {
+        locked(&self.state).received.greeting(own)
+    }
+
+    /// Whether a numbered frame is new, and the number to acknowledge.
+    pub(crate) fn accept(&self, from: Instance, number: u64) -> (bool, u64) {
+        locked(&self.state).received.accept(from, number)
     }
 
     fn notify(&self, up: bool) {
@@ -177,6 +204,12 @@ impl Link {
         let mut changes = self.up.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         drop(changes.wait_for(|now| *now == up).await);
+    }
+
+    /// Which run of the peer we know, and since when there is no connection with it, if there is none.
+    pub(crate) fn presence(&self) -> (Option<Instance>, Option<Instant>) {
+        let state = locked(&self.state);
+        (state.received.from, state.active.is_none().then_some(state.down_since))
     }
 
     /// How long the last connection lived that went down since the last call.
@@ -233,6 +266,7 @@ impl Drop for InUse {
         let mut state = locked(&self.link.state);
         if let Some(active) = state.active.take_if(|active| active.number == self.number) {
             state.last_lifetime = Some(active.since.elapsed());
+            state.down_since = Instant::now();
             self.link.notify(false);
         }
     }

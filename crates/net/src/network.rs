@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -18,9 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::config::{NetConfig, Peer, StartError};
+use crate::config::{Limits, NetConfig, Peer, StartError};
 use crate::connection::{ConnectionError, Surroundings};
-use crate::frame::{Frame, Kind, SessionTag};
+use crate::frame::{Frame, Instance, Kind, SessionTag};
 use crate::identity::PeerId;
 use crate::link::Link;
 use crate::mailbox::{ControlReceiver, Inbox, Mailbox, OpenError};
@@ -119,13 +119,18 @@ impl Network {
             .map(|peer| (peer.id, Arc::new(Link::new(own, peer, &limits, changed.clone()))))
             .collect();
         let drops = links.iter().map(|(id, link)| (*id, Arc::clone(&link.drops))).collect();
+        let mut instance = Instance([0; 16]);
+        getrandom::fill(&mut instance.0).map_err(|source| StartError::Randomness { source })?;
         let stop = CancellationToken::new();
+        // Made first: when starting fails half-way, it stops what runs already.
+        let stop_when_dropped = Arc::new(stop.clone().drop_guard());
         let around = Surroundings {
             own,
+            instance,
             router: Arc::new(Router::new(limits.clone(), drops)),
             control: Arc::new(Inbox::new(limits.inbox_frames, limits.inbox_bytes)),
             limits,
-            stop: stop.clone(),
+            stop,
         };
         let shared = Arc::new(Shared {
             local,
@@ -142,7 +147,7 @@ impl Network {
         }
         shared.tasks.spawn(accept::keep_accepting(listener, acceptor, Arc::clone(&shared)));
         tracing::info!(%local, id = %own, peers = shared.links.len(), "network started");
-        Ok(Self { shared, _stop_when_dropped: Arc::new(stop.drop_guard()) })
+        Ok(Self { shared, _stop_when_dropped: stop_when_dropped })
     }
 
     /// Our own identity.
@@ -171,12 +176,13 @@ impl Network {
 
     /// Queues a frame of a session for `to`; `Ok` means queued, not received. While the peer is
     /// connected and its queue is full this waits; while it is not connected the frame waits for it, up
-    /// to [`crate::Limits::queue_ttl`].
+    /// to [`crate::Limits::queue_ttl`]. A frame that was under way when the connection broke is sent
+    /// again; one that was under way to a node that restarted is lost.
     ///
     /// # Errors
     /// [`SendError`]; the frame is then not sent.
     pub async fn send(&self, to: PeerId, session: SessionTag, body: Bytes) -> Result<(), SendError> {
-        let frame = Frame { kind: Kind::Session, session, body };
+        let frame = Frame { session, ..Frame::new(Kind::Session, body) };
         let length = frame.wire_len();
         self.enqueue(to, frame).await?;
         self.shared.around.router.count_sent(session, length);
@@ -228,6 +234,15 @@ impl Network {
     #[must_use]
     pub fn is_connected(&self, id: PeerId) -> bool {
         self.shared.links.get(&id).is_some_and(|link| link.is_up())
+    }
+
+    /// See [`Link::presence`]; of an unknown peer nothing is known.
+    pub(crate) fn presence(&self, id: PeerId) -> (Option<Instance>, Option<Instant>) {
+        self.shared.links.get(&id).map_or((None, None), |link| link.presence())
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.around.limits
     }
 
     /// Everything known of every peer, in order of identity.
@@ -297,6 +312,16 @@ impl Shared {
     #[cfg(test)]
     pub(crate) fn router(&self) -> &Router {
         &self.around.router
+    }
+
+    #[cfg(test)]
+    pub(crate) fn we_decide(&self, id: PeerId) -> bool {
+        self.links[&id].we_decide
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn instance(&self) -> Instance {
+        self.around.instance
     }
 
     #[cfg(test)]

@@ -68,12 +68,17 @@ pub(crate) struct Tls {
 
 impl Tls {
     pub(crate) fn new(identity: &IdentityKey) -> Result<Self, Error> {
+        Self::showing(identity, identity.peer_id())
+    }
+
+    /// Shows the public key `shown`; a handshake fails unless it belongs to `identity`.
+    pub(crate) fn showing(identity: &IdentityKey, shown: PeerId) -> Result<Self, Error> {
         let mut provider = aws_lc_rs::default_provider();
         // Both sides are ours: no fallback to a key exchange that a recording could break later.
         provider.kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768];
         let der = identity.pkcs8();
         let signing_key = aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der.as_slice()))?;
-        let certificate = CertificateDer::from(spki(identity.peer_id()));
+        let certificate = CertificateDer::from(spki(shown));
         let key = Arc::new(CertifiedKey::new(vec![certificate], signing_key));
         Ok(Self { provider: Arc::new(provider), key })
     }

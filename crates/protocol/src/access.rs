@@ -81,7 +81,7 @@ impl Access {
         }
     }
 
-    /// Whether the set is qualified and no member can be left out. Protocols run with minimal quorums only (protocols.md C1).
+    /// Whether the set is qualified and no member can be left out. Protocols run with minimal quorums only (test plan C1).
     pub fn is_minimal_quorum(&self, set: &[PartyIndex]) -> bool {
         let known = self.parties();
         set.iter().all(|p| known.contains(p))

@@ -40,7 +40,7 @@ impl Commitment {
     }
 
     /// Whether `value` and `salt` open it. The committer is inside, so a copied commitment does not open for the copier
-    /// (security-tests.md S9).
+    /// (test plan S9).
     #[must_use]
     pub fn opens(
         &self,

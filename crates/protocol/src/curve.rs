@@ -63,7 +63,7 @@ pub trait Curve: Copy + Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'sta
     /// Bytes of an encoded point.
     const POINT_LEN: usize;
     /// Bytes that a pseudorandom scalar needs so that plain reduction is unbiased: 32 where the order is within 2^-100 of a
-    /// power of two, [`WIDE_LEN`] elsewhere (protocols.md A6).
+    /// power of two, [`WIDE_LEN`] elsewhere (test plan A6).
     const PAD_LEN: usize;
 
     /// Field of the exponents.

@@ -149,7 +149,7 @@ pub struct Party {
 pub struct Committee(Vec<Party>);
 
 impl Committee {
-    /// Checks order-independent rules and sorts: 1 to [`MAX_PARTIES`] members, no index twice, no identity twice (protocols.md B6).
+    /// Checks order-independent rules and sorts: 1 to [`MAX_PARTIES`] members, no index twice, no identity twice (test plan B6).
     pub fn new(mut parties: Vec<Party>) -> Option<Self> {
         parties.sort_by_key(|p| p.index);
         let indices_differ = parties.windows(2).all(|w| matches!(w, [a, b] if a.index < b.index));

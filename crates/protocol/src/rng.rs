@@ -24,7 +24,7 @@ impl fmt::Debug for Entropy {
 
 /// Deterministic stream: BLAKE3 over (entropy, secret, session). Repeated entropy, as after a restored snapshot of a virtual
 /// machine, does not repeat nonces as long as the session differs; a known entropy does not reveal them as long as the secret holds
-/// (security-tests.md S31).
+/// (test plan S31).
 pub struct HedgedRng(Xof);
 
 impl HedgedRng {

@@ -5,7 +5,7 @@ mod round;
 #[cfg(feature = "tamper")]
 pub mod tamper;
 
-pub use self::frame::MAX_FRAME;
+pub use self::frame::{MAX_FRAME, proves_equivocation};
 pub use self::round::{Context, Effect, Received, Round, Turn};
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -15,7 +15,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use core::fmt;
 use zeroize::Zeroizing;
 
-use self::frame::{ABORT_ROUND, Frame, Seen, VERSION, is_signed, signed_bytes};
+use self::frame::{ABORT_ROUND, Equivocation, Frame, Seen, VERSION, is_signed, signed_bytes};
 use self::round::{AnyRound, Next, RawMessage};
 use crate::abort::{Abort, Blame, Check, Consequence};
 use crate::party::{Committee, Identity, PartyIndex};
@@ -67,7 +67,7 @@ impl fmt::Debug for Params {
 pub enum BadParams {
     /// We are not a member, or our identity is not the one the committee lists.
     NotAMember,
-    /// The session identifier is all zero (protocols.md A8).
+    /// The session identifier is all zero (test plan A8).
     ZeroSession,
     /// The parties cannot run this protocol for this key.
     Unsuitable(&'static str),
@@ -96,7 +96,7 @@ impl fmt::Debug for Transmit {
     }
 }
 
-/// Why a frame was dropped. The session goes on as if it had not come (protocols.md C17).
+/// Why a frame was dropped. The session goes on as if it had not come (test plan C17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
     /// The sender is no peer of this session.
@@ -107,7 +107,7 @@ pub enum Rejected {
     Malformed,
     /// Another version, session or receiver.
     Misdirected,
-    /// The sender named inside is not the one of the channel (security-tests.md S10).
+    /// The sender named inside is not the one of the channel (test plan S10).
     Spoofed,
     /// A round that is over, or one that the sender cannot have reached.
     WrongRound,
@@ -254,7 +254,9 @@ impl<O: 'static> Session<O> {
             return Err(Rejected::Misdirected);
         }
         if frame.round == ABORT_ROUND {
+            // Nothing of a dead session leaves any more, in particular no partial signature that still waits for its effect.
             self.live = None;
+            self.transmits.clear();
             self.output = Some(Err(Abort::new(Check::PeerAborted, Blame::Reported(from))));
             return Ok(());
         }
@@ -364,8 +366,10 @@ impl<O: 'static> Session<O> {
             if !proven {
                 return Err(Abort::by(peer, Check::FalseEcho));
             }
+            let proof =
+                Equivocation { session: self.id, round: earlier, author: *author, seen: [*ours, *theirs] };
             let mut abort = Abort::by(*author, Check::Equivocation);
-            abort.evidence = [*ours, *theirs].iter().flat_map(crate::message::encode).collect();
+            abort.evidence = crate::message::encode(&proof);
             return Err(abort);
         }
         Ok(())

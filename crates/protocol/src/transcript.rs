@@ -1,7 +1,7 @@
 //! Hashing with registered tags and unambiguous encoding. Nothing in the workspace hashes protocol data in any other way.
 //!
 //! A [`Transcript`] is BLAKE3 in key-derivation mode under the tag's context string; every field is absorbed with its label and
-//! both lengths, so different sequences of fields never give the same input (protocols.md C20, the alpha-shuffle class of attacks).
+//! both lengths, so different sequences of fields never give the same input (test plan C20, the alpha-shuffle class of attacks).
 
 use blake3::{Hasher, OutputReader};
 use core::fmt;

@@ -170,11 +170,16 @@ pub(super) fn components() -> Collector {
 }
 
 impl Collector {
-    pub(super) fn add<T: ToSchema>(mut self) -> Self {
+    pub(super) fn add<T: ToSchema>(self) -> Self {
+        self.add_as::<T>(&T::name())
+    }
+
+    /// For generic types, whose own name does not say what they hold.
+    pub(super) fn add_as<T: ToSchema>(mut self, name: &str) -> Self {
         let mut referred = Vec::new();
         T::schemas(&mut referred);
         self.0.extend(referred);
-        self.0.insert(T::name().into_owned(), T::schema());
+        self.0.insert(name.to_owned(), T::schema());
         self
     }
 

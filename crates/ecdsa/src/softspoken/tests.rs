@@ -1,1 +1,335 @@
+//! Correctness of the extension, and what a cheating receiver can and cannot do.
 
+use super::*;
+use crate::ot_setup::ideal_pair;
+use crate::suite::test_rng;
+use quorate_protocol::curve::Secp256k1 as C;
+use std::collections::BTreeSet;
+
+const ID: [u8; 32] = [1; 32];
+const SID: [u8; 32] = [2; 32];
+
+fn random_delta(rng: &mut HedgedRng) -> [u8; TREES] {
+    rng.bytes::<TREES>().map(|b| b & 0x0f)
+}
+
+/// Δ without a zero nibble, so that every deviation meets a set bit.
+fn dense_delta(rng: &mut HedgedRng) -> [u8; TREES] {
+    rng.bytes::<TREES>().map(|b| b % 15 + 1)
+}
+
+/// A receiver that adds `deviation[i]` to the choices of tree i, sends x~ of the honest choices plus `x_shift`, and computes the
+/// check values as if the nibbles of Δ were `guess`.
+fn cheat(
+    leaves: &AllLeaves<C>,
+    rng: &mut HedgedRng,
+    deviation: &[Row; TREES],
+    x_shift: &Row,
+    guess: &[u8; TREES],
+) -> Extension {
+    let nonce_r = rng.bytes();
+    let expansion = expand_all(leaves, &SID, &nonce_r);
+    let mut x: Row = core::array::from_fn(|_| u128::from_le_bytes(rng.bytes()));
+    trim(&mut x);
+    let u = core::array::from_fn(|i| {
+        let mut row = expansion.sums[i];
+        xor(&mut row, &x);
+        xor(&mut row, &deviation[i]);
+        to_bytes(&row)
+    });
+    let chi = challenge(&ID, &SID, &nonce_r, &u);
+    let digest = RowDigest::new(&chi);
+    xor(&mut x, x_shift);
+    let x_check = digest.of(&x);
+    // q_m = t_m ⊕ Δ_m·(x ⊕ e_i), so the sender will find R(t_m) ⊕ Δ_m·R(e_i ⊕ shift).
+    let values = expansion.columns.iter().enumerate().map(|(m, t)| {
+        let mut error = deviation[m / 4];
+        xor(&mut error, x_shift);
+        digest.of(t) ^ (mask(guess[m / 4] >> (m % 4)) & digest.of(&error))
+    });
+    let t = check_digest(&ID, &SID, &chi, x_check, values);
+    Extension { nonce_r, u, x: x_check.to_le_bytes(), t }
+}
+
+fn bit(position: usize) -> Row {
+    let mut row = [0; ROW_WORDS];
+    row[position / 128] = 1 << (position % 128);
+    row
+}
+
+const NONE: Row = [0; ROW_WORDS];
+
+#[test]
+fn rows_satisfy_the_correlation_for_every_shape_of_delta() {
+    let mut rng = test_rng("softspoken");
+    let mut deltas = [[0; TREES]; 6];
+    deltas[1] = [0x0f; TREES];
+    deltas[2] = core::array::from_fn(|i| u8::try_from(i % 16).unwrap());
+    for delta in &mut deltas[3..] {
+        *delta = random_delta(&mut rng);
+    }
+    let mut transfers = 0;
+    for delta in deltas {
+        let (all, punctured) = ideal_pair::<C>(&ID, delta, &mut rng);
+        let (received, message) = extend_receiver(&all, &SID, &mut rng);
+        let bytes = borsh::to_vec(&message).unwrap();
+        assert_eq!((bytes.len(), Extension::MAX_LEN), (2_240, 2_240));
+        let q = extend_sender(&punctured, &SID, &borsh::from_slice(&bytes).unwrap()).unwrap();
+        assert_eq!((q.len(), received.rows.len()), (TRANSFERS, TRANSFERS));
+        let delta = *punctured.delta_bits();
+        let mut ones = 0;
+        for (j, (q, t)) in q.iter().zip(received.rows.iter()).enumerate() {
+            let beta = (received.choices[j / 128] >> (j % 128)) & 1;
+            assert_eq!(*q, t ^ (delta * beta));
+            ones += beta;
+            transfers += 1;
+        }
+        assert!((100..316).contains(&ones), "choices are random bits");
+        assert!(received.choices[3] >> 32 == 0);
+    }
+    assert_eq!(transfers, 6 * 416);
+}
+
+#[test]
+fn folding_agrees_with_its_definition() {
+    let mut rng = test_rng("fold");
+    for _ in 0..8 {
+        let rows: [Row; LEAVES] =
+            core::array::from_fn(|_| core::array::from_fn(|_| u128::from_le_bytes(rng.bytes())));
+        let mut scratch = rows;
+        let mut columns = [NONE; TREE_BITS];
+        let total = fold(&mut scratch, &mut columns);
+        let sum = |keep: &dyn Fn(usize) -> bool| {
+            let mut out = NONE;
+            rows.iter().enumerate().filter(|(y, _)| keep(*y)).for_each(|(_, row)| xor(&mut out, row));
+            out
+        };
+        assert_eq!(total, sum(&|_| true));
+        for (bit, column) in columns.iter().enumerate() {
+            assert_eq!(*column, sum(&|y| y >> bit & 1 == 1));
+        }
+    }
+}
+
+/// The same leaves give unrelated masks in two sessions, under two nonces, and in two instances.
+///
+/// covers: A7, A9, A10
+#[test]
+fn masks_differ_by_session_nonce_and_instance() {
+    let mut rng = test_rng("masks");
+    let (mut all, _) = ideal_pair::<C>(&ID, [3; TREES], &mut rng);
+    let mut seen = BTreeSet::new();
+    let mut expansions = 0;
+    for (ot_id, sid, nonce) in [(1, 2, 3), (1, 2, 4), (1, 5, 3), (6, 2, 3)] {
+        all.ot_id = [ot_id; 32];
+        let expansion = expand_all(&all, &[sid; 32], &[nonce; 16]);
+        seen.extend(expansion.sums.iter().chain(&expansion.columns).copied());
+        expansions += 1;
+    }
+    assert_eq!(seen.len(), expansions * (TREES + COLUMNS));
+    // And even a repeated session of one party with its own fresh nonce hides the difference of two choices.
+    let (a, b) = (extend_receiver(&all, &SID, &mut rng), extend_receiver(&all, &SID, &mut rng));
+    assert_ne!(a.1.nonce_r, b.1.nonce_r);
+    let differences: BTreeSet<Row> = (0..TREES)
+        .map(|i| {
+            let mut d = from_bytes(&a.1.u[i]);
+            xor(&mut d, &from_bytes(&b.1.u[i]));
+            d
+        })
+        .collect();
+    assert_eq!(differences.len(), TREES, "not one constant x ⊕ x' under all trees");
+}
+
+/// Selective failure exists, is detected, and depends on exactly the nibble that was attacked.
+///
+/// covers: A1
+#[test]
+fn a_flipped_bit_fails_exactly_where_delta_meets_it() {
+    let mut rng = test_rng("flip");
+    let (mut cases, mut passed) = (0, 0);
+    for round in 0..4 {
+        let mut delta = random_delta(&mut rng);
+        delta[round] = 0;
+        delta[31 - round] = 8 >> round;
+        let (all, punctured) = ideal_pair::<C>(&ID, delta, &mut rng);
+        let (_, honest) = extend_receiver(&all, &SID, &mut rng);
+        for tree in 0..TREES {
+            // First and last mask bit, first and last payload bit: χ covers them all, so U must not be changed after the fact either.
+            for position in [0, 127, 128, 543] {
+                let mut deviation = [NONE; TREES];
+                deviation[tree] = bit(position);
+                let message = cheat(&all, &mut rng, &deviation, &NONE, &[0; TREES]);
+                assert_eq!(extend_sender(&punctured, &SID, &message).is_ok(), delta[tree] == 0);
+                passed += u32::from(delta[tree] == 0);
+
+                let mut late = honest.clone();
+                late.u[tree][position / 8] ^= 1 << (position % 8);
+                assert_eq!(extend_sender(&punctured, &SID, &late), Err(CheckFailed));
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 4 * 32 * 4);
+    assert!(passed >= 16);
+}
+
+/// A receiver that guesses a nibble survives if and only if the guess is right: 4 bits for a chance of 1/16, no better.
+///
+/// covers: A1, A11
+#[test]
+fn a_guess_of_a_nibble_passes_once_in_sixteen() {
+    let mut rng = test_rng("guess");
+    let delta = dense_delta(&mut rng);
+    let (all, punctured) = ideal_pair::<C>(&ID, delta, &mut rng);
+    let (mut cases, mut passed) = (0, 0);
+    for tree in [0, 7, 31] {
+        for guessed in 0..16 {
+            let mut deviation = [NONE; TREES];
+            deviation[tree] = bit(200);
+            let mut guess = [0; TREES];
+            guess[tree] = guessed;
+            let message = cheat(&all, &mut rng, &deviation, &NONE, &guess);
+            let ok = extend_sender(&punctured, &SID, &message).is_ok();
+            assert_eq!(ok, guessed == delta[tree]);
+            cases += 1;
+            passed += u32::from(ok);
+        }
+    }
+    assert_eq!((cases, passed), (48, 3));
+}
+
+/// Families against the original KOS check, which compressed all columns into one equation: here each column stands for itself, so
+/// deviations that live in a small space, or cancel between columns, gain nothing. Accepted exactly if every tree whose error differs
+/// from the error of x~ has Δ_i = 0.
+///
+/// covers: A11
+#[test]
+fn known_bad_families_pass_only_as_predicted() {
+    let mut rng = test_rng("families");
+    let (a, b) = (bit(130), bit(300));
+    let mut both = a;
+    xor(&mut both, &b);
+    let span = [NONE, a, b, both];
+    let families: [[Row; TREES]; 5] = [
+        // half against half
+        core::array::from_fn(|i| if i < 16 { NONE } else { a }),
+        // alternating
+        core::array::from_fn(|i| if i % 2 == 0 { NONE } else { a }),
+        // a space of dimension two, all its elements equally often: every sum over all columns is zero
+        core::array::from_fn(|i| span[i % 4]),
+        // all different
+        core::array::from_fn(|i| bit(128 + 13 * i)),
+        // one outlier
+        core::array::from_fn(|i| if i == 9 { both } else { NONE }),
+    ];
+    let (mut cases, mut passed) = (0, 0);
+    for (f, family) in families.iter().enumerate() {
+        for (s, shift) in [NONE, a, b, both].iter().enumerate() {
+            for density in 0..4 {
+                let mut delta = dense_delta(&mut rng);
+                match density {
+                    // Δ is zero exactly where this family and shift deviate: the attacker's dream.
+                    1 => (0..TREES).filter(|&i| family[i] != *shift).for_each(|i| delta[i] = 0),
+                    // … except in one tree
+                    2 => (0..TREES).filter(|&i| family[i] != *shift).skip(1).for_each(|i| delta[i] = 0),
+                    3 => delta = [0; TREES],
+                    _ => {}
+                }
+                let (all, punctured) = ideal_pair::<C>(&ID, delta, &mut rng);
+                let message = cheat(&all, &mut rng, family, shift, &[0; TREES]);
+                let predicted = (0..TREES).all(|i| family[i] == *shift || delta[i] == 0);
+                let ok = extend_sender(&punctured, &SID, &message).is_ok();
+                assert_eq!(ok, predicted, "family {f}, shift {s}, density {density}");
+                cases += 1;
+                passed += u32::from(ok);
+            }
+        }
+    }
+    assert_eq!((cases, passed), (5 * 4 * 4, 40));
+}
+
+/// Two trees attacked at once: of the 256 possible pairs of nibbles one lets the receiver through.
+///
+/// covers: A11
+#[test]
+fn two_attacked_trees_pass_once_in_256() {
+    let mut rng = test_rng("rate");
+    let mut passed = 0;
+    for pair in 0..=255u8 {
+        let mut delta = dense_delta(&mut rng);
+        (delta[4], delta[20]) = (pair & 15, pair >> 4);
+        let (all, punctured) = ideal_pair::<C>(&ID, delta, &mut rng);
+        let mut deviation = [NONE; TREES];
+        (deviation[4], deviation[20]) = (bit(150), bit(150));
+        let message = cheat(&all, &mut rng, &deviation, &NONE, &[0; TREES]);
+        passed += u32::from(extend_sender(&punctured, &SID, &message).is_ok());
+    }
+    assert_eq!(passed, 1);
+}
+
+/// covers: A12
+#[test]
+fn the_challenge_depends_on_every_byte() {
+    let mut rng = test_rng("chi");
+    let (all, _) = ideal_pair::<C>(&ID, [1; TREES], &mut rng);
+    let (_, m) = extend_receiver(&all, &SID, &mut rng);
+    let mut seen = BTreeSet::from([challenge(&ID, &SID, &m.nonce_r, &m.u)]);
+    let mut changes = 0;
+    for byte in 0..32 {
+        let mut other = ID;
+        other[byte] ^= 1;
+        seen.insert(challenge(&other, &SID, &m.nonce_r, &m.u));
+        let mut other = SID;
+        other[byte] ^= 1;
+        seen.insert(challenge(&ID, &other, &m.nonce_r, &m.u));
+        changes += 2;
+    }
+    for byte in 0..16 {
+        let mut other = m.nonce_r;
+        other[byte] ^= 1;
+        seen.insert(challenge(&ID, &SID, &other, &m.u));
+        changes += 1;
+    }
+    for byte in 0..TREES * ROW_BYTES {
+        let mut other = m.u;
+        other.as_flattened_mut()[byte] ^= 1;
+        seen.insert(challenge(&ID, &SID, &m.nonce_r, &other));
+        changes += 1;
+    }
+    assert_eq!(changes, 32 + 32 + 16 + 2176);
+    assert_eq!(seen.len(), 1 + changes);
+}
+
+/// Any change of any byte of the message, and any other session or instance, is refused.
+///
+/// covers: A1, A19
+#[test]
+fn every_changed_byte_is_refused() {
+    let mut rng = test_rng("bytes");
+    let (all, mut punctured) = ideal_pair::<C>(&ID, dense_delta(&mut rng), &mut rng);
+    let (_, message) = extend_receiver(&all, &SID, &mut rng);
+    let good = borsh::to_vec(&message).unwrap();
+    let mut cases = 0;
+    for byte in (0..16).chain((16..2192).step_by(17)).chain(2192..2240) {
+        let mut bad = good.clone();
+        bad[byte] ^= 0x10;
+        let bad = borsh::from_slice(&bad).unwrap();
+        assert_eq!(extend_sender(&punctured, &SID, &bad), Err(CheckFailed));
+        cases += 1;
+    }
+    assert_eq!(cases, 16 + 128 + 48);
+    assert_eq!(extend_sender(&punctured, &[0; 32], &message), Err(CheckFailed));
+    punctured.ot_id[31] ^= 1;
+    assert_eq!(extend_sender(&punctured, &SID, &message), Err(CheckFailed));
+
+    for length in [0, 1, 2239, 2241] {
+        let noise = alloc::vec![0xa5; length];
+        assert!(borsh::from_slice::<Extension>(&noise).is_err());
+    }
+    for _ in 0..20 {
+        let mut noise = [0; 2240];
+        rng.fill(&mut noise);
+        let noise = borsh::from_slice(&noise).unwrap();
+        assert_eq!(extend_sender(&punctured, &SID, &noise), Err(CheckFailed));
+    }
+}

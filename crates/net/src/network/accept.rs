@@ -95,11 +95,16 @@ async fn serve(
             return;
         }
     };
-    let greeted = timeout(limit, Connection::greet(stream, Origin::Peer, Arc::clone(&link), &shared.around));
-    let ended = match greeted.await {
-        Ok(Ok(connection)) => connection.carry(&shared.around).await,
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(ConnectionError::SlowHandshake(limit)),
+    let outdone = link.start_greeting();
+    let greeting = Connection::greet(stream, Origin::Peer, Arc::clone(&link), &shared.around);
+    let greeted = tokio::select! {
+        greeted = timeout(limit, greeting) => greeted.unwrap_or(Err(ConnectionError::SlowHandshake(limit))),
+        () = outdone.cancelled() => Err(ConnectionError::Duplicate),
+        () = shared.around.stop.cancelled() => return,
+    };
+    let ended = match greeted {
+        Ok(connection) => connection.carry(&shared.around).await,
+        Err(error) => Err(error),
     };
     log_end(&link, ended);
 }

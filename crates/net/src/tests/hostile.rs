@@ -1,6 +1,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::connection::FrameReader;
 
 fn last_error(node: &Network) -> String {
     node.peer_states()[0].last_error.clone().unwrap_or_default()
@@ -86,6 +87,32 @@ async fn a_client_without_a_key_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_that_shows_a_key_it_does_not_hold_is_refused() {
+    let server = passive(Limits::default()).await;
+    // The identity of node 2, which is in the list, with the secret of node 9.
+    let forger = Tls::showing(&identity(9), id(2)).unwrap();
+    if let Ok(mut raw) = RawPeer::handshake_as(&forger, server.local_addr(), id(1)).await {
+        let refusal = timeout(PATIENCE, raw.stream.read_u8()).await.unwrap().unwrap_err();
+        assert!(refusal.to_string().contains("DecryptError"), "{refusal}");
+    }
+    eventually("counted", || server.refused_connections() == 1).await;
+    assert!(server.connected().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_shows_a_key_it_does_not_hold_is_refused() {
+    let listener = tokio::net::TcpListener::bind(loopback(0)).await.unwrap();
+    let node = start(1, loopback(0), vec![peer(2, listener.local_addr().unwrap())], Limits::default()).await;
+    let forger = Tls::showing(&identity(9), id(2)).unwrap();
+    let config = forger.server_config([id(1)].into()).unwrap();
+    let (tcp, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let refused = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap_err();
+    assert!(refused.to_string().contains("DecryptError"), "{refused}");
+    eventually("noted", || last_error(&node).contains("BadSignature")).await;
+    assert!(node.connected().is_empty());
+}
+
+#[tokio::test]
 async fn two_gigabytes_announced_close_the_connection_with_a_clear_error() {
     let node = passive(Limits::default()).await;
     let mut raw = RawPeer::connect(2, &node).await;
@@ -100,15 +127,15 @@ async fn two_gigabytes_announced_close_the_connection_with_a_clear_error() {
 #[tokio::test]
 async fn malformed_frames_close_the_connection_each_with_its_error() {
     let node = passive(Limits::default()).await;
-    let unknown_kind: Vec<u8> = [&33_u32.to_be_bytes()[..], &[77], &[0; 32]].concat();
+    let unknown_kind: Vec<u8> = [&41_u32.to_be_bytes()[..], &[77], &[0; 40]].concat();
     let empty = 0_u32.to_be_bytes().to_vec();
-    let short: Vec<u8> = [&32_u32.to_be_bytes()[..], &[5; 32]].concat();
-    let second_hello: Vec<u8> = [&33_u32.to_be_bytes()[..], &[0; 33]].concat();
-    let long_ping: Vec<u8> = [&42_u32.to_be_bytes()[..], &[2], &[0; 41]].concat();
+    let short: Vec<u8> = [&40_u32.to_be_bytes()[..], &[5; 40]].concat();
+    let second_hello: Vec<u8> = [&41_u32.to_be_bytes()[..], &[0; 41]].concat();
+    let long_ping: Vec<u8> = [&50_u32.to_be_bytes()[..], &[2], &[0; 49]].concat();
     let cases = [
         (unknown_kind, "the peer sent a frame of unknown kind 77: it may run another version"),
         (empty, "the peer sent a frame of 0 bytes, shorter than a header"),
-        (short, "the peer sent a frame of 32 bytes, shorter than a header"),
+        (short, "the peer sent a frame of 40 bytes, shorter than a header"),
         (second_hello, "the peer broke the greeting"),
         (long_ping, "the peer sent a keep-alive of wrong length"),
     ];
@@ -144,6 +171,26 @@ async fn slow_handshakes_block_nobody_and_are_closed() {
 }
 
 #[tokio::test]
+async fn the_oldest_of_too_many_handshakes_makes_room() {
+    let limits =
+        Limits { handshake_timeout: Duration::from_secs(60), max_unauthenticated: 3, ..Limits::default() };
+    let node = passive(limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(node.local_addr()).await.unwrap());
+    }
+    for evicted in &mut silent[..2] {
+        assert_eq!(timeout(PATIENCE, evicted.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
+    }
+    assert_eq!(node.refused_connections(), 2);
+    // The newest three are left alone.
+    for kept in &mut silent[2..] {
+        assert!(timeout(Duration::from_millis(30), kept.read(&mut [0; 1])).await.is_err());
+    }
+    RawPeer::connect(2, &node).await;
+}
+
+#[tokio::test]
 async fn garbage_in_place_of_tls_is_refused() {
     let node = passive(Limits::default()).await;
     let mut tcp = TcpStream::connect(node.local_addr()).await.unwrap();
@@ -161,6 +208,41 @@ async fn an_authenticated_peer_that_never_greets_is_closed() {
     timeout(PATIENCE, raw.stream.read_to_end(&mut rest)).await.unwrap().ok();
     eventually("reported", || !last_error(&node).is_empty()).await;
     assert!(node.connected().is_empty());
+}
+
+#[tokio::test]
+async fn an_authenticated_peer_cannot_gather_connections_that_never_greet() {
+    let node = passive(Limits::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(RawPeer::handshake(2, node.local_addr(), node.id()).await.unwrap());
+    }
+    // All but the newest are closed long before the handshake time is over.
+    for raw in &mut silent[..9] {
+        timeout(Duration::from_secs(3), raw.stream.read_to_end(&mut Vec::new())).await.unwrap().ok();
+    }
+}
+
+#[tokio::test]
+async fn endless_pings_delay_neither_frames_nor_the_shutdown() {
+    let node = passive(Limits::default()).await;
+    let mut control = node.control().unwrap();
+    let raw = RawPeer::connect(2, &node).await;
+    let (mut reader, mut writer) = tokio::io::split(raw.stream);
+    let pings = tokio::spawn(async move {
+        let ping = Frame::new(Kind::Ping, Bytes::from_static(&[0; 8]));
+        while write_frame(&mut writer, &ping).await.is_ok() {}
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    node.send_control(id(2), Bytes::from_static(b"through")).await.unwrap();
+    let mut frames = FrameReader::new(&mut reader, 1 << 20);
+    while frames.next(PATIENCE).await.unwrap().body != "through" {}
+    // Read on, so that it is not back-pressure that ends the connection.
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+    timeout(Duration::from_secs(5), node.shutdown()).await.unwrap();
+    assert_eq!(control.recv().await, None);
+    timeout(PATIENCE, pings).await.unwrap().unwrap();
+    drop(reading);
 }
 
 #[tokio::test]

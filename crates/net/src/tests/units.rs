@@ -3,8 +3,11 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 
 use super::*;
+use crate::frame::Instance;
 use crate::link::{Link, Origin};
 use crate::router::Router;
+
+const RUN: Instance = Instance([1; 16]);
 
 fn link(own: u8, other: u8) -> Arc<Link> {
     Arc::new(Link::new(id(own), peer(other, ""), &Limits::default(), watch::Sender::new(0)))
@@ -13,14 +16,14 @@ fn link(own: u8, other: u8) -> Arc<Link> {
 #[test]
 fn crossing_dials_keep_the_first_and_later_dials_of_the_peer_replace() {
     let link = link(1, 2);
-    let ours = link.decide(Origin::Us).unwrap();
-    assert!(link.decide(Origin::Peer).is_none(), "the peer's dial may have crossed ours");
-    assert!(link.decide(Origin::Us).is_none());
+    let ours = link.decide(Origin::Us, RUN).unwrap();
+    assert!(link.decide(Origin::Peer, RUN).is_none(), "the peer's dial may have crossed ours");
+    assert!(link.decide(Origin::Us, RUN).is_none());
     drop(ours);
     assert!(!link.is_up());
-    let theirs = link.decide(Origin::Peer).unwrap();
-    assert!(link.decide(Origin::Us).is_none(), "our dial has crossed theirs");
-    let newer = link.decide(Origin::Peer).unwrap();
+    let theirs = link.decide(Origin::Peer, RUN).unwrap();
+    assert!(link.decide(Origin::Us, RUN).is_none(), "our dial has crossed theirs");
+    let newer = link.decide(Origin::Peer, RUN).unwrap();
     assert!(theirs.replaced.is_cancelled(), "a peer dials only when it has lost the old one");
     drop(theirs);
     assert!(link.is_up(), "the end of the old one does not touch the new one");

@@ -85,7 +85,7 @@ pub enum Effect {
         /// The check that failed.
         check: Check,
     },
-    /// A one-time secret of this session is about to leave; after this the message counts as signed (protocols.md 1.1).
+    /// A one-time secret of this session is about to leave; after this the message counts as signed (`spec/24-sign.md`).
     Consume,
     /// Secret state to seal and store.
     Persist {

@@ -1,0 +1,249 @@
+//! What JSON the types have: problems, bodies, queries and the OpenAPI document.
+
+#![expect(clippy::string_slice, reason = "test code")]
+
+use quorate_api::{
+    Code, CreateKey, Hex, KeyId, ListQuery, OperationId, OperationQuery, OperationStatus, Problem, Sign,
+    format_wait, openapi, parse_body, parse_wait, routes,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+#[test]
+fn a_problem_has_the_documented_json() {
+    let operation = OperationId::from_bytes([0xab; 16]);
+    let problem = Problem::new(Code::NotEnoughParties, "node `b` and node `c` are not connected, start them")
+        .with_operation(operation)
+        .with_request_id("r1")
+        .with_culprits(vec!["c".to_owned()])
+        .with_quorum(2, 1, vec!["b".to_owned(), "c".to_owned()]);
+    let expected = json!({
+        "type": "urn:quorate:problem:not_enough_parties",
+        "title": "not enough parties are connected",
+        "status": 503,
+        "detail": "node `b` and node `c` are not connected, start them",
+        "code": "not_enough_parties",
+        "retryable": true,
+        "request_id": "r1",
+        "operation": "op_abababababababababababababababab",
+        "culprits": ["c"],
+        "quorum": { "needed": 2, "ready": 1, "missing": ["b", "c"] }
+    });
+    assert_eq!(serde_json::from_slice::<Value>(&problem.to_json()).unwrap(), expected);
+    assert_eq!(serde_json::from_value::<Problem>(expected).unwrap(), problem);
+    assert_eq!(
+        problem.to_string(),
+        "not enough parties are connected: node `b` and node `c` are not connected, start them; \
+         at fault: c; 2 needed, 1 ready, missing b, c"
+    );
+    let plain = json!({
+        "type": "urn:quorate:problem:not_found", "title": "there is no such resource", "status": 404,
+        "detail": "no key `x`", "code": "not_found", "retryable": false
+    });
+    assert_eq!(serde_json::to_value(Problem::new(Code::NotFound, "no key `x`")).unwrap(), plain);
+}
+
+#[test]
+fn codes_are_stable_and_distinct() {
+    let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(names.len(), Code::ALL.len());
+    assert_eq!(Code::ALL.len(), 25);
+    for code in Code::ALL {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        assert!((400..600).contains(&code.status()));
+    }
+}
+
+#[test]
+fn a_create_body_is_read_strictly() {
+    let good = json!({ "scheme": "ecdsa-secp256k1", "threshold": 2, "parties": ["a", "b", "c"], "label": "treasury" });
+    let read = |body: &Value| parse_body::<CreateKey>(body.to_string().as_bytes());
+    assert_eq!(read(&good).unwrap().threshold, 2);
+    assert_eq!(read(&json!({ "scheme": "ed25519", "threshold": 1 })).unwrap().parties, None);
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    let many: Vec<String> = (0..65).map(|index| format!("n{index}")).collect();
+    let refused = [
+        with("thresold", json!(1)),
+        with("threshold", json!(0)),
+        with("threshold", json!(65)),
+        with("threshold", json!(-1)),
+        with("threshold", json!("2")),
+        with("scheme", json!("rsa")),
+        with("parties", json!([])),
+        with("parties", json!(["a", "a"])),
+        with("parties", json!(["A"])),
+        with("parties", json!(["-a"])),
+        with("parties", json!(["a".repeat(64)])),
+        with("parties", json!(many)),
+        with("purposes", json!([])),
+        with("purposes", json!(["raw", "raw"])),
+        with("label", json!("")),
+        with("label", json!("x".repeat(129))),
+        with("label", json!("a\nb")),
+    ];
+    assert_eq!(refused.len(), 17);
+    for body in refused {
+        let problem = read(&body).unwrap_err();
+        assert_eq!(problem.code, Code::InvalidRequest, "{body}");
+    }
+    for text in [
+        "",
+        "{}",
+        "[]",
+        r#"{"scheme":"ed25519","threshold":1,"threshold":1}"#,
+        r#"{"scheme":"ed25519","threshold":1} x"#,
+    ] {
+        assert!(parse_body::<CreateKey>(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn every_kind_of_intent_is_read_and_described() {
+    let intents = [
+        json!({ "kind": "ethereum_transaction", "tx": "0x02" }),
+        json!({ "kind": "ethereum_message", "message": "00" }),
+        json!({ "kind": "ethereum_typed_data", "typed_data": {} }),
+        json!({ "kind": "bitcoin_psbt", "psbt": "AA==" }),
+        json!({ "kind": "solana_message", "message": "AA==" }),
+        json!({ "kind": "message", "message": "00" }),
+        json!({ "kind": "raw_digest", "digest": "00" }),
+    ];
+    let document = serde_json::to_value(openapi()).unwrap();
+    let described = document["components"]["schemas"]["Intent"]["oneOf"].as_array().unwrap();
+    assert_eq!(described.len(), intents.len());
+    for (intent, schema) in intents.iter().zip(described) {
+        let body = json!({ "intent": intent });
+        parse_body::<Sign>(body.to_string().as_bytes()).unwrap();
+        assert_eq!(schema["properties"]["kind"]["enum"], json!([intent["kind"]]));
+        let fields: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(fields, intent.as_object().unwrap().keys().collect());
+        let extra = json!({ "intent": intent, "extra": 1 });
+        assert!(parse_body::<Sign>(extra.to_string().as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn identifiers_and_hex_have_one_form() {
+    let id = format!("key_{}", "0a".repeat(16));
+    assert_eq!(id.parse::<KeyId>().unwrap().to_string(), id);
+    for text in
+        ["key_", "op_0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a", &id.to_uppercase(), &id[..34], &format!("{id}00")]
+    {
+        assert!(text.parse::<KeyId>().is_err(), "{text}");
+    }
+    assert_eq!(serde_json::to_value(Hex::from([1, 255])).unwrap(), "01ff");
+    for text in ["0", "0x01", "FF", "zz"] {
+        assert!(serde_json::from_value::<Hex>(text.into()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn queries_are_read_strictly() {
+    let list = |query: &str| ListQuery::parse(Some(query));
+    assert_eq!(ListQuery::parse(None).unwrap(), ListQuery { limit: 50, after: None });
+    let query = ListQuery { limit: 7, after: Some("abc_1".to_owned()) };
+    assert_eq!(list(query.to_query().trim_start_matches('?')).unwrap(), query);
+    for query in [
+        "",
+        "limit",
+        "limit=0",
+        "limit=201",
+        "limit=1&limit=1",
+        "after=",
+        "after=a%20b",
+        "wait=1s",
+        "limit=1&",
+    ] {
+        assert_eq!(list(query).unwrap_err().code, Code::InvalidRequest, "{query}");
+    }
+    assert_eq!(OperationQuery::parse(Some("wait=10s")).unwrap().wait, Duration::from_secs(10));
+    for query in ["wait=61s", "wait=10", "wait=s", "wait=-1s", "wait=1h", "wait=99999999999s", "wait=1s&x=1"]
+    {
+        assert_eq!(OperationQuery::parse(Some(query)).unwrap_err().code, Code::InvalidRequest, "{query}");
+    }
+    for text in ["500ms", "10s"] {
+        assert_eq!(format_wait(parse_wait(text).unwrap()), text);
+    }
+    assert_eq!(parse_wait("2m"), Some(Duration::from_secs(120)));
+}
+
+#[test]
+fn a_final_status_stays() {
+    let mut allowed = 0;
+    for from in OperationStatus::ALL {
+        for to in OperationStatus::ALL {
+            assert!(!(from.is_final() && from.may_become(to)), "{from:?} becomes {to:?}");
+            allowed += usize::from(from.may_become(to));
+        }
+        assert_eq!(OperationStatus::parse(from.as_str()), Some(from));
+        assert_eq!(serde_json::to_value(from).unwrap(), from.as_str());
+    }
+    assert_eq!(allowed, 12);
+}
+
+#[test]
+fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
+    let document: Value = serde_json::from_str(&openapi().to_json().unwrap()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut operations = 0;
+    for route in routes() {
+        let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
+        assert_eq!(operation["operationId"], route.id, "{} is missing", route.path);
+        let headers: Vec<_> = operation["parameters"]
+            .as_array()
+            .map(|list| list.iter().filter(|parameter| parameter["in"] == "header").collect())
+            .unwrap_or_default();
+        assert_eq!(headers.len(), if route.signed { 4 } else { 0 }, "{}", route.path);
+        for code in route.codes {
+            let description =
+                operation["responses"][code.status().to_string()]["description"].as_str().unwrap();
+            assert!(description.contains(code.as_str()), "{} does not describe {code}", route.path);
+        }
+        operations += 1;
+    }
+    assert_eq!(operations, 11);
+    let paths = document["paths"].as_object().unwrap();
+    for path in [
+        "/v1/keys",
+        "/v1/keys/{key}",
+        "/v1/keys/{key}/sign",
+        "/v1/operations",
+        "/v1/operations/{operation}",
+        "/v1/nodes",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/version",
+    ] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+    let mut references = BTreeSet::new();
+    collect_references(&document, &mut references);
+    assert!(references.len() > 15);
+    for reference in references {
+        let pointer = reference.trim_start_matches('#');
+        assert!(document.pointer(pointer).is_some(), "{reference} is not described");
+    }
+}
+
+fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_str() {
+                    Some(reference) if name == "$ref" => {
+                        found.insert(reference.to_owned());
+                    }
+                    _ => collect_references(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_references(item, found)),
+        _ => {}
+    }
+}

@@ -1,0 +1,188 @@
+//! Tools that suites need: found, or installed through an ordinary package manager, never skipped.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+/// The version of anvil that the acceptance tests were written against.
+const ANVIL_VERSION: &str = "1.7.1";
+
+/// A tool that a suite cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Need {
+    /// `cc`, for SQLite and aws-lc.
+    CCompiler,
+    /// `c++`, for Bitcoin's consensus library.
+    CxxCompiler,
+    /// `openssl`, which verifies P-256 signatures. Tests find it in `QUORATE_TEST_OPENSSL`.
+    Openssl,
+    /// `anvil`, an Ethereum node. Tests find it in `QUORATE_TEST_ANVIL`.
+    Anvil,
+}
+
+impl Need {
+    /// What the tool is called.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::CCompiler => "cc",
+            Self::CxxCompiler => "c++",
+            Self::Openssl => "openssl",
+            Self::Anvil => "anvil",
+        }
+    }
+
+    /// Why it is needed, for the line printed before it is installed.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::CCompiler => "SQLite and aws-lc are compiled from C",
+            Self::CxxCompiler => "Bitcoin's consensus library is compiled from C++",
+            Self::Openssl => "an independent verifier of P-256 signatures",
+            Self::Anvil => "an Ethereum node that accepts or refuses our transactions",
+        }
+    }
+
+    /// The Debian packages that bring it.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::CCompiler => &["gcc", "libc6-dev"],
+            Self::CxxCompiler => &["g++"],
+            Self::Openssl => &["openssl"],
+            Self::Anvil => &["nodejs", "npm"],
+        }
+    }
+
+    /// The variable that carries the tool's path to the tests.
+    fn variable(self) -> Option<&'static str> {
+        match self {
+            Self::CCompiler | Self::CxxCompiler => None,
+            Self::Openssl => Some("QUORATE_TEST_OPENSSL"),
+            Self::Anvil => Some("QUORATE_TEST_ANVIL"),
+        }
+    }
+}
+
+/// The tools that are there.
+#[derive(Debug, Default)]
+pub(super) struct Provided {
+    tools: BTreeMap<Need, PathBuf>,
+    updated: bool,
+}
+
+impl Provided {
+    /// Finds or installs one tool. Tools that npm brings go below `target`.
+    ///
+    /// # Errors
+    /// When the tool is missing and cannot be installed; the message says what to install by hand.
+    pub(super) fn provide(&mut self, need: Need, target: &Path) -> anyhow::Result<()> {
+        if self.tools.contains_key(&need) {
+            return Ok(());
+        }
+        let given = need.variable().and_then(std::env::var_os).map(PathBuf::from);
+        let path = match (given, need) {
+            (Some(path), _) if path.is_file() => path,
+            (Some(path), _) => {
+                anyhow::bail!(
+                    "{} names `{}`, which is no file",
+                    need.variable().unwrap_or_default(),
+                    path.display()
+                )
+            }
+            (None, Need::Anvil) => self.anvil(target)?,
+            (None, _) => self.debian(need, need.name())?,
+        };
+        println!("using {} at {}", need.name(), path.display());
+        self.tools.insert(need, path);
+        Ok(())
+    }
+
+    /// The variables by which tests find the tools.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        self.tools.iter().filter_map(|(need, path)| Some((need.variable()?, path.as_path())))
+    }
+
+    /// `tool` from the search path, after installing the packages of `need` if it is not there.
+    fn debian(&mut self, need: Need, tool: &str) -> anyhow::Result<PathBuf> {
+        if let Some(path) = find(tool) {
+            return Ok(path);
+        }
+        let packages = need.packages();
+        println!("installing {} with apt-get ({})", packages.join(" "), need.reason());
+        let by_hand =
+            || format!("`{tool}` is missing and could not be installed: install {}", packages.join(" and "));
+        if !self.updated {
+            apt(&["update"]).with_context(by_hand)?;
+            self.updated = true;
+        }
+        let mut arguments = vec!["install", "-y", "--no-install-recommends", "--no-upgrade"];
+        arguments.extend(packages);
+        apt(&arguments).with_context(by_hand)?;
+        find(tool).with_context(by_hand)
+    }
+
+    /// anvil comes from npm, as one binary in one package.
+    fn anvil(&mut self, target: &Path) -> anyhow::Result<PathBuf> {
+        let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
+            ("linux", "x86_64") => "linux-amd64",
+            ("linux", "aarch64") => "linux-arm64",
+            ("macos", "x86_64") => "darwin-amd64",
+            ("macos", "aarch64") => "darwin-arm64",
+            (os, arch) => anyhow::bail!(
+                "npm has no anvil for {os} on {arch}: install Foundry and set QUORATE_TEST_ANVIL to its anvil"
+            ),
+        };
+        let package = format!("@foundry-rs/anvil-{platform}");
+        let folder = target.join("tools");
+        let program = folder.join("node_modules").join(&package).join("bin").join("anvil");
+        if !(program.is_file()
+            && anvil_version(&program).is_some_and(|version| version.contains(ANVIL_VERSION)))
+        {
+            let npm = self.debian(Need::Anvil, "npm")?;
+            let wanted = format!("{package}@{ANVIL_VERSION}");
+            println!("installing {wanted} with npm into {} ({})", folder.display(), Need::Anvil.reason());
+            std::fs::create_dir_all(&folder)?;
+            let mut install = Command::new(npm);
+            install.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).arg(&wanted);
+            let status = install.status().context("cannot start npm")?;
+            if !status.success() {
+                anyhow::bail!(
+                    "npm could not install {wanted}: install Foundry and set QUORATE_TEST_ANVIL to its anvil"
+                );
+            }
+        }
+        anvil_version(&program).with_context(|| format!("`{}` does not run", program.display()))?;
+        Ok(program)
+    }
+}
+
+fn anvil_version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The first file of that name on the search path.
+fn find(tool: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|file| file.is_file())
+}
+
+/// Runs apt-get, through sudo when not root.
+fn apt(arguments: &[&str]) -> anyhow::Result<()> {
+    let apt = find("apt-get").context("this system has no apt-get")?;
+    let user = Command::new("id").arg("-u").output().context("cannot start `id`")?;
+    let root = String::from_utf8_lossy(&user.stdout).trim() == "0";
+    let mut command = if root {
+        Command::new(apt)
+    } else {
+        let sudo = find("sudo").context("only root can install packages and this system has no sudo")?;
+        let mut command = Command::new(sudo);
+        command.args(["--non-interactive", "env", "DEBIAN_FRONTEND=noninteractive"]).arg(apt);
+        command
+    };
+    let status = command.env("DEBIAN_FRONTEND", "noninteractive").args(arguments).status()?;
+    if !status.success() {
+        anyhow::bail!("`apt-get {}` failed", arguments.join(" "));
+    }
+    Ok(())
+}
