@@ -20,8 +20,11 @@ pub(crate) mod sign;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use quorate_api::{Code, Figures, OperationId, Problem, Progress as ApiProgress, RoundFigures, Skipped};
+use quorate_api::{
+    Code, Figures, KeyId, OperationId, Problem, Progress as ApiProgress, RoundFigures, Skipped,
+};
 use quorate_net::driver::{self, off_executor};
 use quorate_net::{DriverError, Effects, Missed, PeerId, Progress, Routes, SessionTag};
 use quorate_protocol::abort::{Abort, Blame, Consequence};
@@ -29,12 +32,15 @@ use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{BadParams, Effect, Params, Session, SessionId};
 use quorate_store::{Burn, InstanceId, OtDirection};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::control::{CeremonyId, Proposal};
 use crate::keys::Pending;
+use crate::registry::locked;
 use crate::shared::{Shared, party_name, random, store_problem};
 
 /// Why a ceremony gave no result here.
@@ -95,7 +101,7 @@ impl Ceremony<'_> {
         protocol: &'static str,
         id: SessionId,
         start: impl FnOnce(Params) -> Result<Session<O>, BadParams> + Send + 'static,
-        durable: &Durable<'_>,
+        purpose: Purpose,
     ) -> Result<O, Failure> {
         let routes = Routes::of(&self.committee);
         let tag = SessionTag::from(id);
@@ -117,21 +123,33 @@ impl Ceremony<'_> {
             .map_err(|error| self.failed(protocol, error))?
             .map_err(|error| Failure::local(Problem::new(Code::Internal, error.to_string())))?;
         let within = self.deadline.saturating_duration_since(begun);
+        let (events, mut happened) = mpsc::unbounded_channel();
         let shared = Arc::clone(self.shared);
-        let cancel = self.cancel.clone();
-        let mut watcher = Watcher { ceremony: self, protocol, tag, sent: 0, received: 0 };
-        let running = driver::run(session, mailbox, &shared.network, &routes, durable, within, |progress| {
-            watcher.note(progress);
+        let durable = Durable { shared: Arc::clone(self.shared), session: id, purpose };
+        // A task of its own, which is never broken off: if it were between a failed check and the burn that must follow,
+        // a coordinator that calls attempts off could test a secret bit by bit. Without an answer it ends by its deadline.
+        let mut running = self.shared.tasks.spawn(async move {
+            let note = |progress| note(&shared, tag, &events, progress);
+            driver::run(session, mailbox, &shared.network, &routes, &durable, within, note).await
         });
-        let result = tokio::select! {
-            result = running => result,
-            () = cancel.cancelled() => {
-                let detail = "the attempt was called off by its coordinator or by a shutdown".to_owned();
-                return Err(Failure::of(Code::CeremonyAborted, detail, Vec::new()));
+        let mut follower = Follower { protocol, sent: 0, received: 0 };
+        let cancel = self.cancel.clone();
+        let result = loop {
+            tokio::select! {
+                biased;
+                Some(event) = happened.recv() => follower.follow(self, event),
+                result = &mut running => break result.unwrap_or(Err(DriverError::Crashed)),
+                () = cancel.cancelled() => {
+                    let detail = "the attempt was called off by its coordinator or by a shutdown".to_owned();
+                    return Err(Failure::of(Code::CeremonyAborted, detail, Vec::new()));
+                }
             }
         };
+        while let Ok(event) = happened.try_recv() {
+            follower.follow(self, event);
+        }
         let phase = if result.is_ok() { "total" } else { "failed" };
-        shared.metrics.ceremony(protocol, phase, begun.elapsed());
+        self.shared.metrics.ceremony(protocol, phase, begun.elapsed());
         result.map_err(|error| self.failed(protocol, error))
     }
 
@@ -204,46 +222,65 @@ impl Ceremony<'_> {
     }
 }
 
-/// Follows one session: progress for those who wait, figures for the result.
-struct Watcher<'a, 'b> {
-    ceremony: &'a mut Ceremony<'b>,
+/// What happened in a session, as far as somebody wants to know.
+enum Event {
+    Started { round: u8, awaiting: Vec<PartyIndex> },
+    Finished { round: u8, name: &'static str, elapsed: Duration, sent: u64, received: u64 },
+    Ended { sent: u64, received: u64 },
+}
+
+/// Keeps what is shown. What a peer can cause at will, such as rejected frames, is not among it.
+fn note(shared: &Shared, tag: SessionTag, events: &mpsc::UnboundedSender<Event>, progress: Progress) {
+    let event = match progress {
+        Progress::RoundStarted { number, awaiting, .. } => Event::Started { round: number, awaiting },
+        Progress::RoundFinished { number, name, elapsed, .. } => {
+            let bytes = shared.network.session_bytes(tag).unwrap_or_default();
+            let (sent, received) = (bytes.bytes_sent, bytes.bytes_received);
+            Event::Finished { round: number, name, elapsed, sent, received }
+        }
+        Progress::Ended { bytes, .. } => {
+            Event::Ended { sent: bytes.bytes_sent, received: bytes.bytes_received }
+        }
+        _ => return,
+    };
+    // Nobody listens any more to an attempt that was called off.
+    events.send(event).unwrap_or_default();
+}
+
+/// Turns events into progress for those who wait and figures for the result.
+struct Follower {
     protocol: &'static str,
-    tag: SessionTag,
     /// Bytes at the end of the round before.
     sent: u64,
     received: u64,
 }
 
-impl Watcher<'_, '_> {
-    fn note(&mut self, progress: Progress) {
-        match progress {
-            Progress::RoundStarted { number, awaiting, .. } => self.show(number, &awaiting),
-            Progress::RoundFinished { number, name, elapsed, .. } => {
-                let bytes = self.ceremony.shared.network.session_bytes(self.tag).unwrap_or_default();
-                let figures = &mut self.ceremony.figures;
+impl Follower {
+    fn follow(&mut self, ceremony: &mut Ceremony<'_>, event: Event) {
+        let figures = &mut ceremony.figures;
+        match event {
+            Event::Started { round, awaiting } => self.show(ceremony, round, &awaiting),
+            Event::Finished { round, name, elapsed, sent, received } => {
                 figures.rounds = figures.rounds.saturating_add(1);
                 figures.steps.push(RoundFigures {
                     protocol: self.protocol.to_owned(),
-                    round: number.into(),
+                    round: round.into(),
                     name: name.to_owned(),
                     ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-                    bytes_sent: bytes.bytes_sent.saturating_sub(self.sent),
-                    bytes_received: bytes.bytes_received.saturating_sub(self.received),
+                    bytes_sent: sent.saturating_sub(self.sent),
+                    bytes_received: received.saturating_sub(self.received),
                 });
-                (self.sent, self.received) = (bytes.bytes_sent, bytes.bytes_received);
-                self.ceremony.shared.metrics.ceremony(self.protocol, name, elapsed);
+                (self.sent, self.received) = (sent, received);
+                ceremony.shared.metrics.ceremony(self.protocol, name, elapsed);
             }
-            Progress::Ended { bytes, .. } => {
-                let figures = &mut self.ceremony.figures;
-                figures.bytes_sent = figures.bytes_sent.saturating_add(bytes.bytes_sent);
-                figures.bytes_received = figures.bytes_received.saturating_add(bytes.bytes_received);
+            Event::Ended { sent, received } => {
+                figures.bytes_sent = figures.bytes_sent.saturating_add(sent);
+                figures.bytes_received = figures.bytes_received.saturating_add(received);
             }
-            _ => {}
         }
     }
 
-    fn show(&self, round: u8, awaiting: &[PartyIndex]) {
-        let ceremony = &self.ceremony;
+    fn show(&self, ceremony: &Ceremony<'_>, round: u8, awaiting: &[PartyIndex]) {
         let quorum: Vec<PartyIndex> = ceremony.committee.indices().collect();
         let progress = ApiProgress {
             protocol: self.protocol.to_owned(),
@@ -258,18 +295,20 @@ impl Watcher<'_, '_> {
 }
 
 /// Makes the effects of one session durable in this node's store.
-pub(crate) struct Durable<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) session: SessionId,
-    pub(crate) purpose: Purpose<'a>,
+struct Durable {
+    shared: Arc<Shared>,
+    session: SessionId,
+    purpose: Purpose,
 }
 
 /// What a session may change.
-pub(crate) enum Purpose<'a> {
-    /// The creation of a key: its share is stored as pending.
-    Create(&'a create::Draft),
+pub(crate) enum Purpose {
+    /// The generation of a key: its share is stored as pending.
+    Generate(Arc<create::Draft>),
+    /// The set-up of its pairs: stored together with the share.
+    SetUp { draft: Arc<create::Draft>, package: Vec<u8>, secret: Zeroizing<Vec<u8>> },
     /// The use of a key: pairs may burn.
-    Use { key: &'a str, revision: u64, peers: BTreeMap<PartyIndex, PeerId> },
+    Use { key: KeyId, revision: u64, peers: BTreeMap<PartyIndex, PeerId> },
 }
 
 /// Why an effect is not durable.
@@ -289,16 +328,18 @@ impl From<Problem> for EffectError {
     }
 }
 
-impl Durable<'_> {
+impl Durable {
     async fn burn(&self, peer: PartyIndex, check: &'static str) -> Result<(), EffectError> {
         let Purpose::Use { key, revision, peers } = &self.purpose else {
             return Err(EffectError::Unknown("burn"));
         };
         let peer = peers.get(&peer).ok_or(EffectError::Unknown("burn of a stranger"))?;
+        // In memory first: a disk that is full must not give the pair another chance.
+        locked(&self.shared.burned).insert((key.clone(), *revision, *peer));
         // Both directions: the pair is not used again, whichever side failed.
         for direction in [OtDirection::Sender, OtDirection::Receiver] {
             let instance = InstanceId {
-                key_id: (*key).to_owned(),
+                key_id: key.as_str().to_owned(),
                 epoch: *revision,
                 peer: peer.as_bytes().to_vec(),
                 direction,
@@ -312,8 +353,21 @@ impl Durable<'_> {
             };
             self.shared.store.burn(burn).await.map_err(|error| store_problem(&error))?;
         }
-        tracing::warn!(key, peer = %self.shared.name_of(*peer), check, "pair burned");
+        tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
         Ok(())
+    }
+
+    async fn persist(&self, what: &'static str, bytes: &[u8]) -> Result<(), EffectError> {
+        match &self.purpose {
+            Purpose::Generate(draft) if what == quorate_keys::dkg::PENDING_SHARE => {
+                let pending = Pending::decode(bytes).ok_or(EffectError::Unknown(what))?;
+                Ok(draft.store_pending(&self.shared, &pending).await?)
+            }
+            Purpose::SetUp { draft, package, secret } if what == quorate_ecdsa::setup::PENDING_SETUP => {
+                Ok(draft.store_complete(&self.shared, package.clone(), secret, bytes).await?)
+            }
+            _ => Err(EffectError::Unknown(what)),
+        }
     }
 
     async fn make(&self, effect: Effect) -> Result<(), EffectError> {
@@ -327,18 +381,12 @@ impl Durable<'_> {
                     Err(EffectError::Used(self.session))
                 }
             }
-            Effect::Persist { what, bytes } => match &self.purpose {
-                Purpose::Create(draft) if what == quorate_keys::dkg::PENDING_SHARE => {
-                    let pending = Pending::decode(&bytes).ok_or(EffectError::Unknown(what))?;
-                    Ok(draft.store_pending(self.shared, &pending).await?)
-                }
-                _ => Err(EffectError::Unknown(what)),
-            },
+            Effect::Persist { what, bytes } => self.persist(what, &bytes).await,
         }
     }
 }
 
-impl Effects for Durable<'_> {
+impl Effects for Durable {
     type Error = EffectError;
 
     async fn make_durable(&self, effects: Vec<Effect>) -> Result<(), EffectError> {

@@ -98,8 +98,14 @@ pub(crate) enum Done {
 /// How a member's part ended.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum Outcome {
-    Signed { signatures: Vec<WireSignature> },
-    Created { public_key: Vec<u8> },
+    Signed {
+        signatures: Vec<WireSignature>,
+    },
+    Created {
+        public_key: Vec<u8>,
+    },
+    /// The new key is in use here.
+    Active,
     Failed(Refusal),
 }
 

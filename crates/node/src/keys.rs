@@ -9,8 +9,8 @@
 //!
 //! The sealed bytes begin with the hash of the record, so a changed record (purposes, parties) does not open.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{Code, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, Problem};
@@ -22,8 +22,9 @@ use quorate_store::{Key, KeyStatus, NewKey, StoreError};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::ceremony::protocols::Share;
+use crate::ceremony::protocols::{Setup, Share};
 use crate::clock;
+use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
 const KIND: &str = "key-material";
@@ -90,9 +91,14 @@ impl Record {
 /// The secret side of a key, opened.
 pub(crate) struct Material {
     pub(crate) share: Share,
-    /// Encoded pairwise set-up, for ECDSA.
-    pub(crate) setup: Option<Zeroizing<Vec<u8>>>,
+    /// For ECDSA.
+    pub(crate) setup: Setup,
+    /// The record it was opened with.
+    record: [u8; 32],
 }
+
+/// The secrets in use, by key.
+pub(crate) type OpenMaterials = HashMap<KeyId, Weak<Material>>;
 
 /// A key ready to be used in a ceremony.
 pub(crate) struct OpenKey {
@@ -293,29 +299,51 @@ impl Shared {
         if !party {
             return Err(missing());
         }
+        let public_key = public_key(&record, &key.public_key)?;
+        let material = self.material(id, &key, &record)?;
+        Ok(OpenKey { id: id.clone(), record, public_key, revision: key.epoch, material })
+    }
+
+    /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`]; when none runs there is none.
+    fn material(&self, id: &KeyId, key: &Key, record: &Record) -> Result<Arc<Material>, Problem> {
+        let hash = record_hash(&key.record);
+        let in_use = |open: &OpenMaterials| open.get(id).and_then(Weak::upgrade).filter(|m| m.record == hash);
+        if let Some(material) = in_use(&locked(&self.materials)) {
+            return Ok(material);
+        }
         let opened = self
             .sealer
             .open_blob(&self.key_context(id, key.epoch), &key.sealed_share)
             .map_err(|error| damaged(format!("the share of `{id}` does not open: {error}")))?;
         let plain =
             Plain::decode(&opened).ok_or_else(|| damaged(format!("the share of `{id}` is malformed")))?;
-        if plain.record != record_hash(&key.record) {
+        if plain.record != hash {
             return Err(damaged(format!("the record of `{id}` was changed")));
         }
-        let share = Share::open(record.scheme, record.package.as_ref(), plain.secret)
-            .ok_or_else(|| damaged(format!("the share of `{id}` does not fit its key")))?;
+        let unfit = || damaged(format!("the share of `{id}` does not fit its key"));
+        let share = Share::open(record.scheme, record.package.as_ref(), plain.secret).ok_or_else(unfit)?;
+        let setup = Setup::open(record.scheme, plain.setup).ok_or_else(unfit)?;
         if share.public_key() != key.public_key {
             return Err(damaged(format!("the public key of `{id}` was changed")));
         }
-        let public_key = public_key(&record, &key.public_key)?;
-        let setup = (!plain.setup.is_empty()).then(|| Zeroizing::new(plain.setup.to_vec()));
-        let material = Arc::new(Material { share, setup });
-        Ok(OpenKey { id: id.clone(), record, public_key, revision: key.epoch, material })
+        let material = Arc::new(Material { share, setup, record: hash });
+        let mut open = locked(&self.materials);
+        // Somebody may have been quicker: then theirs is the one.
+        if let Some(theirs) = in_use(&open) {
+            return Ok(theirs);
+        }
+        open.retain(|_, material| material.strong_count() > 0);
+        open.insert(id.clone(), Arc::downgrade(&material));
+        Ok(material)
     }
 
     /// The parties with whom this node's pairwise set-up of a key is burned.
     pub(crate) async fn burned_peers(&self, key: &OpenKey) -> Result<BTreeSet<PartyIndex>, Problem> {
-        let mut burned = BTreeSet::new();
+        let mut burned: BTreeSet<PartyIndex> = locked(&self.burned)
+            .iter()
+            .filter(|(id, revision, _)| *id == key.id && *revision == key.revision)
+            .filter_map(|(_, _, peer)| key.record.index_of(*peer))
+            .collect();
         let mut after = None;
         loop {
             let page = self.store.list_burns(key.id.as_str(), after, quorate_store::MAX_PAGE_LEN).await;

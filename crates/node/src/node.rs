@@ -136,6 +136,8 @@ impl Node {
             peer_slots,
             coordinated: Mutex::default(),
             joined: Mutex::default(),
+            materials: Mutex::default(),
+            burned: Mutex::default(),
             draining: stop.child_token(),
             stop: stop.clone(),
             tasks: TaskTracker::new(),
@@ -200,11 +202,12 @@ impl Node {
             tracing::warn!(running = shared.registry.len(), "ceremonies broken off by the shutdown");
         }
         shared.stop.cancel();
+        // Without the network the sessions that are left end at once.
+        shared.network.shutdown().await;
         shared.tasks.close();
         if timeout(SETTLE, shared.tasks.wait()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
-        shared.network.shutdown().await;
         shared.store.close().await;
         tracing::info!(name = %shared.config.name, "node stopped");
     }

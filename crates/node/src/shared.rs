@@ -1,11 +1,11 @@
 //! What all parts of a running node share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use quorate_api::{ClientPublicKey, Code, Problem};
+use quorate_api::{ClientPublicKey, Code, KeyId, Problem};
 use quorate_net::{Network, PeerId};
-use quorate_protocol::party::{Identity, IdentityKey, LocalIdentity, PartyIndex};
+use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
 use quorate_seal::Sealer;
 use quorate_store::{Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::control::{Answer, CeremonyId, Control, Outcome};
+use crate::keys::OpenMaterials;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
 
@@ -38,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) coordinated: Mutex<HashMap<CeremonyId, Coordinated>>,
     /// Attempts that this node takes part in, by coordinator: what it may still say.
     pub(crate) joined: Mutex<HashMap<(PeerId, CeremonyId), Joined>>,
+    /// The secrets of keys that sessions use now.
+    pub(crate) materials: Mutex<OpenMaterials>,
+    /// Pairs that burned since the start, by key and revision; the store has those of before, and these unless it failed.
+    pub(crate) burned: Mutex<HashSet<(KeyId, u64, PeerId)>>,
     /// No new work.
     pub(crate) draining: CancellationToken,
     /// Break off what runs.
@@ -75,11 +80,6 @@ impl Shared {
     /// The node with a name, this one included.
     pub(crate) fn by_name(&self, name: &str) -> Option<PeerId> {
         self.names.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
-    }
-
-    /// Our identity in protocols.
-    pub(crate) fn party_identity(&self) -> IdentityKey {
-        self.identity.public()
     }
 
     /// Sends a control message; a peer that cannot be reached just does not get it.

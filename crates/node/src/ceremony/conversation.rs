@@ -133,9 +133,11 @@ impl Conversation {
         self.tell_all(&Control::Cancel { ceremony: self.ceremony }).await;
     }
 
-    /// Tells everybody to use the new key.
-    pub(crate) async fn activate(&self) {
+    /// Tells everybody to use the new key, and waits a little until they do, so that who hears of the key can use it anywhere.
+    pub(crate) async fn activate(&mut self, within: Duration) {
+        self.ended.clear();
         self.tell_all(&Control::Activate { ceremony: self.ceremony }).await;
+        self.outcomes(Instant::now() + within).await;
     }
 }
 

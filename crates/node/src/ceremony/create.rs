@@ -16,10 +16,9 @@ use quorate_protocol::session::SessionId;
 use quorate_protocol::transcript::{Transcript, tags};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use super::conversation::{Conversation, Said};
-use super::{Attempt, Ceremony, Durable, Failure, Purpose, protocols};
+use super::{Attempt, Ceremony, Failure, protocols};
 use crate::clock;
 use crate::control::{Done, Member, Outcome, Proposal, Work};
 use crate::judge::Judged;
@@ -46,11 +45,22 @@ impl Draft {
         let record = self.record(pending.package.clone(), false);
         shared.store_pending(&self.id, &record, public_key, &pending.secret).await
     }
+
+    /// Stores everything this party needs to sign; the key stays pending. Durable when it returns.
+    pub(crate) async fn store_complete(
+        &self,
+        shared: &Shared,
+        package: Vec<u8>,
+        secret: &[u8],
+        setup: &[u8],
+    ) -> Result<(), Problem> {
+        shared.store_complete(&self.id, &self.record(package, true), secret, setup).await
+    }
 }
 
 /// A creation that this node has checked against the request and its own configuration.
 pub(crate) struct Plan {
-    pub(crate) draft: Draft,
+    pub(crate) draft: Arc<Draft>,
     committee: Committee,
     access: Access,
     me: PartyIndex,
@@ -86,7 +96,6 @@ pub(crate) fn plan(
     members: &[Member],
 ) -> Result<Plan, Problem> {
     let refuse = |detail: String| Problem::new(Code::Unprocessable, detail);
-    protocols::supported(create.scheme)?;
     let purposes = match &create.purposes {
         Some(purposes) => purposes.iter().copied().collect(),
         None => default_purposes(create.scheme),
@@ -164,7 +173,7 @@ pub(crate) fn plan(
         .absorb("nonce", &attempt.ceremony);
     committee.absorb_into(&mut hash);
     let session = SessionId(hash.digest());
-    Ok(Plan { draft: Draft { id, record }, committee, access, me, session })
+    Ok(Plan { draft: Arc::new(Draft { id, record }), committee, access, me, session })
 }
 
 fn list(names: &BTreeSet<&str>) -> String {
@@ -214,11 +223,11 @@ impl Plan {
     ) -> Result<ApiKey, Failure> {
         let shared = Arc::clone(ceremony.shared);
         let scheme = self.draft.record.scheme;
-        let durable =
-            Durable { shared: &shared, session: self.session, purpose: Purpose::Create(&self.draft) };
-        let share =
-            protocols::generate(scheme, self.access.clone(), self.session, ceremony, &durable).await?;
-        let setup = if protocols::has_setup(scheme) {
+        let draft = &self.draft;
+        let share = protocols::generate(scheme, self.access.clone(), self.session, ceremony, draft).await?;
+        let (package, public_key) = (share.package(), share.public_key());
+        let record = draft.record(package.clone(), true);
+        if protocols::has_setup(scheme) {
             let bindings: [(&'static str, &[u8]); 4] = [
                 ("request", &judged.request.request_hash()),
                 ("coordinator", attempt.coordinator.as_bytes()),
@@ -226,15 +235,12 @@ impl Plan {
                 ("nonce", &attempt.ceremony),
             ];
             let session = share.session_id(protocols::SETUP, &self.committee, &bindings);
-            let durable = Durable { shared: &shared, session, purpose: Purpose::Create(&self.draft) };
-            protocols::set_up(&share, session, ceremony, &durable).await?
+            protocols::set_up(share, scheme, session, ceremony, draft).await?;
         } else {
-            Zeroizing::new(Vec::new())
-        };
-        let record = self.draft.record(share.package(), true);
-        let stored = shared.store_complete(&self.draft.id, &record, &share.secret_bytes(), &setup).await;
-        stored.map_err(Failure::local)?;
-        let public = PublicKey::new(scheme, &share.public_key())
+            let stored = draft.store_complete(&shared, package, &share.secret_bytes(), &[]).await;
+            stored.map_err(Failure::local)?;
+        }
+        let public = PublicKey::new(scheme, &public_key)
             .map_err(|error| Failure::local(Problem::new(Code::Internal, error.to_string())))?;
         Ok(api_key(self.draft.id.clone(), &record, KeyStatus::Active, &public, shared.config.chains.bitcoin))
     }
@@ -313,7 +319,7 @@ async fn try_once(
             figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let result = OperationResult::CreateKey { key: Box::new(key), figures };
             let stored = shared.succeed(&judged.operation, &plan.draft.id, result).await?;
-            talk.activate().await;
+            talk.activate(shared.config.limits.answer_deadline).await;
             Ok(stored)
         }
         Err(problem) => {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::sign::{self, Asked};
-use super::{Attempt, Ceremony, create, protocols};
+use super::{Attempt, Ceremony, create};
 use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, WireSignature, Work};
 use crate::judge::{Ask, Judged, judge};
 use crate::operations::stored_result;
@@ -102,7 +102,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
                 let detail = "this node is not in the proposed quorum";
                 return Err(Problem::new(Code::Unprocessable, detail).into());
             }
-            burned(shared, &asked, quorum).await?;
+            burned(&asked, quorum)?;
             AgreedWork::Sign { asked: Box::new(asked), committee }
         }
         (Ask::Create(request), Work::Create { members }) => {
@@ -128,18 +128,14 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
 }
 
 /// No quorum with a pair whose set-up is burned.
-async fn burned(shared: &Shared, asked: &Asked, quorum: &[PartyIndex]) -> Result<(), No> {
-    if !protocols::has_setup(asked.key.record.scheme) {
-        return Ok(());
-    }
-    let burned = shared.burned_peers(&asked.key).await?;
-    let Some(peer) = burned.into_iter().find(|peer| quorum.contains(peer)) else { return Ok(()) };
+fn burned(asked: &Asked, quorum: &[PartyIndex]) -> Result<(), No> {
+    let Some(peer) = asked.burned.iter().find(|peer| quorum.contains(peer)) else { return Ok(()) };
     let detail = format!(
         "its set-up with `{}` is burned after a failed check: sign with a quorum that does not hold both, or create a new key",
-        asked.name(peer)
+        asked.name(*peer)
     );
     let problem = Problem::new(Code::KeyBurned, detail);
-    Err(No { answer: Answer::Refuse(Refusal::new(&problem, Some(peer))) })
+    Err(No { answer: Answer::Refuse(Refusal::new(&problem, Some(*peer))) })
 }
 
 /// The stored result as another node can check it.
@@ -240,6 +236,8 @@ async fn take_part_in_creation(
     let result = match activated {
         Some(true) => match shared.activate(id).await {
             Ok(_) => {
+                let outcome = Outcome::Active;
+                shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = OperationResult::CreateKey { key: Box::new(key), figures };
                 shared.succeed(&judged.operation, id, result).await.map(|_| ())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use quorate_api::{Code, Problem};
+use quorate_ecdsa::{PairwiseSetup, setup, sign};
 use quorate_frost::TaprootTweak;
 use quorate_intent::{Scheme, Signature, ToSign};
 use quorate_keys::dkg::{self, Generated};
@@ -13,7 +14,8 @@ use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::{BadParams, SessionId};
 use zeroize::Zeroizing;
 
-use super::{Ceremony, Durable, Failure};
+use super::create::Draft;
+use super::{Ceremony, Failure, Purpose};
 use crate::keys::OpenKey;
 
 /// A key share of any curve.
@@ -53,10 +55,6 @@ impl Share {
 
     pub(crate) fn access(&self) -> &Access {
         each!(self, share => &share.public().access)
-    }
-
-    pub(crate) fn committee(&self) -> &Committee {
-        each!(self, share => &share.public().committee)
     }
 
     /// The public key as the scheme writes it.
@@ -120,22 +118,57 @@ pub(crate) const fn has_setup(scheme: Scheme) -> bool {
     matches!(scheme, Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256)
 }
 
+/// The pairwise set-up of an ECDSA key. One value serves all sessions of the process, so that a failed check and the burn it
+/// causes are one step for all of them.
+pub(crate) enum Setup {
+    None,
+    Secp256k1(Arc<PairwiseSetup<Secp256k1>>),
+    P256(Arc<PairwiseSetup<P256>>),
+}
+
+impl Setup {
+    /// Decodes what a sealer gave; `None` if the scheme needs another thing.
+    pub(crate) fn open(scheme: Scheme, bytes: &[u8]) -> Option<Self> {
+        Some(match scheme {
+            Scheme::EcdsaSecp256k1 => Self::Secp256k1(Arc::new(PairwiseSetup::from_secret_bytes(bytes)?)),
+            Scheme::EcdsaP256 => Self::P256(Arc::new(PairwiseSetup::from_secret_bytes(bytes)?)),
+            Scheme::Ed25519 | Scheme::Bip340 => bytes.is_empty().then_some(Self::None)?,
+        })
+    }
+
+    /// Takes a durable burn mark over.
+    pub(crate) fn burn(&self, peer: PartyIndex) {
+        match self {
+            Self::None => {}
+            Self::Secp256k1(setup) => setup.burn(peer),
+            Self::P256(setup) => setup.burn(peer),
+        }
+    }
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Setup(..)")
+    }
+}
+
 /// Generates a key of the scheme.
 pub(crate) async fn generate(
     scheme: Scheme,
     access: Access,
     session: SessionId,
     ceremony: &mut Ceremony<'_>,
-    durable: &Durable<'_>,
+    draft: &Arc<Draft>,
 ) -> Result<Share, Failure> {
     async fn dkg_of<C: Curve>(
         access: Access,
         session: SessionId,
         ceremony: &mut Ceremony<'_>,
-        durable: &Durable<'_>,
+        draft: &Arc<Draft>,
     ) -> Result<KeyShare<C>, Failure> {
         let start = move |params| dkg::start::<C>(params, access);
-        let Generated { share, certificate } = ceremony.run("dkg", session, start, durable).await?;
+        let purpose = Purpose::Generate(Arc::clone(draft));
+        let Generated { share, certificate } = ceremony.run("dkg", session, start, purpose).await?;
         if !certificate.certifies(share.public()) {
             return Err(Failure::local(Problem::new(Code::Internal, "the key's certificate does not hold")));
         }
@@ -143,39 +176,44 @@ pub(crate) async fn generate(
     }
     Ok(match scheme {
         Scheme::EcdsaSecp256k1 | Scheme::Bip340 => {
-            Share::Secp256k1(dkg_of(access, session, ceremony, durable).await?)
+            Share::Secp256k1(dkg_of(access, session, ceremony, draft).await?)
         }
-        Scheme::EcdsaP256 => Share::P256(dkg_of(access, session, ceremony, durable).await?),
-        Scheme::Ed25519 => Share::Ed25519(dkg_of(access, session, ceremony, durable).await?),
+        Scheme::EcdsaP256 => Share::P256(dkg_of(access, session, ceremony, draft).await?),
+        Scheme::Ed25519 => Share::Ed25519(dkg_of(access, session, ceremony, draft).await?),
     })
 }
 
 /// The name of the protocol that sets up the pairs of a new ECDSA key.
 pub(crate) const SETUP: &str = "ecdsa-setup";
 
-/// Whether this build can create and use keys of the scheme.
-pub(crate) fn supported(scheme: Scheme) -> Result<(), Problem> {
-    match scheme {
-        Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 => {
-            Err(Problem::new(Code::Unsupported, "this build has no threshold ecdsa yet"))
-        }
-        Scheme::Ed25519 | Scheme::Bip340 => Ok(()),
-    }
-}
-
-/// Sets up the pairs of a new ECDSA key among its whole committee, and gives the encoded result.
+/// Sets up the pairs of a new ECDSA key among its whole committee. The result is stored when this returns.
 pub(crate) async fn set_up(
-    _share: &Share,
-    _session: SessionId,
-    _ceremony: &mut Ceremony<'_>,
-    _durable: &Durable<'_>,
-) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    Err(mismatch())
+    share: Share,
+    scheme: Scheme,
+    session: SessionId,
+    ceremony: &mut Ceremony<'_>,
+    draft: &Arc<Draft>,
+) -> Result<(), Failure> {
+    let (package, secret) = (share.package(), share.secret_bytes());
+    let purpose = Purpose::SetUp { draft: Arc::clone(draft), package, secret };
+    match (scheme, share) {
+        (Scheme::EcdsaSecp256k1, Share::Secp256k1(share)) => {
+            let start = move |params| setup::start(params, &share);
+            ceremony.run(SETUP, session, start, purpose).await.map(|_| ())
+        }
+        (Scheme::EcdsaP256, Share::P256(share)) => {
+            let start = move |params| setup::start(params, &share);
+            ceremony.run(SETUP, session, start, purpose).await.map(|_| ())
+        }
+        _ => Err(mismatch()),
+    }
 }
 
 fn mismatch() -> Failure {
     Failure::local(Problem::new(Code::Internal, "the key and what it is to sign do not fit each other"))
 }
+
+const WRONG_SHARE: BadParams = BadParams::Unsuitable("the share is of another curve");
 
 /// Runs one signing session.
 pub(crate) async fn sign(
@@ -183,18 +221,40 @@ pub(crate) async fn sign(
     what: &ToSign,
     session: SessionId,
     ceremony: &mut Ceremony<'_>,
-    durable: &Durable<'_>,
+    purpose: Purpose,
 ) -> Result<Signature, Failure> {
     let material = Arc::clone(&key.material);
     let protocol = sign_protocol(key.record.scheme);
     match (key.record.scheme, what) {
+        (Scheme::EcdsaSecp256k1, ToSign::Prehash(digest)) => {
+            let digest = *digest;
+            let start = move |params| match (&material.share, &material.setup) {
+                (Share::Secp256k1(share), Setup::Secp256k1(setup)) => {
+                    sign::start(params, share, Arc::clone(setup), digest)
+                }
+                _ => Err(WRONG_SHARE),
+            };
+            let signature = ceremony.run(protocol, session, start, purpose).await?;
+            Ok(Signature { bytes: signature.bytes, recovery_id: Some(signature.recovery_id) })
+        }
+        (Scheme::EcdsaP256, ToSign::Prehash(digest)) => {
+            let digest = *digest;
+            let start = move |params| match (&material.share, &material.setup) {
+                (Share::P256(share), Setup::P256(setup)) => {
+                    sign::start(params, share, Arc::clone(setup), digest)
+                }
+                _ => Err(WRONG_SHARE),
+            };
+            let signature = ceremony.run(protocol, session, start, purpose).await?;
+            Ok(Signature { bytes: signature.bytes, recovery_id: None })
+        }
         (Scheme::Ed25519, ToSign::Ed25519Message(message)) => {
             let message = message.clone();
             let start = move |params| match &material.share {
                 Share::Ed25519(share) => quorate_frost::sign_ed25519(params, share, message),
                 _ => Err(WRONG_SHARE),
             };
-            let bytes = ceremony.run(protocol, session, start, durable).await?.0;
+            let bytes = ceremony.run(protocol, session, start, purpose).await?.0;
             Ok(Signature { bytes, recovery_id: None })
         }
         (Scheme::Bip340, ToSign::Bip340 { message, taproot_tweak }) => {
@@ -204,11 +264,9 @@ pub(crate) async fn sign(
                 Share::Secp256k1(share) => quorate_frost::sign_bip340(params, share, message, tweak),
                 _ => Err(WRONG_SHARE),
             };
-            let bytes = ceremony.run(protocol, session, start, durable).await?.0;
+            let bytes = ceremony.run(protocol, session, start, purpose).await?.0;
             Ok(Signature { bytes, recovery_id: None })
         }
         _ => Err(mismatch()),
     }
 }
-
-const WRONG_SHARE: BadParams = BadParams::Unsuitable("the share is of another curve");

@@ -1,6 +1,6 @@
 //! Signing: what differs from other ceremonies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::conversation::{Conversation, Said};
-use super::{Attempt, Ceremony, Durable, Failure, Purpose, protocols, quorum};
+use super::{Attempt, Ceremony, Failure, Purpose, protocols, quorum};
 use crate::control::{Done, Outcome, Proposal, WireSignature, Work};
 use crate::judge::Judged;
 use crate::keys::OpenKey;
@@ -32,6 +32,8 @@ pub(crate) struct Asked {
     wanted: Option<Vec<PartyIndex>>,
     names: BTreeMap<PartyIndex, String>,
     peers: BTreeMap<PartyIndex, PeerId>,
+    /// With whom this node's set-up is burned.
+    pub(crate) burned: BTreeSet<PartyIndex>,
 }
 
 /// Checks the request for the node that coordinates it: key, purpose, intent.
@@ -42,7 +44,6 @@ pub(crate) async fn ask(
     coordinator: PeerId,
 ) -> Result<Asked, Problem> {
     let key = shared.open_key(key, coordinator).await?;
-    protocols::supported(key.record.scheme)?;
     let purpose = sign.intent.purpose();
     if !key.record.purposes.contains(&purpose) {
         let allowed: Vec<&str> = key.record.purposes.iter().map(|p| p.name()).collect();
@@ -78,7 +79,13 @@ pub(crate) async fn ask(
             Some(wanted)
         }
     };
-    Ok(Asked { key, prepared, wanted, names, peers })
+    let burned = if protocols::has_setup(key.record.scheme) {
+        shared.burned_peers(&key).await?
+    } else {
+        BTreeSet::new()
+    };
+    burned.iter().for_each(|peer| key.material.setup.burn(*peer));
+    Ok(Asked { key, prepared, wanted, names, peers, burned })
 }
 
 impl Asked {
@@ -203,14 +210,9 @@ pub(crate) async fn run(
     let mut signatures = Vec::with_capacity(asked.prepared.inputs.len());
     for (index, what) in (0_u32..).zip(&asked.prepared.inputs) {
         let session = asked.session(&ceremony.committee, judged, attempt, index, what);
-        let purpose = Purpose::Use {
-            key: asked.key.id.as_str(),
-            revision: asked.key.revision,
-            peers: asked.peers.clone(),
-        };
-        let shared = Arc::clone(ceremony.shared);
-        let durable = Durable { shared: &shared, session, purpose };
-        let signature = protocols::sign(&asked.key, what, session, ceremony, &durable).await?;
+        let (key, revision, peers) = (asked.key.id.clone(), asked.key.revision, asked.peers.clone());
+        let purpose = Purpose::Use { key, revision, peers };
+        let signature = protocols::sign(&asked.key, what, session, ceremony, purpose).await?;
         if verify(&asked.key.public_key, what, &signature).is_none() {
             tracing::error!(operation = %judged.operation, "the joint signature does not verify");
             let detail = "the joint signature does not verify under the public key: report this as a bug";
@@ -240,11 +242,7 @@ pub(crate) async fn coordinate(
     let deadline = begun + shared.config.limits.ceremony_deadline;
     let asked = ask(shared, key, sign, shared.id).await?;
     let me = asked.me();
-    let mut without: Vec<Vec<PartyIndex>> = if protocols::has_setup(asked.key.record.scheme) {
-        shared.burned_peers(&asked.key).await?.into_iter().map(|peer| vec![me, peer]).collect()
-    } else {
-        Vec::new()
-    };
+    let mut without: Vec<Vec<PartyIndex>> = asked.burned.iter().map(|peer| vec![me, *peer]).collect();
     let mut skipped: Vec<Skipped> = Vec::new();
     let mut last: Option<Problem> = None;
     let mut pause = Duration::from_millis(20);

@@ -7,6 +7,7 @@
     reason = "tests may panic"
 )]
 
+mod byzantine;
 mod canary;
 mod cluster;
 mod end_to_end;
