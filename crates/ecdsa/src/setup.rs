@@ -78,12 +78,14 @@ pub struct Confirm {
     mine: [u8; 32],
     /// of the other direction
     yours: [u8; 32],
+    /// hash of the zero seed
+    zero: [u8; 32],
 }
 impl Message for Confirm {
     const STEP: &'static str = "SETUP.6";
     const TAG: u16 = 0x0203;
     const CHANNEL: Channel = Channel::Direct;
-    const MAX_LEN: usize = 64;
+    const MAX_LEN: usize = 96;
 }
 
 /// What two parties share for multiplications. `i` is ourselves, `j` the peer.
@@ -127,20 +129,30 @@ impl<C: EcdsaCurve> PairwiseSetup<C> {
         self.pairs.get(&peer).is_none_or(|p| *p.burned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The instance in which we hold Δ towards a peer; public.
+    pub(crate) fn sender_id(&self, peer: PartyIndex) -> Option<&[u8; 32]> {
+        self.pairs.get(&peer).map(|p| p.sender.ot_id())
+    }
+
+    /// The refusal to evaluate anything with a burned pair. It asks for the durable burn again: the session that failed first may not
+    /// have stored it yet, and even this refusal tells the peer that one of its guesses was wrong.
+    pub(crate) const fn refused(peer: PartyIndex) -> Abort {
+        Abort::burning(peer, Check::BurnedInstance)
+    }
+
     /// Runs `check` against the instance in which we hold Δ, unless it is burned. A failure burns it before anybody else can ask.
     ///
     /// # Errors
-    /// [`Check::BurnedInstance`] without running the check, or [`Check::OtExtension`], which asks for a durable burn.
+    /// [`Check::BurnedInstance`] without running the check, or [`Check::OtExtension`]; both blame the pair and ask for a durable burn.
     pub(crate) fn check_with<T, E>(
         &self,
         peer: PartyIndex,
         check: impl FnOnce(&PuncturedLeaves<C>) -> Result<T, E>,
     ) -> Result<T, Abort> {
-        let refused = || Abort::new(Check::BurnedInstance, Blame::Edge(peer));
-        let pair = self.pairs.get(&peer).ok_or_else(refused)?;
+        let pair = self.pairs.get(&peer).ok_or_else(|| Self::refused(peer))?;
         let mut burned = pair.burned.lock().unwrap_or_else(PoisonError::into_inner);
         if *burned {
-            return Err(refused());
+            return Err(Self::refused(peer));
         }
         check(&pair.sender).map_err(|_| {
             *burned = true;
@@ -312,6 +324,11 @@ fn zero_seed(ctx: &Context<'_>, peer: PartyIndex, mine: &[u8; 32], theirs: &[u8;
     )
 }
 
+/// What SETUP.6 tells the peer about the zero seed: 256 random bits, so their hash gives nothing away.
+fn fingerprint(seed: &ZeroSeed) -> [u8; 32] {
+    Transcript::new(tags::OT_CONFIRM).absorb("zero seed", seed.expose()).digest()
+}
+
 struct Half<C: EcdsaCurve> {
     state: ReceiverStart<C>,
     request: Vec<u8>,
@@ -347,8 +364,9 @@ impl<C: EcdsaCurve> Round for AwaitAnswers<C> {
             let mine = confirm_digest(&ot_id(&self.epoch_id, ctx.session, ctx.me, j), &request, &response);
             let sender = half.state.finish(&response).map_err(|f| base_ot_fault(j, f))?;
             let pair = Pair { sender, receiver: half.receiver, zero: half.zero, burned: Mutex::new(false) };
+            let zero = fingerprint(&pair.zero);
             pairs.insert(j, pair);
-            Ok(Confirm { mine, yours: half.confirm })
+            Ok(Confirm { mine, yours: half.confirm, zero })
         })?;
         // SETUP.6  durable first, then the confirmation
         let setup = PairwiseSetup { epoch_id: self.epoch_id, pairs };
@@ -379,7 +397,8 @@ impl<C: EcdsaCurve> Round for AwaitConfirms<C> {
         for (j, message) in inbox {
             let theirs = message.direct;
             let same = self.expected.get(j).copied().flatten().is_some_and(|ours| {
-                bool::from(ours.mine.ct_eq(&theirs.yours) & ours.yours.ct_eq(&theirs.mine))
+                let views = ours.mine.ct_eq(&theirs.yours) & ours.yours.ct_eq(&theirs.mine);
+                bool::from(views & ours.zero.ct_eq(&theirs.zero))
             });
             if !same {
                 return Err(Abort::new(Check::OtConfirmation, Blame::Edge(j)));

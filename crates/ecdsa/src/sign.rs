@@ -17,7 +17,7 @@ use quorate_keys::share::KeyShare;
 use quorate_protocol::abort::{Abort, Blame, Check};
 use quorate_protocol::commitment::{Commitment, Salt};
 use quorate_protocol::curve::{EcdsaCurve, Point, Scalar, SecretScalar};
-use quorate_protocol::message::{Channel, Message, Nothing};
+use quorate_protocol::message::{Channel, Message, Nothing, encode};
 use quorate_protocol::party::{MAX_PARTIES, PartyIndex};
 use quorate_protocol::per_peer::PerPeer;
 use quorate_protocol::session::{
@@ -48,13 +48,15 @@ impl Message for Commit {
 /// Message of SIGN.3 to j: the first message of the multiplication in which we are the receiver.
 #[derive(Debug, BorshSerialize, BorshDeserialize)]
 pub struct Multiply {
+    /// ot_id of the instance j→i, in which j holds Δ
+    instance: [u8; 32],
     message: RvoleMsg1,
 }
 impl Message for Multiply {
     const STEP: &'static str = "SIGN.3";
     const TAG: u16 = 0x0302;
     const CHANNEL: Channel = Channel::Private;
-    const MAX_LEN: usize = RvoleMsg1::MAX_LEN;
+    const MAX_LEN: usize = 32 + RvoleMsg1::MAX_LEN;
 }
 
 /// Broadcast of SIGN.6.
@@ -164,12 +166,13 @@ pub fn start<C: EcdsaCurve>(
             let leaves = setup
                 .receiver(j)
                 .ok_or(BadParams::Unsuitable("no pairwise set-up with a party of the quorum"))?;
-            Ok(RvoleReceiver::start(leaves, &ctx.session.0, ctx.rng))
+            let (receiver, message) = RvoleReceiver::start(leaves, &ctx.session.0, ctx.rng);
+            Ok((receiver, Multiply { instance: *leaves.ot_id(), message }))
         })?;
         let mut receivers = Vec::new();
         let messages = started.map(|j, (receiver, message)| {
-            receivers.push((j, receiver));
-            Multiply { message }
+            receivers.push((j, Asked { receiver, request: digest_of(&message) }));
+            message
         });
         let state = AwaitCommit { setup, X, digest, r, phi, sk, R, pk, salt, receivers };
         Ok(Turn::next(state, &Commit { commitment }, messages))
@@ -178,11 +181,24 @@ pub fn start<C: EcdsaCurve>(
 
 const NONCE: &str = "sign nonce point";
 
-/// h_ij: what the broadcast says about the values that only j sees.
+/// A multiplication in which we are the receiver.
+struct Asked<C: EcdsaCurve> {
+    receiver: RvoleReceiver<C>,
+    /// of our [`Multiply`]
+    request: [u8; 32],
+}
+
+fn digest_of(message: &Multiply) -> [u8; 32] {
+    Transcript::new(tags::SIGN_BINDING).absorb("multiply", &encode(message)).digest()
+}
+
+/// h_ij: what the broadcast says about the values that only j sees, and which message of j they answer. Two honest parties of which
+/// one was restarted under the same session thus part here, before a check that would burn their instances (protocols.md A5).
 fn binding<C: EcdsaCurve>(
     session: SessionId,
     from: PartyIndex,
     to: PartyIndex,
+    request: &[u8; 32],
     (gamma_u, gamma_v): (&Point<C>, &Point<C>),
     psi: &Scalar<C>,
 ) -> [u8; 32] {
@@ -190,6 +206,7 @@ fn binding<C: EcdsaCurve>(
         .absorb("session", &session.0)
         .absorb_u64("from", from.get().into())
         .absorb_u64("to", to.get().into())
+        .absorb("request", request)
         .absorb("gamma u", &gamma_u.to_bytes())
         .absorb("gamma v", &gamma_v.to_bytes())
         .absorb("psi", &psi.to_bytes())
@@ -207,7 +224,7 @@ struct AwaitCommit<C: EcdsaCurve> {
     pk: Point<C>,
     salt: Salt,
     /// one multiplication a peer, we are the receiver
-    receivers: Vec<(PartyIndex, RvoleReceiver<C>)>,
+    receivers: Vec<(PartyIndex, Asked<C>)>,
 }
 
 impl<C: EcdsaCurve> Round for AwaitCommit<C> {
@@ -221,33 +238,40 @@ impl<C: EcdsaCurve> Round for AwaitCommit<C> {
         inbox: PerPeer<Received<Commit, Multiply>>,
         ctx: &mut Context<'_>,
     ) -> Result<Turn<Signature>, Abort> {
-        // SIGN.4  OT check of every peer, each under the lock of its instance, before any secret input is used
+        // SIGN.4  the same instances on both sides; then the OT check of every peer, each under the lock of its instance, before any
+        // secret input is used
+        let inbox = inbox.try_map(|j, message| {
+            let same = self.setup.sender_id(j) == Some(&message.direct.instance);
+            if same { Ok(message) } else { Err(Abort::new(Check::InstanceMismatch, Blame::Edge(j))) }
+        })?;
         let checked = inbox.try_map(|j, message| {
+            let request = digest_of(&message.direct);
             let first = message.direct.message;
             let sender =
                 self.setup.check_with(j, |leaves| RvoleSender::receive(leaves, &ctx.session.0, &first))?;
-            Ok((message.broadcast.commitment, sender))
+            Ok((message.broadcast.commitment, sender, request))
         })?;
         let mut receivers = self.receivers.into_iter().peekable();
         let mut bindings = Vec::new();
         let mut expected = Vec::new();
         let (mut c_u, mut c_v) = (Scalar::ZERO(), Scalar::ZERO());
-        let products = checked.try_map(|j, (commitment, sender)| {
-            let (_, receiver) =
+        let products = checked.try_map(|j, (commitment, sender, request)| {
+            let (_, asked) =
                 receivers.next_if(|(i, _)| *i == j).ok_or_else(|| Abort::by(j, Check::Malformed))?;
             // SIGN.5  c^u_ij, c^v_ij with inputs (r_i, sk_i);  Γ = c·G;  ψ_ij = φ_i - χ_ij
             let ([u, v], message) = sender.respond([self.r.expose(), self.sk.expose()], ctx.rng);
             let (gamma_u, gamma_v) = (Point::mul_base(&u), Point::mul_base(&v));
-            let psi = self.phi.expose() - receiver.chi();
+            let psi = self.phi.expose() - asked.receiver.chi();
             c_u += u;
             c_v += v;
             // SIGN.6  bind what j alone sees
-            bindings.push(binding(ctx.session, ctx.me, j, (&gamma_u, &gamma_v), &psi));
-            expected.push((j, (commitment, receiver)));
+            bindings.push(binding(ctx.session, ctx.me, j, &request, (&gamma_u, &gamma_v), &psi));
+            expected.push((j, (commitment, asked)));
             Ok(Product { gamma_u, gamma_v, psi, message })
         })?;
         let open = Open { R: self.R, salt: self.salt, pk: self.pk, bindings };
         let next = AwaitOpening {
+            setup: self.setup,
             X: self.X,
             digest: self.digest,
             r: self.r,
@@ -264,6 +288,7 @@ impl<C: EcdsaCurve> Round for AwaitCommit<C> {
 }
 
 struct AwaitOpening<C: EcdsaCurve> {
+    setup: Arc<PairwiseSetup<C>>,
     X: Point<C>,
     digest: [u8; 32],
     r: SecretScalar<C>,
@@ -274,7 +299,7 @@ struct AwaitOpening<C: EcdsaCurve> {
     /// Σ_j c^u_ij, Σ_j c^v_ij
     c_u: SecretScalar<C>,
     c_v: SecretScalar<C>,
-    expected: Vec<(PartyIndex, (Commitment, RvoleReceiver<C>))>,
+    expected: Vec<(PartyIndex, (Commitment, Asked<C>))>,
 }
 
 /// What a peer's second message yields once every check on it has passed.
@@ -291,7 +316,8 @@ fn check_peer<C: EcdsaCurve>(
     j: PartyIndex,
     message: Received<Open<C>, Product<C>>,
     commitment: Commitment,
-    receiver: RvoleReceiver<C>,
+    Asked { receiver, request }: Asked<C>,
+    setup: &PairwiseSetup<C>,
     ctx: &Context<'_>,
 ) -> Result<Contribution<C>, Abort> {
     let Open { R, salt, pk, bindings } = message.broadcast;
@@ -303,16 +329,23 @@ fn check_peer<C: EcdsaCurve>(
     let ours = ctx.committee.indices().filter(|&i| i != j).position(|i| i == ctx.me);
     let bound = ours.and_then(|at| bindings.get(at));
     let complete = bindings.len() + 1 == ctx.committee.len();
-    if !complete || bound != Some(&binding(ctx.session, j, ctx.me, (&gamma_u, &gamma_v), &psi)) {
+    if !complete || bound != Some(&binding(ctx.session, j, ctx.me, &request, (&gamma_u, &gamma_v), &psi)) {
         return Err(Abort::by(j, Check::Binding));
+    }
+    if setup.is_burned(j) {
+        return Err(PairwiseSetup::<C>::refused(j));
     }
     // SIGN.8  d^u_ij, d^v_ij; then χ_ij·R_j - Γ^u_ji = d^u_ij·G and χ_ij·pk_j - Γ^v_ji = d^v_ij·G
     let chi = SecretScalar::new(receiver.chi());
-    let [d_u, d_v] = receiver.finish(&message).map_err(|_| Abort::burning(j, Check::VoleConsistency))?;
+    let burned = |check| {
+        setup.burn(j);
+        Abort::burning(j, check)
+    };
+    let [d_u, d_v] = receiver.finish(&message).map_err(|_| burned(Check::VoleConsistency))?;
     let u_fits = (R * chi.expose() - gamma_u).ct_eq(&Point::mul_base(&d_u));
     let v_fits = (pk * chi.expose() - gamma_v).ct_eq(&Point::mul_base(&d_v));
     if !bool::from(u_fits & v_fits) {
-        return Err(Abort::burning(j, Check::VoleInput));
+        return Err(burned(Check::VoleInput));
     }
     Ok(Contribution { R, pk, psi, d_u, d_v })
 }
@@ -333,9 +366,9 @@ impl<C: EcdsaCurve> Round for AwaitOpening<C> {
         let mut Psi = self.phi.expose();
         let (mut u, mut v) = (self.c_u.expose(), self.c_v.expose());
         for (j, message) in inbox {
-            let (_, (commitment, receiver)) =
+            let (_, (commitment, asked)) =
                 expected.next_if(|(i, _)| *i == j).ok_or_else(|| Abort::by(j, Check::Malformed))?;
-            let peer = check_peer(j, message, commitment, receiver, ctx)?;
+            let peer = check_peer(j, message, commitment, asked, &self.setup, ctx)?;
             R += peer.R;
             pk += peer.pk;
             Psi += peer.psi;

@@ -13,12 +13,13 @@ use quorate_ecdsa::{PairwiseSetup, Signature, setup, sign};
 use quorate_keys::dkg;
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_protocol::access::Access;
-use quorate_protocol::curve::EcdsaCurve;
+use quorate_protocol::curve::{CurveId, EcdsaCurve};
 use quorate_protocol::party::PartyIndex;
 use quorate_protocol::session::SessionId;
 use quorate_testkit::{Fate, Outcome, Parcel, World, parties};
+use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A committee with its shares and set-ups.
 pub struct Keys<C: EcdsaCurve> {
@@ -55,6 +56,48 @@ pub fn keys<C: EcdsaCurve>(k: u16, n: u16, seed: u64) -> Keys<C> {
     .run()
     .unwrap_all();
     Keys { shares, setups: setups.into_iter().map(|(i, s)| (i, Arc::new(s))).collect() }
+}
+
+/// Three parties of which all three sign. Made once a test program and curve.
+pub fn keys3<C: EcdsaCurve>() -> &'static Keys<C> {
+    cached(3, 3)
+}
+
+/// `k` of `n`, made once a test program and curve.
+pub fn cached<C: EcdsaCurve>(k: u16, n: u16) -> &'static Keys<C> {
+    type Cache = BTreeMap<(CurveId, u16, u16), &'static (dyn Any + Send + Sync)>;
+    static KEYS: Mutex<Cache> = Mutex::new(BTreeMap::new());
+    let mut cache = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = cache
+        .entry((C::ID, k, n))
+        .or_insert_with(|| Box::leak(Box::new(keys::<C>(k, n, u64::from(k * 10 + n)))));
+    entry.downcast_ref().unwrap()
+}
+
+/// Copies of the set-ups that no other test has burned.
+pub fn fresh_setups<C: EcdsaCurve>(keys: &Keys<C>) -> BTreeMap<PartyIndex, Arc<PairwiseSetup<C>>> {
+    let copy = |s: &PairwiseSetup<C>| Arc::new(PairwiseSetup::from_secret_bytes(&s.secret_bytes()).unwrap());
+    keys.setups.iter().map(|(i, s)| (*i, copy(s))).collect()
+}
+
+/// Runs one signing session with these set-ups under an adversary.
+pub fn sign_with<C: EcdsaCurve>(
+    keys: &Keys<C>,
+    setups: BTreeMap<PartyIndex, Arc<PairwiseSetup<C>>>,
+    quorum: &[u16],
+    digest: [u8; 32],
+    seed: u64,
+    adversary: impl FnMut(&Parcel) -> Fate + 'static,
+) -> Outcome<Signature> {
+    let members: Vec<_> = quorum.iter().map(|&i| index(i)).collect();
+    let committee = keys.public().quorum(&members).unwrap();
+    let id = session_id(keys, quorum, &digest, seed);
+    World::start(seed, id, &committee, |p| {
+        let (share, setup) = (&keys.shares[&p.me], setups[&p.me].clone());
+        sign::start(p, share, setup, digest)
+    })
+    .with_adversary(adversary)
+    .run()
 }
 
 pub type Adversary = Box<dyn FnMut(&Parcel) -> Fate>;

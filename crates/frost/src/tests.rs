@@ -6,10 +6,11 @@ use frost_core::SigningPackage;
 use frost_core::keys::PublicKeyPackage;
 use frost_ed25519::rand_core::{CryptoRng, Error as RngError, RngCore};
 use quorate_keys::share::{KeyShare, PublicPackage};
+use quorate_protocol::abort::{Abort, Check};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Ed25519, Point, Scalar, Secp256k1, SecretScalar};
 use quorate_protocol::party::PartyIndex;
-use quorate_protocol::session::SessionId;
+use quorate_protocol::session::{Session, SessionId, Turn};
 use serde::Deserialize;
 use std::string::String;
 
@@ -103,13 +104,12 @@ fn rfc_9591_ed25519() {
     // Round one: our shares, moved over as in a session.
     let mut signers = Vec::new();
     let mut list = BTreeMap::new();
-    let mut output_key = None;
+    let mut last = None;
     for signer in &vector.signers {
         let secret = SecretScalar::new(secrets[&signer.index]);
         let share = KeyShare::new(package.clone(), p(signer.index), secret).unwrap();
         let params = quorate_testkit::world::params(SessionId([1; 32]), &quorum, signer.index, 0);
         let (statement, key) = Statement::new(&params, &share, message.clone(), ()).unwrap();
-        output_key = Some(statement.output_key);
         let mut script = Scripted(
             [&signer.hiding_nonce_randomness, &signer.binding_nonce_randomness].map(|h| bytes(h)).into(),
         );
@@ -124,7 +124,9 @@ fn rfc_9591_ed25519() {
         );
         list.insert(identifier::<Ed25519>(p(signer.index)).unwrap(), secrets.commitment());
         signers.push((signer, secrets));
+        last = Some(statement);
     }
+    let statement = last.unwrap();
 
     // Round two and the sum.
     let signing = SigningPackage::new(list, &message);
@@ -134,13 +136,52 @@ fn rfc_9591_ed25519() {
         assert_eq!(z.serialize(), bytes(&signer.signature_share));
         shares.insert(identifier::<Ed25519>(p(signer.index)).unwrap(), z);
     }
-    let keys = PublicKeyPackage::new(BTreeMap::new(), output_key.unwrap(), None);
+    let keys = PublicKeyPackage::new(BTreeMap::new(), statement.output_key, None);
     let disabled = frost_core::CheaterDetection::Disabled;
     let signature = frost_core::aggregate_custom(&signing, &shares, &keys, disabled).unwrap();
     let signature = SignatureBytes(signature.serialize().unwrap().try_into().unwrap());
     assert_eq!(signature.as_ref(), bytes(&vector.signature));
     assert!(verify_ed25519(&bytes(&vector.group_public_key).try_into().unwrap(), &message, &signature));
     assert_eq!(shares.len(), 2);
+
+    // Were this signature refused all the same, no honest signer would be named; a wrong share would be.
+    let unexplained = statement.blame(&signing, &shares);
+    assert_eq!((unexplained.check, unexplained.blame.party()), (Check::FinalSignature, None));
+    let wrong = shares[&identifier::<Ed25519>(p(1)).unwrap()];
+    shares.insert(identifier::<Ed25519>(p(3)).unwrap(), wrong);
+    assert_eq!(statement.blame(&signing, &shares), Abort::by(p(3), Check::PartialSignature));
+}
+
+/// A sum of commitments that is the identity cannot be forced; with nonces that are zero a signer alone gets there, and stops before
+/// its share leaves.
+#[test]
+fn a_degenerate_nonce_ends_the_session() {
+    let committee = quorate_testkit::parties(&[1]);
+    let secret = SecretScalar::<Ed25519>::new(Scalar::from(5));
+    let access = Access::threshold(1, &[p(1)]).unwrap();
+    let public = PublicPackage {
+        epoch: 0,
+        key_id: PublicPackage::birth_id(&secret.public(), &access, &committee, &[0; 32]),
+        access,
+        committee: committee.clone(),
+        public_key: secret.public(),
+        public_shares: [secret.public()].into(),
+        chain_code: [0; 32],
+        transcript: [0; 32],
+    };
+    let share = KeyShare::new(public, p(1), secret).unwrap();
+    let params = quorate_testkit::world::params(SessionId([1; 32]), &committee, 1, 0);
+    let (statement, key) = Statement::new(&params, &share, b"m".to_vec(), ()).unwrap();
+    let secrets = Secrets::with_zero_nonces(key);
+    let mut session = Session::start(params, b"", |context| {
+        let commitment = Commitment(secrets.commitment());
+        Ok(Turn::broadcast(AwaitCommitments { statement, secrets }, &commitment, context))
+    })
+    .unwrap();
+    session.step();
+    assert!(session.poll_effect().is_none(), "nothing was consumed");
+    let abort = session.poll_output().unwrap().unwrap_err();
+    assert_eq!((abort.check, abort.blame.party()), (Check::DegenerateNonce, None));
 }
 
 /// Fails to compile, as an ambiguity, for a type that implements the trait.

@@ -149,7 +149,8 @@ impl Ceremony<'_> {
             DriverError::Aborted(abort) => self.aborted(protocol, &abort),
             DriverError::PeerAborted(party) => {
                 let name = self.name(party);
-                let detail = format!("`{name}` ended {protocol} without a reason: the log of `{name}` has it");
+                let detail =
+                    format!("`{name}` ended {protocol} without a reason: the log of `{name}` has it");
                 Failure::of(Code::CeremonyAborted, detail, vec![party])
             }
             DriverError::Deadline(missed) => self.missed(protocol, &missed, "did not answer in time"),

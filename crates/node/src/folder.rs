@@ -173,7 +173,8 @@ async fn unseal(
     let bytes = fs::read(&path).map_err(|source| FolderError::Io { path: path.clone(), source })?;
     let damaged = || FolderError::Identity(path.clone());
     let (id, sealed) = bytes.split_first_chunk::<32>().ok_or_else(damaged)?;
-    let opened = sealer.open_blob(&identity_context(PeerId::from_bytes(*id)), sealed).map_err(|_| damaged())?;
+    let opened =
+        sealer.open_blob(&identity_context(PeerId::from_bytes(*id)), sealed).map_err(|_| damaged())?;
     let mut seed = Zeroizing::new([0_u8; 32]);
     if opened.len() != seed.len() {
         return Err(damaged());

@@ -63,7 +63,8 @@ impl Record {
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Problem> {
-        serde_json::from_slice(bytes).map_err(|error| damaged(format!("a key record cannot be read: {error}")))
+        serde_json::from_slice(bytes)
+            .map_err(|error| damaged(format!("a key record cannot be read: {error}")))
     }
 
     /// Names of the parties by index.
@@ -262,8 +263,7 @@ impl Shared {
             KeyStatus::Destroyed => return Ok(None),
         };
         let record = Record::from_bytes(&key.record)?;
-        let id: KeyId =
-            key.key_id.parse().map_err(|_| damaged(format!("`{}` is no key id", key.key_id)))?;
+        let id: KeyId = key.key_id.parse().map_err(|_| damaged(format!("`{}` is no key id", key.key_id)))?;
         let public = public_key(&record, &key.public_key)?;
         Ok(Some(api_key(id, &record, status, &public, self.config.chains.bitcoin)))
     }
@@ -297,7 +297,8 @@ impl Shared {
             .sealer
             .open_blob(&self.key_context(id, key.epoch), &key.sealed_share)
             .map_err(|error| damaged(format!("the share of `{id}` does not open: {error}")))?;
-        let plain = Plain::decode(&opened).ok_or_else(|| damaged(format!("the share of `{id}` is malformed")))?;
+        let plain =
+            Plain::decode(&opened).ok_or_else(|| damaged(format!("the share of `{id}` is malformed")))?;
         if plain.record != record_hash(&key.record) {
             return Err(damaged(format!("the record of `{id}` was changed")));
         }
@@ -332,7 +333,8 @@ impl Shared {
 }
 
 pub(crate) fn public_key(record: &Record, bytes: &[u8]) -> Result<PublicKey, Problem> {
-    PublicKey::new(record.scheme, bytes).map_err(|error| damaged(format!("a public key is not valid: {error}")))
+    PublicKey::new(record.scheme, bytes)
+        .map_err(|error| damaged(format!("a public key is not valid: {error}")))
 }
 
 /// The API's view of a key.

@@ -118,7 +118,8 @@ impl Node {
             TcpListener::bind(listen).await.map_err(|source| NodeError::Listen { listen, source })?;
         let api = listener.local_addr().map_err(|source| NodeError::Listen { listen, source })?;
         let network =
-            Network::start(NetConfig { identity: channel, listen: config.listen.peers, peers, limits }).await?;
+            Network::start(NetConfig { identity: channel, listen: config.listen.peers, peers, limits })
+                .await?;
         let control = network.control();
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
@@ -179,7 +180,8 @@ impl Node {
     /// # Errors
     /// The names of those that are not after `patience`.
     pub async fn wait_connected(&self, patience: Duration) -> Result<(), Vec<String>> {
-        let peers: Vec<PeerId> = self.shared.names.keys().copied().filter(|id| *id != self.shared.id).collect();
+        let peers: Vec<PeerId> =
+            self.shared.names.keys().copied().filter(|id| *id != self.shared.id).collect();
         self.shared.network.wait_connected(&peers, patience).await.map_err(|error| error.missing)
     }
 

@@ -101,8 +101,9 @@ impl Shared {
         key: &KeyId,
         result: OperationResult,
     ) -> Result<OperationResult, Problem> {
-        let bytes = serde_json::to_vec(&result)
-            .map_err(|error| Problem::new(Code::Internal, format!("the result cannot be written: {error}")))?;
+        let bytes = serde_json::to_vec(&result).map_err(|error| {
+            Problem::new(Code::Internal, format!("the result cannot be written: {error}"))
+        })?;
         for _ in 0..RACES {
             let op = self.operation(id).await?.ok_or_else(|| raced(id))?;
             if let Some(stored) = stored_result(&op)? {
@@ -136,7 +137,7 @@ impl Shared {
                 Ok(Some(op)) if !op.status.is_final() => op,
                 _ => return,
             };
-            let status = match (problem.retryable, op.status) {
+            let status = match (problem.code.retryable(), op.status) {
                 (false, _) => OperationStatus::Failed,
                 (true, OperationStatus::Running) => OperationStatus::Queued,
                 (true, _) => OperationStatus::Running,
@@ -182,8 +183,9 @@ impl Shared {
 
     /// The operation as the API shows it.
     pub(crate) fn present_operation(&self, op: &Operation) -> Result<ApiOperation, Problem> {
-        let unreadable =
-            |what: &str| Problem::new(Code::Internal, format!("operation `{}`: {what} is unreadable", op.op_id));
+        let unreadable = |what: &str| {
+            Problem::new(Code::Internal, format!("operation `{}`: {what} is unreadable", op.op_id))
+        };
         let id: OperationId = op.op_id.parse().map_err(|_| unreadable("its id"))?;
         let kind = OperationKind::parse(&op.kind).ok_or_else(|| unreadable("its kind"))?;
         let error: Option<Problem> = match &op.error {

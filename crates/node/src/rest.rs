@@ -56,8 +56,9 @@ impl FromRequest<Arc<Shared>> for Signed {
             return Err(Problem::new(Code::InvalidRequest, "the body did not arrive in time").into());
         };
         let body = read.map_err(|_| too_large())?;
-        let request = SignedRequest::from_http_parts(&parts.method, &parts.uri, &parts.headers, body.to_vec())
-            .map_err(Problem::from)?;
+        let request =
+            SignedRequest::from_http_parts(&parts.method, &parts.uri, &parts.headers, body.to_vec())
+                .map_err(Problem::from)?;
         authenticate(shared, &request)?;
         Ok(Self(request))
     }

@@ -96,7 +96,10 @@ impl Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("name", &self.config.name).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("name", &self.config.name)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

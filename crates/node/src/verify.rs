@@ -35,9 +35,7 @@ fn secp256k1_ecdsa(key: &PublicKey, digest: &[u8; 32], signature: &Signature) ->
     let parsed = secp256k1::ecdsa::Signature::from_compact(&signature.bytes).ok()?;
     let public = secp256k1::PublicKey::from_slice(key.bytes()).ok()?;
     // libsecp256k1 accepts low s only.
-    Secp256k1::verification_only()
-        .verify_ecdsa(&Message::from_digest(*digest), &parsed, &public)
-        .ok()?;
+    Secp256k1::verification_only().verify_ecdsa(&Message::from_digest(*digest), &parsed, &public).ok()?;
     if let Some(id) = signature.recovery_id {
         let parsed = k256::ecdsa::Signature::from_slice(&signature.bytes).ok()?;
         let id = k256::ecdsa::RecoveryId::from_byte(id)?;

@@ -58,6 +58,8 @@ checks! {
     Pprf => "pprf", "the proof of the punctured PRF does not verify";
     /// The two sides of an OT set-up confirm different transcripts.
     OtConfirmation => "ot_confirmation", "the two sides of an OT set-up saw different messages";
+    /// The peer multiplies with another OT set-up of this pair than we hold.
+    InstanceMismatch => "instance_mismatch", "the two sides hold different OT set-ups";
     /// The consistency check of the OT extension fails.
     OtExtension => "ot_extension", "the OT extension is inconsistent";
     /// The consistency check of the multiplication fails.
@@ -136,7 +138,8 @@ pub struct Abort {
     pub blame: Blame,
     /// What must follow.
     pub consequence: Consequence,
-    /// Bytes that prove it to others, if there are any: for an equivocation, both contents with both signatures.
+    /// Bytes that prove it to others, if there are any: for an equivocation, what [`proves_equivocation`](crate::session::proves_equivocation)
+    /// takes.
     pub evidence: Vec<u8>,
 }
 

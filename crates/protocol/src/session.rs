@@ -5,7 +5,7 @@ mod round;
 #[cfg(feature = "tamper")]
 pub mod tamper;
 
-pub use self::frame::MAX_FRAME;
+pub use self::frame::{MAX_FRAME, proves_equivocation};
 pub use self::round::{Context, Effect, Received, Round, Turn};
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -15,7 +15,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use core::fmt;
 use zeroize::Zeroizing;
 
-use self::frame::{ABORT_ROUND, Frame, Seen, VERSION, is_signed, signed_bytes};
+use self::frame::{ABORT_ROUND, Equivocation, Frame, Seen, VERSION, is_signed, signed_bytes};
 use self::round::{AnyRound, Next, RawMessage};
 use crate::abort::{Abort, Blame, Check, Consequence};
 use crate::party::{Committee, Identity, PartyIndex};
@@ -254,7 +254,9 @@ impl<O: 'static> Session<O> {
             return Err(Rejected::Misdirected);
         }
         if frame.round == ABORT_ROUND {
+            // Nothing of a dead session leaves any more, in particular no partial signature that still waits for its effect.
             self.live = None;
+            self.transmits.clear();
             self.output = Some(Err(Abort::new(Check::PeerAborted, Blame::Reported(from))));
             return Ok(());
         }
@@ -364,8 +366,10 @@ impl<O: 'static> Session<O> {
             if !proven {
                 return Err(Abort::by(peer, Check::FalseEcho));
             }
+            let proof =
+                Equivocation { session: self.id, round: earlier, author: *author, seen: [*ours, *theirs] };
             let mut abort = Abort::by(*author, Check::Equivocation);
-            abort.evidence = [*ours, *theirs].iter().flat_map(crate::message::encode).collect();
+            abort.evidence = crate::message::encode(&proof);
             return Err(abort);
         }
         Ok(())

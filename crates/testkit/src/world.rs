@@ -4,9 +4,9 @@
 use quorate_protocol::abort::Abort;
 use quorate_protocol::party::{Committee, LocalIdentity, Party, PartyIndex};
 use quorate_protocol::rng::Entropy;
-use quorate_protocol::session::{BadParams, Effect, Params, Session, SessionId};
+use quorate_protocol::session::{BadParams, Effect, Params, Session, SessionId, tamper};
 use quorate_protocol::transcript::{Transcript, Xof, tags};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The identity of party `index` in every test.
@@ -96,6 +96,10 @@ impl<O> Outcome<O> {
             })
             .collect()
     }
+    /// Every party of the run.
+    pub fn parties(&self) -> BTreeSet<PartyIndex> {
+        self.ended.keys().chain(self.awaiting.keys()).copied().collect()
+    }
     /// The abort of a party, if that is how it ended.
     pub fn abort_of(&self, index: u16) -> Option<&Abort> {
         self.ended.get(&PartyIndex::new(index)?)?.as_ref().err()
@@ -111,6 +115,8 @@ pub struct World<O> {
     stream: Xof,
     /// One parcel in this many is duplicated; 0 for none.
     pub duplicate_one_in: u64,
+    /// Frames of this party are delivered only when no others are left.
+    pub slow: Option<PartyIndex>,
 }
 
 impl<O> std::fmt::Debug for World<O> {
@@ -127,6 +133,7 @@ impl<O: 'static> World<O> {
             adversary: Box::new(|_| Fate::Deliver),
             stream: Transcript::new(tags::TEST).absorb_u64("seed", seed).xof(),
             duplicate_one_in: 0,
+            slow: None,
         }
     }
 
@@ -143,6 +150,15 @@ impl<O: 'static> World<O> {
         let sessions: Vec<_> =
             committee.indices().map(|i| start(params(session, committee, i.get(), seed)).unwrap()).collect();
         Self::new(seed, sessions)
+    }
+
+    /// Makes a party silent from a round on: nothing that it sends in that round or later arrives.
+    #[must_use]
+    pub fn silence(self, party: u16, from_round: u8) -> Self {
+        self.with_adversary(move |parcel| {
+            let round = tamper::inspect(&parcel.bytes).map_or(u8::MAX, |p| p.round);
+            if parcel.from.get() == party && round >= from_round { Fate::Drop } else { Fate::Deliver }
+        })
     }
 
     /// Shows every parcel to an adversary before it is delivered.
@@ -180,7 +196,10 @@ impl<O: 'static> World<O> {
             self.advance(i, &mut queue, &mut outcome);
         }
         while !queue.is_empty() {
-            let at = self.below(queue.len());
+            let mut at = self.below(queue.len());
+            if queue.get(at).is_some_and(|p| Some(p.from) == self.slow) {
+                at = queue.iter().position(|p| Some(p.from) != self.slow).unwrap_or(at);
+            }
             let parcel = queue.swap_remove(at);
             let deliveries = match (self.adversary)(&parcel) {
                 Fate::Deliver => vec![parcel],

@@ -20,7 +20,7 @@ fn over_the_wire<T: BorshSerialize + BorshDeserialize>(message: &T, len: usize) 
     borsh::from_slice(&bytes).unwrap()
 }
 
-fn scalar_hex<C: EcdsaCurve>(s: &Scalar<C>) -> std::string::String {
+fn scalar_hex<C: EcdsaCurve>(s: &Scalar<C>) -> String {
     hex::encode(s.to_bytes())
 }
 
@@ -377,7 +377,7 @@ fn secrets_are_not_printed() {
 #[test]
 fn the_bytes_of_a_fixed_run_are_known() {
     use crate::ot_setup::{ReceiverStart, confirm_digest, sender_respond};
-    fn on<C: EcdsaCurve>() -> std::string::String {
+    fn on<C: EcdsaCurve>() -> String {
         let mut rng = test_rng("known answer");
         let (start, o1) = ReceiverStart::<C>::new(&ID, &mut rng);
         let (all, o2) = sender_respond(&ID, &o1, &mut rng).unwrap();

@@ -1,7 +1,11 @@
 //! Every threshold up to five parties, and messages of every awkward length.
 
 use crate::support::{Bip340, Ceremony, Ed, Mode, Taproot, deal};
-use quorate_protocol::session::Effect;
+use quorate_keys::dkg;
+use quorate_protocol::curve::Curve as _;
+use quorate_protocol::session::tamper::rewrite;
+use quorate_protocol::session::{Effect, SessionId};
+use quorate_testkit::{World, identity, parties};
 use std::rc::Rc;
 
 /// Every `k` of `n`, with the first and the last quorum; asserts one signature for all, and one consumption each.
@@ -83,11 +87,17 @@ fn nonces_differ_with_session_and_message() {
         other_message.session = first.session;
         let mut other_session = Ceremony::<M>::new(shares, &[1, 2], b"a", 1);
         other_session.session.0[0] ^= 1;
+        // The commitments themselves: the R of a signature differs with the message even if the nonces do not.
         let nonce = |c: &Ceremony<M>| {
-            let signatures = c.world().run().unwrap_all();
-            signatures.values().next().unwrap().0[..32].to_vec()
+            let params = quorate_testkit::world::params(c.session, &c.quorum, 1, 1);
+            let mut session = M::start(params, &c.shares[0], c.message.clone()).unwrap();
+            let mut body = Vec::new();
+            rewrite(&session.poll_transmit().unwrap().bytes, &identity(1), |m| body.clone_from(&m.broadcast))
+                .unwrap();
+            body
         };
-        assert_eq!(nonce(&first), nonce(&first), "the world repeats under its seed");
+        assert_eq!(nonce(&first), nonce(&first), "the same under the same seed");
+        assert_eq!(nonce(&first).len(), 2 * M::C::POINT_LEN);
         assert_ne!(nonce(&first), nonce(&other_message));
         assert_ne!(nonce(&first), nonce(&other_session));
     }
@@ -124,4 +134,24 @@ fn every_rule_of_verification_accepts() {
         }
     }
     assert_eq!(count, 32);
+}
+
+/// A key that no dealer ever held: born in a ceremony, used by every quorum.
+#[test]
+fn keys_of_a_ceremony_sign() {
+    fn run<M: Mode>() -> usize {
+        let committee = parties(&[1, 2, 3]);
+        let indices: Vec<_> = committee.indices().collect();
+        let access = quorate_protocol::access::Access::threshold(2, &indices).unwrap();
+        let world =
+            World::start(1, SessionId([9; 32]), &committee, |p| dkg::start::<M::C>(p, access.clone()));
+        let shares = Rc::new(world.run().unwrap_all().into_values().map(|g| g.share).collect::<Vec<_>>());
+        let quorums = [[1, 2], [1, 3], [2, 3]];
+        for quorum in quorums {
+            let ceremony = Ceremony::<M>::new(Rc::clone(&shares), &quorum, b"message", 2);
+            ceremony.world().run().unwrap_all().values().for_each(|s| ceremony.assert_valid(s));
+        }
+        quorums.len()
+    }
+    assert_eq!(run::<Ed>() + run::<Bip340>() + run::<Taproot>(), 9);
 }

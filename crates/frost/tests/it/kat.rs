@@ -16,9 +16,9 @@ struct Recorded {
     signature: String,
 }
 
-/// Parties 1 and 3 of a 2-of-3 key; frames in order of sender, receiver and bytes.
+/// Parties 1, 3 and 4 of a 3-of-5 key; frames in order of sender, receiver and bytes.
 fn run<M: Mode>() -> Recorded {
-    let ceremony = Ceremony::<M>::fresh(2, 3, &[1, 3], 2026);
+    let ceremony = Ceremony::<M>::fresh(3, 5, &[1, 3, 4], 2026);
     let seen = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&seen);
     let world = ceremony.world().with_adversary(move |parcel| {

@@ -171,6 +171,26 @@ async fn slow_handshakes_block_nobody_and_are_closed() {
 }
 
 #[tokio::test]
+async fn the_oldest_of_too_many_handshakes_makes_room() {
+    let limits =
+        Limits { handshake_timeout: Duration::from_secs(60), max_unauthenticated: 3, ..Limits::default() };
+    let node = passive(limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(node.local_addr()).await.unwrap());
+    }
+    for evicted in &mut silent[..2] {
+        assert_eq!(timeout(PATIENCE, evicted.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
+    }
+    assert_eq!(node.refused_connections(), 2);
+    // The newest three are left alone.
+    for kept in &mut silent[2..] {
+        assert!(timeout(Duration::from_millis(30), kept.read(&mut [0; 1])).await.is_err());
+    }
+    RawPeer::connect(2, &node).await;
+}
+
+#[tokio::test]
 async fn garbage_in_place_of_tls_is_refused() {
     let node = passive(Limits::default()).await;
     let mut tcp = TcpStream::connect(node.local_addr()).await.unwrap();

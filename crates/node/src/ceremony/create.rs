@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use quorate_api::{
-    Code, CreateKey, Figures, Hex, Key as ApiKey, KeyId, KeyStatus, OperationResult, Problem,
-};
+use quorate_api::{Code, CreateKey, Figures, Hex, Key as ApiKey, KeyId, KeyStatus, OperationResult, Problem};
 use quorate_intent::{PublicKey, check_purposes, default_purposes};
 use quorate_net::PeerId;
 use quorate_protocol::access::Access;
@@ -101,17 +99,16 @@ pub(crate) fn plan(
     };
     let named: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
     if wanted != named || named.len() != members.len() {
-        let detail = format!(
-            "the parties proposed are {}, and this node expects {}",
-            list(&named),
-            list(&wanted)
-        );
+        let detail =
+            format!("the parties proposed are {}, and this node expects {}", list(&named), list(&wanted));
         return Err(refuse(detail));
     }
     for (expected, member) in (1_u16..).zip(members) {
         if shared.by_name(&member.name) != Some(peer_of(&member.identity)) {
-            let detail =
-                format!("this node knows `{}` under another identity: compare the configurations", member.name);
+            let detail = format!(
+                "this node knows `{}` under another identity: compare the configurations",
+                member.name
+            );
             return Err(refuse(detail));
         }
         if member.index.get() != expected {
@@ -119,7 +116,8 @@ pub(crate) fn plan(
         }
     }
     let parties = members.iter().map(|m| Party { index: m.index, identity: m.identity }).collect();
-    let committee = Committee::new(parties).ok_or_else(|| refuse("the parties are not distinct".to_owned()))?;
+    let committee =
+        Committee::new(parties).ok_or_else(|| refuse("the parties are not distinct".to_owned()))?;
     let party_of = |peer: PeerId| members.iter().find(|m| peer_of(&m.identity) == peer).map(|m| m.index);
     let me = party_of(shared.id).ok_or_else(|| {
         refuse("this node is not among the parties: ask one of them to create the key".to_owned())
@@ -129,7 +127,11 @@ pub(crate) fn plan(
     }
     let indices: Vec<PartyIndex> = committee.indices().collect();
     let access = Access::threshold(create.threshold, &indices).ok_or_else(|| {
-        refuse(format!("{} of {} cannot be: the threshold is 1 to the number of parties", create.threshold, indices.len()))
+        refuse(format!(
+            "{} of {} cannot be: the threshold is 1 to the number of parties",
+            create.threshold,
+            indices.len()
+        ))
     })?;
     let id = key_id(judged, attempt);
     let record = Record {

@@ -187,9 +187,7 @@ async fn take_part_in_signing(
         Err(problem) => Err(problem),
         Ok(signatures) => match asked.result(&signatures, quorum, Vec::new(), figures) {
             Err(problem) => Err(problem),
-            Ok(result) => {
-                shared.succeed(&judged.operation, &asked.key.id, result).await.map(|_| signatures)
-            }
+            Ok(result) => shared.succeed(&judged.operation, &asked.key.id, result).await.map(|_| signatures),
         },
     };
     let outcome = match stored {
@@ -200,11 +198,12 @@ async fn take_part_in_signing(
 }
 
 /// A member's failure is never the operation's answer: the coordinator may yet succeed with others.
-async fn failed(shared: &Shared, judged: &Judged, mut problem: Problem) -> Outcome {
+async fn failed(shared: &Shared, judged: &Judged, problem: Problem) -> Outcome {
     tracing::info!(operation = %judged.operation, detail = %problem.detail, "this node's part failed");
     let outcome = Outcome::Failed(Refusal::new(&problem, None));
-    problem.retryable = true;
-    shared.give_up(&judged.operation, &problem).await;
+    let kept =
+        if problem.code.retryable() { problem } else { Problem::new(Code::CeremonyAborted, problem.detail) };
+    shared.give_up(&judged.operation, &kept).await;
     outcome
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quorate_api::{
     Code, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult, Skipped,
 };
-use quorate_intent::{Intent, Prepared, Signature, ToSign};
+use quorate_intent::{Prepared, Signature, ToSign};
 use quorate_net::PeerId;
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
@@ -28,7 +28,6 @@ use crate::verify::verify;
 pub(crate) struct Asked {
     pub(crate) key: OpenKey,
     pub(crate) prepared: Prepared,
-    bitcoin: bool,
     /// The quorum that the request names.
     wanted: Option<Vec<PartyIndex>>,
     names: BTreeMap<PartyIndex, String>,
@@ -47,10 +46,8 @@ pub(crate) async fn ask(
     let purpose = sign.intent.purpose();
     if !key.record.purposes.contains(&purpose) {
         let allowed: Vec<&str> = key.record.purposes.iter().map(|p| p.name()).collect();
-        let detail = format!(
-            "this key may sign for {}, not for {purpose}: use another key",
-            allowed.join(", ")
-        );
+        let detail =
+            format!("this key may sign for {}, not for {purpose}: use another key", allowed.join(", "));
         return Err(Problem::new(Code::PurposeNotAllowed, detail));
     }
     let prepared = sign
@@ -81,8 +78,7 @@ pub(crate) async fn ask(
             Some(wanted)
         }
     };
-    let bitcoin = matches!(sign.intent, Intent::BitcoinPsbt { .. });
-    Ok(Asked { key, prepared, bitcoin, wanted, names, peers })
+    Ok(Asked { key, prepared, wanted, names, peers })
 }
 
 impl Asked {
@@ -147,10 +143,8 @@ impl Asked {
 
     /// Signatures of another node, if they are what was asked for.
     fn accept(&self, signatures: &[WireSignature]) -> Option<Vec<Signature>> {
-        let signatures: Vec<Signature> = signatures
-            .iter()
-            .map(|s| Signature { bytes: s.bytes, recovery_id: s.recovery_id })
-            .collect();
+        let signatures: Vec<Signature> =
+            signatures.iter().map(|s| Signature { bytes: s.bytes, recovery_id: s.recovery_id }).collect();
         self.check(&signatures).then_some(signatures)
     }
 
@@ -182,14 +176,15 @@ impl Asked {
                 recovery_id: signature.recovery_id,
             });
         }
-        let psbt = if self.bitcoin { finished.psbt } else { None };
         Ok(OperationResult::Sign(Box::new(SignResult {
             key: self.key.id.clone(),
             scheme: self.key.record.scheme,
             signatures: shown,
-            raw_tx: finished.raw_tx.or(finished.partial_tx).map(Hex),
+            raw_tx: finished.raw_tx.map(Hex),
+            partial_tx: finished.partial_tx.map(Hex),
             txid: finished.txid,
-            psbt,
+            psbt: finished.psbt,
+            ethereum_signature: finished.ethereum_signature.map(Hex),
             summary: self.prepared.summary.clone(),
             quorum,
             skipped,
@@ -339,9 +334,8 @@ async fn choose(
     let me = asked.me();
     let mut changes = shared.network.changes();
     loop {
-        let there = |(_, peer): &(&PartyIndex, &PeerId)| {
-            **peer == shared.id || shared.network.is_connected(**peer)
-        };
+        let there =
+            |(_, peer): &(&PartyIndex, &PeerId)| **peer == shared.id || shared.network.is_connected(**peer);
         let (ready, absent): (Vec<_>, Vec<_>) = asked.peers.iter().partition(there);
         let ready: Vec<PartyIndex> = ready.into_iter().map(|(party, _)| *party).collect();
         let absent: Vec<PartyIndex> = absent.into_iter().map(|(party, _)| *party).collect();
@@ -399,7 +393,9 @@ fn explain(
             return Problem::new(Code::KeyBurned, detail).with_quorum(needed, ready_count, missing);
         }
     }
-    missing.extend(skipped.iter().map(|s| s.party.clone()).filter(|name| !missing.contains(name)).collect::<Vec<_>>());
+    missing.extend(
+        skipped.iter().map(|s| s.party.clone()).filter(|name| !missing.contains(name)).collect::<Vec<_>>(),
+    );
     let detail = format!(
         "{needed} nodes are needed and {ready} are there; not there: {}{tried}; start them or repair their connection and ask again",
         missing.join(", ")

@@ -42,7 +42,9 @@ fn peers(config: &Config, found: &mut Vec<String>) {
         match peer.identity.parse::<PeerId>() {
             Err(error) => found.push(format!("peer `{name}`: {error}")),
             Ok(id) if !identities.insert(id) => {
-                found.push(format!("peer `{name}`: another peer has this identity, copy it again from the peer"));
+                found.push(format!(
+                    "peer `{name}`: another peer has this identity, copy it again from the peer"
+                ));
             }
             Ok(_) => {}
         }

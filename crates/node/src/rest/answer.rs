@@ -23,8 +23,8 @@ impl IntoResponse for Failed {
         getrandom::fill(&mut id).unwrap_or_default();
         let problem = self.0.with_request_id(format!("req_{}", hex::encode(id)));
         let request_id = problem.request_id.as_deref().unwrap_or_default();
-        tracing::info!(request_id, code = %problem.code, status = problem.status, detail = %problem.detail, "request failed");
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        tracing::info!(request_id, code = %problem.code, status = problem.status(), detail = %problem.detail, "request failed");
+        let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = json(status, &problem);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));

@@ -6,9 +6,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use quorate_api::{
-    Code, Operation, OperationId, OperationQuery, OperationStatus, Problem, SignedRequest,
-};
+use quorate_api::{Code, Operation, OperationId, OperationQuery, OperationStatus, Problem, SignedRequest};
 use tokio::time::{Instant, timeout_at};
 
 use super::Signed;
@@ -34,11 +32,7 @@ pub(super) async fn sign(
     start(shared, request, "sign").await
 }
 
-async fn start(
-    shared: Arc<Shared>,
-    request: SignedRequest,
-    kind: &'static str,
-) -> Result<Response, Failed> {
+async fn start(shared: Arc<Shared>, request: SignedRequest, kind: &'static str) -> Result<Response, Failed> {
     let answer = begin_and_wait(&shared, request).await;
     let result = match &answer {
         Ok(operation) => operation.status.as_str(),
@@ -46,11 +40,8 @@ async fn start(
     };
     shared.metrics.request(kind, result);
     let operation = answer?;
-    let status = if operation.status == OperationStatus::Succeeded {
-        StatusCode::OK
-    } else {
-        StatusCode::ACCEPTED
-    };
+    let status =
+        if operation.status == OperationStatus::Succeeded { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(json(status, &operation))
 }
 
@@ -112,7 +103,9 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, hold: Hold) {
         }
     };
     match result {
-        Ok(_) => tracing::info!(operation = %judged.operation, client = judged.request.client(), "operation succeeded"),
+        Ok(_) => {
+            tracing::info!(operation = %judged.operation, client = judged.request.client(), "operation succeeded")
+        }
         Err(problem) => {
             tracing::warn!(
                 operation = %judged.operation, client = judged.request.client(), code = %problem.code,
@@ -143,7 +136,8 @@ async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Opera
         // First the watch, then the record: an end in between is not missed.
         let watch = shared.registry.watch(id);
         let stored = shared.operation(id).await?;
-        let stored = stored.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no operation `{id}`")))?;
+        let stored =
+            stored.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no operation `{id}`")))?;
         let operation = shared.present_operation(&stored)?;
         let Some(mut watch) = watch.filter(|_| !operation.status.is_final()) else { return Ok(operation) };
         if Instant::now() >= until || timeout_at(until, watch.changed()).await.is_err() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use quorate_api::{
     Code, KeyId, ListQuery, NodeStatus, OperationQuery, Page, PeerStatus, Problem, Readiness, Version,
@@ -29,7 +30,8 @@ pub(super) async fn keys(
 ) -> Result<Response, Failed> {
     let query = ListQuery::parse(request.query())?;
     let after = cursor(&query)?;
-    let page = shared.store.list_keys(after, query.limit.into()).await.map_err(|error| store_problem(&error))?;
+    let page =
+        shared.store.list_keys(after, query.limit.into()).await.map_err(|error| store_problem(&error))?;
     let mut items = Vec::with_capacity(page.items.len());
     for key in &page.items {
         items.extend(shared.present_key(key)?);
@@ -110,9 +112,8 @@ fn no_query(query: Option<&str>) -> Result<(), Problem> {
     match query {
         None => Ok(()),
         // `wait` makes no sense here, and nothing else is known.
-        Some(query) => OperationQuery::parse(Some(query)).and_then(|_| {
-            Err(Problem::new(Code::InvalidRequest, "this path takes no query parameters"))
-        }),
+        Some(query) => OperationQuery::parse(Some(query))
+            .and_then(|_| Err(Problem::new(Code::InvalidRequest, "this path takes no query parameters"))),
     }
 }
 
@@ -144,7 +145,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 /// `GET /metrics`
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let text = shared.metrics.render(&shared.network, &shared.registry);
-    ([(axum::http::header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
 /// `GET /version`

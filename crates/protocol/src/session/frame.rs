@@ -85,3 +85,30 @@ pub(super) fn is_signed(
 ) -> bool {
     key.verify(&signed_bytes(session, round, from, &seen.content), &seen.signature)
 }
+
+/// Two signed broadcasts of one party for one round: the evidence of an [`Abort`](crate::abort::Abort) for equivocation.
+#[derive(BorshSerialize, BorshDeserialize)]
+pub(super) struct Equivocation {
+    pub(super) session: SessionId,
+    pub(super) round: u8,
+    pub(super) author: PartyIndex,
+    pub(super) seen: [Seen; 2],
+}
+
+/// Whether the evidence of an abort proves to anyone that the holder of `key`, as `author`, broadcast two different things in one round
+/// of `session`.
+#[must_use]
+pub fn proves_equivocation(
+    evidence: &[u8],
+    session: SessionId,
+    author: PartyIndex,
+    key: &IdentityKey,
+) -> bool {
+    borsh::from_slice::<Equivocation>(evidence).is_ok_and(|proof| {
+        let [first, second] = &proof.seen;
+        proof.session == session
+            && proof.author == author
+            && first.content != second.content
+            && proof.seen.iter().all(|seen| is_signed(session, proof.round, author, key, seen))
+    })
+}

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
+use super::SessionId;
 use super::frame::{ABORT_ROUND, Frame, signed_bytes};
 use crate::message::encode;
-use crate::party::Identity;
+use crate::party::{Identity, PartyIndex};
 
 /// The parts of a frame that its sender controls.
 #[derive(Debug)]
@@ -17,9 +18,89 @@ pub struct Parts {
     pub direct: Vec<u8>,
 }
 
+/// The parts of a frame; `None` if the bytes are no frame.
+pub fn inspect(bytes: &[u8]) -> Option<Parts> {
+    let mut frame: Frame = borsh::from_slice(bytes).ok()?;
+    let direct = core::mem::take(&mut *frame.direct);
+    Some(Parts { round: frame.round, broadcast: frame.broadcast, direct })
+}
+
+/// Content hash of a frame: what its broadcast signature is about and what others echo.
+pub fn content(bytes: &[u8]) -> Option<[u8; 32]> {
+    borsh::from_slice::<Frame>(bytes).ok().map(|frame| frame.content())
+}
+
 /// Whether the frame is the notice that ends a session.
 pub fn is_abort(bytes: &[u8]) -> bool {
     borsh::from_slice::<Frame>(bytes).is_ok_and(|f| f.round == ABORT_ROUND)
+}
+
+/// Changes the content hash that the frame reports of its `at`-th peer in the round before, and signs the frame again. With `author` the
+/// report carries a valid signature of that peer, as if the two had conspired.
+pub fn report(
+    bytes: &[u8],
+    identity: &dyn Identity,
+    at: usize,
+    content: [u8; 32],
+    author: Option<(PartyIndex, &dyn Identity)>,
+) -> Option<Vec<u8>> {
+    let mut frame: Frame = borsh::from_slice(bytes).ok()?;
+    let seen = frame.echo.get_mut(at)?;
+    seen.content = content;
+    if let Some((author, key)) = author {
+        let earlier = frame.round.checked_sub(1)?;
+        seen.signature = key.sign(&signed_bytes(frame.session, earlier, author, &content));
+    }
+    let content = frame.content();
+    frame.signature = Some(identity.sign(&signed_bytes(frame.session, frame.round, frame.from, &content)));
+    Some(encode(&frame))
+}
+
+/// Removes or doubles the last report of a frame and signs it again.
+pub fn resize_reports(bytes: &[u8], identity: &dyn Identity, double: bool) -> Option<Vec<u8>> {
+    let mut frame: Frame = borsh::from_slice(bytes).ok()?;
+    let last = frame.echo.pop()?;
+    if double {
+        frame.echo.extend([last, last]);
+    }
+    let content = frame.content();
+    frame.signature = Some(identity.sign(&signed_bytes(frame.session, frame.round, frame.from, &content)));
+    Some(encode(&frame))
+}
+
+/// Header fields of a frame, for tests of misdirected frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Version of the envelope.
+    pub version: u8,
+    /// Session.
+    pub session: SessionId,
+    /// Round.
+    pub round: u8,
+    /// Named sender.
+    pub from: PartyIndex,
+    /// Named receiver.
+    pub to: PartyIndex,
+    /// Signature of the broadcast.
+    pub signature: Option<[u8; 64]>,
+}
+
+/// Changes the header of a frame without signing it again.
+pub fn readdress(bytes: &[u8], change: impl FnOnce(&mut Header)) -> Option<Vec<u8>> {
+    let mut frame: Frame = borsh::from_slice(bytes).ok()?;
+    let mut header = Header {
+        version: frame.version,
+        session: frame.session,
+        round: frame.round,
+        from: frame.from,
+        to: frame.to,
+        signature: frame.signature,
+    };
+    change(&mut header);
+    let Header { version, session, round, from, to, signature } = header;
+    (frame.version, frame.session, frame.round) = (version, session, round);
+    (frame.from, frame.to, frame.signature) = (from, to, signature);
+    Some(encode(&frame))
 }
 
 /// Rewrites a frame as its sender, `identity`, would have sent it; `None` if the bytes are no frame.

@@ -92,7 +92,7 @@ fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
 }
 
 fn run_node(args: &RunArgs) -> anyhow::Result<()> {
-    let config = Config::load(&args.config, &quorate_node::config::environment())?;
+    let config = Config::load(&args.config, quorate_node::config::environment())?;
     start_log(config.log.format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {
