@@ -68,6 +68,9 @@ fn random() -> anyhow::Result<[u8; 32]> {
     Ok(bytes)
 }
 
+/// What one party needs to sign ECDSA.
+pub(crate) type EcdsaShare<C> = (KeyShare<C>, Arc<PairwiseSetup<C>>);
+
 /// The parties of a key, and how many of them sign.
 pub(crate) struct Parties {
     identities: Vec<Arc<dyn Identity>>,
@@ -129,9 +132,7 @@ impl Parties {
     }
 
     /// A key that can sign ECDSA: key generation and set-up.
-    pub(crate) fn ecdsa_key<C: EcdsaCurve>(
-        &self,
-    ) -> anyhow::Result<Ran<(KeyShare<C>, Arc<PairwiseSetup<C>>)>> {
+    pub(crate) fn ecdsa_key<C: EcdsaCurve>(&self) -> anyhow::Result<Ran<EcdsaShare<C>>> {
         let shares = self.generate::<C>()?;
         let setups = self.set_up(&shares.outputs)?;
         Ok(Ran {
@@ -143,7 +144,7 @@ impl Parties {
     /// Signs a digest with the first `k` parties; the one signature that all of them got.
     pub(crate) fn sign_ecdsa<C: EcdsaCurve>(
         &self,
-        key: &[(KeyShare<C>, Arc<PairwiseSetup<C>>)],
+        key: &[EcdsaShare<C>],
         digest: [u8; 32],
     ) -> anyhow::Result<Ran<[u8; 64]>> {
         let public = key.first().context("a key without parties")?.0.public();
