@@ -107,10 +107,7 @@ impl Node {
             let key: ClientPublicKey = client.key.parse().map_err(|error| invalid(format!("{error}")))?;
             clients.insert(client.name.clone(), key);
         }
-        let mut limits = quorate_net::Limits::default();
-        // A proposal carries a whole request.
-        limits.max_frame = SignedRequest::MAX_ENCODED + 64 * 1024;
-        limits.absence_grace = ABSENCE;
+        let limits = net_limits();
         let per_peer = config.limits.max_proposals_per_peer;
         let peer_slots = peers.iter().map(|peer| (peer.id, Arc::new(Semaphore::new(per_peer)))).collect();
         let listen = config.listen.api;
@@ -120,6 +117,9 @@ impl Node {
         let network =
             Network::start(NetConfig { identity: channel, listen: config.listen.peers, peers, limits })
                 .await?;
+        if !listen.ip().is_loopback() {
+            tracing::warn!(%listen, "clients are served over plain http on an address that others can reach: use loopback or a proxy that does tls");
+        }
         let control = network.control();
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
@@ -216,6 +216,15 @@ impl Node {
     pub async fn wait(&self) {
         self.shared.stop.cancelled().await;
     }
+}
+
+#[expect(clippy::field_reassign_with_default, reason = "the struct is non-exhaustive")]
+fn net_limits() -> quorate_net::Limits {
+    let mut limits = quorate_net::Limits::default();
+    // A proposal carries a whole request.
+    limits.max_frame = SignedRequest::MAX_ENCODED + 64 * 1024;
+    limits.absence_grace = ABSENCE;
+    limits
 }
 
 /// Reads what peers say and hands it on. Nothing here waits for anything but the next message.
