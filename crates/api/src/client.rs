@@ -368,3 +368,35 @@ fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_serves_many_tasks() {
+        fn shared<T: Send + Sync>() {}
+        fn spawned<T: Send>(_: &T) {}
+        shared::<Client>();
+        let key = ClientKey::from_entropy(crate::ClientAlgorithm::Ed25519, &[1; 32]).unwrap();
+        let client = Client::new("http://127.0.0.1:1/", "alice", key).unwrap();
+        assert_eq!(client.node(), "http://127.0.0.1:1");
+        let operation = OperationId::from_bytes([0; 16]);
+        spawned(&client.wait(&operation, Duration::ZERO, Duration::ZERO, |_| {}));
+        let create = CreateKey {
+            scheme: quorate_intent::Scheme::Ed25519,
+            threshold: 1,
+            parties: None,
+            purposes: None,
+            label: None,
+        };
+        spawned(&client.create_key(&create, "k", Duration::ZERO));
+    }
+
+    #[test]
+    fn only_plain_addresses_are_taken() {
+        for address in ["127.0.0.1:1", "https://a", "http://a/b", "http://a?b=c", "ftp://a", "", "http://"] {
+            assert!(matches!(check_address(address), Err(ClientError::Address(_))), "{address}");
+        }
+    }
+}

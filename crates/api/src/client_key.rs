@@ -1,8 +1,10 @@
 //! Client keys: how a client proves who it is, and how a node checks that.
 
 use crate::request::SignedRequest;
+use ed25519::pkcs8::{
+    DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes, spki::der::pem::LineEnding,
+};
 use ed25519_dalek::Signer as _;
-use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, spki::der::pem::LineEnding};
 use p256::ecdsa::signature::Verifier as _;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -94,7 +96,10 @@ impl ClientKey {
     /// [`ClientKeyError::Pem`] if the key cannot be encoded, which does not happen for a valid key.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, ClientKeyError> {
         match &self.0 {
-            Secret::Ed25519(key) => key.to_pkcs8_pem(LineEnding::LF),
+            // Without the public half (PKCS#8 version 1), the only form that OpenSSL reads.
+            Secret::Ed25519(key) => {
+                KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_pem(LineEnding::LF)
+            }
             Secret::P256(key) => p256::SecretKey::from(key.as_ref()).to_pkcs8_pem(LineEnding::LF),
         }
         .map_err(|_| ClientKeyError::Pem)

@@ -38,4 +38,4 @@ pub use request::{
     HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE, MAX_BODY, MAX_CLIENT,
     MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, SIGNATURE_TAG, SignedRequest, check_client,
 };
-pub use sign::{Figures, Sign, SignResult, SignatureResult, Skipped};
+pub use sign::{Figures, RoundFigures, Sign, SignResult, SignatureResult, Skipped};

@@ -105,7 +105,7 @@ const ROUTES: &[Route] = &[
         method: Method::Get,
         path: "/v1/keys",
         id: "list_keys",
-        summary: "List keys, newest first.",
+        summary: "List keys, oldest first.",
         signed: true,
         body: None,
         parameters: Parameters::List,

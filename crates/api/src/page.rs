@@ -16,7 +16,7 @@ const MAX_CURSOR: usize = 128;
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// The items, newest first.
+    /// The items: keys oldest first, operations newest first.
     pub items: Vec<T>,
     /// Give it as `after` to get the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

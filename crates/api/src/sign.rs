@@ -88,7 +88,7 @@ pub struct Skipped {
 }
 
 /// What a ceremony cost, as its coordinator saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// Rounds of messages.
     pub rounds: u16,
@@ -98,4 +98,24 @@ pub struct Figures {
     pub bytes_received: u64,
     /// From the start of the first ceremony to the verified result, in milliseconds.
     pub ms: u64,
+    /// Round by round, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<RoundFigures>,
+}
+
+/// What one round of one protocol cost.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct RoundFigures {
+    /// The protocol, such as `dkg` or `ecdsa-sign`.
+    pub protocol: String,
+    /// The round, from 1.
+    pub round: u16,
+    /// What the round does.
+    pub name: String,
+    /// From its start to the end of its computation, in milliseconds.
+    pub ms: u64,
+    /// Bytes this node's party sent in it.
+    pub bytes_sent: u64,
+    /// Bytes this node's party received in it.
+    pub bytes_received: u64,
 }

@@ -8,11 +8,11 @@ use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 use core::fmt;
 use quorate_protocol::{
-    curve::{Curve, CurveId, EcdsaCurve, Point, Scalar},
+    curve::{Curve, CurveId, EcdsaCurve, Point, Scalar, SecretScalar},
     rng::HedgedRng,
     transcript::{Transcript, tags},
 };
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::ot_setup::SetupFault;
@@ -229,15 +229,15 @@ pub(crate) fn send<C: EcdsaCurve>(
         if e0 == e1 {
             return Err(SetupFault::RepeatedPoint);
         }
-        let mut b = [Scalar::random(rng), Scalar::random(rng)];
-        let pair = Pair::new([Point::mul_base(&b[0]), Point::mul_base(&b[1])]);
-        let branch = |choice: u8, r_c: &Point<C>, other: &Encoded, b: &Scalar<C>, b_c: &Encoded| {
+        let b = [SecretScalar::random(rng), SecretScalar::random(rng)];
+        let pair = Pair::new([b[0].public(), b[1].public()]);
+        let branch = |choice: u8, r_c: &Point<C>, other: &Encoded, b: &SecretScalar<C>, b_c: &Encoded| {
             // OT.5 M_c = r_c + H_p(ot_id, i, c, r_{1-c}); key_c = H_k(…, b_c·M_c)
             let m = *r_c + point_oracle(ot_id, index, choice, other);
             if bool::from(m.is_identity()) {
                 return Err(SetupFault::IdentityPoint);
             }
-            let mut shared = m * *b;
+            let mut shared = m * b.expose();
             let key = key(ot_id, index, choice, &r.encoded, b_c, &shared);
             shared.zeroize();
             Ok(key)
@@ -246,24 +246,10 @@ pub(crate) fn send<C: EcdsaCurve>(
             branch(0, &r.points[0], e1, &b[0], &pair.encoded[0])?,
             branch(1, &r.points[1], e0, &b[1], &pair.encoded[1])?,
         ]);
-        b.zeroize();
         pairs.push(pair);
     }
     Ok((keys, PointPairs(pairs)))
 }
-
-/// Whether two encodings are equal, for tests of the message layer.
-impl<C: Curve> PartialEq for PointPairs<C> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self
-                .0
-                .iter()
-                .zip(&other.0)
-                .all(|(a, b)| bool::from(a.encoded.as_flattened().ct_eq(b.encoded.as_flattened())))
-    }
-}
-impl<C: Curve> Eq for PointPairs<C> {}
 
 #[cfg(test)]
 mod tests;

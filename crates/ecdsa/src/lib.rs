@@ -8,6 +8,7 @@ mod base_ot;
 mod gf128;
 pub mod ot_setup;
 mod pprf;
+mod residue;
 pub mod rvole;
 pub mod setup;
 pub mod sign;

@@ -13,7 +13,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use borsh::io::{Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
-use core::fmt;
+use core::{fmt, marker::PhantomData};
 use quorate_protocol::{
     curve::{EcdsaCurve, Scalar, WIDE_LEN},
     rng::HedgedRng,
@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 pub use crate::base_ot::PointPairs;
 use crate::base_ot::{self, Receiver};
 use crate::pprf::{self, TreeProof};
+use crate::residue::{Modulus, Residue};
 use crate::suite::{Block, LEAVES, TRANSFERS, TREES};
 
 /// Why a set-up was refused. Every case blames the other party of the pair, provably to nobody else; the attempt is dropped and a
@@ -90,20 +91,32 @@ impl<C: EcdsaCurve> BorshDeserialize for Response<C> {
     }
 }
 
-/// Public vector g of the multiplication, one per instance (RVOLE.1).
-pub(crate) type Gadget<C> = Arc<[Scalar<C>]>;
+/// Public vector g of the multiplication, one per instance (RVOLE.1), and the order it is used with.
+#[derive(Clone)]
+pub(crate) struct Gadget {
+    pub(crate) modulus: Modulus,
+    /// g_j·2^256 mod q
+    pub(crate) montgomery: Arc<[Residue]>,
+}
 
-fn gadget<C: EcdsaCurve>(ot_id: &[u8; 32]) -> Gadget<C> {
+impl Gadget {
+    fn of<C: EcdsaCurve>(ot_id: &[u8; 32]) -> Self {
+        let modulus = Modulus::of::<C>();
+        let montgomery =
+            gadget_scalars::<C>(ot_id).map(|g| modulus.montgomery(&g)).collect::<Vec<_>>().into();
+        Self { modulus, montgomery }
+    }
+}
+
+pub(crate) fn gadget_scalars<C: EcdsaCurve>(ot_id: &[u8; 32]) -> impl Iterator<Item = Scalar<C>> {
     let mut transcript = Transcript::new(tags::RVOLE_GADGET);
     transcript.absorb("curve", C::ID.name().as_bytes()).absorb("ot id", ot_id);
     let mut xof = transcript.xof();
-    let mut wide = [0; WIDE_LEN];
-    (0..TRANSFERS)
-        .map(|_| {
-            xof.fill(&mut wide);
-            Scalar::from_wide(&wide)
-        })
-        .collect()
+    (0..TRANSFERS).map(move |_| {
+        let mut wide = [0; WIDE_LEN];
+        xof.fill(&mut wide);
+        Scalar::from_wide(&wide)
+    })
 }
 
 /// What B holds: all 512 leaves. With them it acts as *receiver* of multiplications.
@@ -113,7 +126,8 @@ fn gadget<C: EcdsaCurve>(ot_id: &[u8; 32]) -> Gadget<C> {
 pub struct AllLeaves<C: EcdsaCurve> {
     pub(crate) ot_id: [u8; 32],
     pub(crate) leaves: Zeroizing<Vec<Block>>,
-    pub(crate) gadget: Gadget<C>,
+    pub(crate) gadget: Gadget,
+    curve: PhantomData<C>,
 }
 
 /// What A holds: Δ and the 480 leaves that are not at Δ. With them it acts as *sender* of multiplications.
@@ -126,7 +140,8 @@ pub struct PuncturedLeaves<C: EcdsaCurve> {
     pub(crate) delta: Zeroizing<[u8; TREES]>,
     /// Leaves at y ⊕ Δ_i = 1 … 15 of tree 0, of tree 1, …
     pub(crate) leaves: Zeroizing<Vec<Block>>,
-    pub(crate) gadget: Gadget<C>,
+    pub(crate) gadget: Gadget,
+    curve: PhantomData<C>,
 }
 
 impl<C: EcdsaCurve> fmt::Debug for AllLeaves<C> {
@@ -163,7 +178,7 @@ impl<C: EcdsaCurve> AllLeaves<C> {
     pub const SECRET_LEN: usize = 32 + TREES * LEAVES * 16;
 
     fn new(ot_id: &[u8; 32], leaves: Zeroizing<Vec<Block>>) -> Self {
-        Self { ot_id: *ot_id, leaves, gadget: gadget::<C>(ot_id) }
+        Self { ot_id: *ot_id, leaves, gadget: Gadget::of::<C>(ot_id), curve: PhantomData }
     }
     /// The instance that these leaves belong to.
     pub fn ot_id(&self) -> &[u8; 32] {
@@ -188,7 +203,7 @@ impl<C: EcdsaCurve> PuncturedLeaves<C> {
     pub const SECRET_LEN: usize = 32 + TREES / 2 + TREES * (LEAVES - 1) * 16;
 
     fn new(ot_id: &[u8; 32], delta: Zeroizing<[u8; TREES]>, leaves: Zeroizing<Vec<Block>>) -> Self {
-        Self { ot_id: *ot_id, delta, leaves, gadget: gadget::<C>(ot_id) }
+        Self { ot_id: *ot_id, delta, leaves, gadget: Gadget::of::<C>(ot_id), curve: PhantomData }
     }
     /// The instance that these leaves belong to.
     pub fn ot_id(&self) -> &[u8; 32] {

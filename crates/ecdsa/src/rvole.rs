@@ -11,9 +11,9 @@
 //! c_k + d_k = input_k · χ.
 
 use alloc::vec::Vec;
-use borsh::io::{Read, Result as IoResult, Write};
+use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
-use core::fmt;
+use core::{fmt, marker::PhantomData};
 use quorate_protocol::{
     curve::{EcdsaCurve, Scalar, WIDE_LEN},
     rng::HedgedRng,
@@ -23,6 +23,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::ot_setup::{AllLeaves, Gadget, PuncturedLeaves};
+use crate::residue::{EMPTY, Modulus, Residue, add_product, from_scalar, masked, to_bytes, to_scalar};
 pub use crate::softspoken::Extension as RvoleMsg1;
 use crate::softspoken::{ChoiceBits, Rows, extend_receiver, extend_sender};
 use crate::suite::{HASH_BATCH, Pads, RowHash, STATISTICAL, TRANSFERS};
@@ -32,14 +33,15 @@ const INPUTS: usize = 2;
 /// l + ρ: the inputs and one check column.
 const LANES: usize = INPUTS + 1;
 
-type Lanes<C> = [Scalar<C>; LANES];
+/// One value per lane.
+type Lanes = [Residue; LANES];
 
 /// Compile-time rules on a curve's pads (test plan A6): 32 bytes only where the order is within 2^-100 of a power of two.
 const fn pad_len_is_unbiased(curve: quorate_protocol::curve::CurveId, pad_len: usize) -> bool {
     use quorate_protocol::curve::CurveId;
     match curve {
-        CurveId::Secp256k1 => pad_len >= 32,
-        CurveId::P256 | CurveId::Ed25519 => 8 * pad_len >= 256 + STATISTICAL,
+        CurveId::Secp256k1 => pad_len == 32 || pad_len == WIDE_LEN,
+        CurveId::P256 | CurveId::Ed25519 => pad_len == WIDE_LEN && 8 * pad_len >= 256 + STATISTICAL,
     }
 }
 
@@ -70,7 +72,7 @@ impl core::error::Error for RvoleFault {}
 pub struct RvoleMsg2<C: EcdsaCurve> {
     nonce_s: [u8; 16],
     /// a~, decoded
-    rows: Vec<Lanes<C>>,
+    rows: Vec<Lanes>,
     /// a~, as on the wire
     encoded: Vec<u8>,
     eta: Scalar<C>,
@@ -104,14 +106,16 @@ impl<C: EcdsaCurve> BorshDeserialize for RvoleMsg2<C> {
         let nonce_s = BorshDeserialize::deserialize_reader(reader)?;
         let mut encoded = alloc::vec![0; MATRIX_LEN];
         reader.read_exact(&mut encoded)?;
-        let mut matrix = encoded.as_slice();
+        let modulus = Modulus::of::<C>();
+        let (scalars, _) = encoded.as_chunks::<32>();
+        let (scalars, _) = scalars.as_chunks::<LANES>();
         let mut rows = Vec::with_capacity(TRANSFERS);
-        for _ in 0..TRANSFERS {
-            rows.push([
-                Scalar::deserialize_reader(&mut matrix)?,
-                Scalar::deserialize_reader(&mut matrix)?,
-                Scalar::deserialize_reader(&mut matrix)?,
-            ]);
+        for [u, v, w] in scalars {
+            let row = (modulus.read(u), modulus.read(v), modulus.read(w));
+            let (Some(u), Some(v), Some(w)) = row else {
+                return Err(Error::new(ErrorKind::InvalidData, "scalar is not below the group order"));
+            };
+            rows.push([u, v, w]);
         }
         let eta = Scalar::deserialize_reader(reader)?;
         let mu = BorshDeserialize::deserialize_reader(reader)?;
@@ -155,15 +159,19 @@ impl Session {
     }
 
     /// RVOLE.6 μ over the encodings of μ_1 … μ_ξ.
-    fn mu(&self, nonce_s: &[u8; 16], rows: &[u8]) -> [u8; 32] {
-        self.transcript(tags::RVOLE_MU, nonce_s).absorb("mu", rows).digest()
+    fn mu(&self, nonce_s: &[u8; 16], rows: &[[u8; 32]]) -> [u8; 32] {
+        self.transcript(tags::RVOLE_MU, nonce_s).absorb("mu", rows.as_flattened()).digest()
     }
 }
 
-/// RVOLE.3 The scalars of one row's pad.
-fn lanes<C: EcdsaCurve>(pad: &[u8]) -> Lanes<C> {
-    let mut scalars = pad.chunks_exact(C::PAD_LEN).map(Scalar::from_pad);
-    core::array::from_fn(|_| scalars.next().unwrap_or_default())
+/// RVOLE.3 The scalars of one row's pad: what `Scalar::from_pad` gives for each lane.
+#[inline(always)]
+fn lanes<C: EcdsaCurve>(modulus: &Modulus, pad: &[u8]) -> Lanes {
+    let mut pads = pad.chunks_exact(C::PAD_LEN);
+    core::array::from_fn(|_| {
+        let pad = pads.next().unwrap_or_default();
+        if C::PAD_LEN == WIDE_LEN { modulus.pad::<true>(pad) } else { modulus.pad::<false>(pad) }
+    })
 }
 
 /// The receiver between its message and the answer. Secret, zeroised on drop, used once.
@@ -173,7 +181,7 @@ pub struct RvoleReceiver<C: EcdsaCurve> {
     choices: ChoiceBits,
     rows: Rows,
     chi: Scalar<C>,
-    gadget: Gadget<C>,
+    gadget: Gadget,
 }
 
 impl<C: EcdsaCurve> Drop for RvoleReceiver<C> {
@@ -188,16 +196,12 @@ impl<C: EcdsaCurve> fmt::Debug for RvoleReceiver<C> {
     }
 }
 
-/// β_j for j = 0, 1, …
-fn bits(choices: &ChoiceBits) -> impl Iterator<Item = Choice> + '_ {
-    choices
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .flat_map(|byte| (0..8).map(move |i| Choice::from((byte >> i) & 1)))
-}
-
-fn if_set<C: EcdsaCurve>(choice: Choice, value: &Scalar<C>) -> Scalar<C> {
-    Scalar::conditional_select(&Scalar::ZERO(), value, choice)
+/// β_j for j = 0, 1, … as masks.
+fn masks(choices: &ChoiceBits) -> impl Iterator<Item = u64> + '_ {
+    let bytes = choices.iter().flat_map(|word| word.to_le_bytes());
+    bytes.flat_map(|byte| {
+        (0..8).map(move |i| u64::conditional_select(&0, &u64::MAX, Choice::from((byte >> i) & 1)))
+    })
 }
 
 impl<C: EcdsaCurve> RvoleReceiver<C> {
@@ -206,7 +210,13 @@ impl<C: EcdsaCurve> RvoleReceiver<C> {
     /// `sid` names the signing session; the caller guarantees that it is never used twice with one instance.
     pub fn start(leaves: &AllLeaves<C>, sid: &[u8; 32], rng: &mut HedgedRng) -> (Self, RvoleMsg1) {
         let (received, message) = extend_receiver(leaves, sid, rng);
-        let chi = leaves.gadget.iter().zip(bits(&received.choices)).map(|(g, beta)| if_set(beta, g)).sum();
+        let Gadget { modulus, montgomery } = &leaves.gadget;
+        let mut sum = EMPTY;
+        for (g, beta) in montgomery.iter().zip(masks(&received.choices)) {
+            add_product(&mut sum, &masked(g, beta), &[1, 0, 0, 0]);
+        }
+        let chi = to_scalar(&modulus.reduce(&sum));
+        sum.zeroize();
         let session = Session { ot_id: leaves.ot_id, sid: *sid, nonce_r: received.nonce_r };
         let receiver = Self {
             session,
@@ -228,33 +238,38 @@ impl<C: EcdsaCurve> RvoleReceiver<C> {
     /// # Errors
     /// [`RvoleFault::Consistency`] blames the sender; see there for what must follow.
     pub fn finish(self, message: &RvoleMsg2<C>) -> Result<[Scalar<C>; INPUTS], RvoleFault> {
-        let RvoleMsg2 { nonce_s, rows: masked, encoded, eta, mu } = message;
-        let [theta_u, theta_v] = self.session.theta::<C>(nonce_s, encoded);
+        let RvoleMsg2 { nonce_s, rows: masked_rows, encoded, eta, mu } = message;
+        let Gadget { modulus, montgomery } = &self.gadget;
+        let theta = self.session.theta::<C>(nonce_s, encoded);
+        let [theta_u, theta_v] = theta.map(|theta| modulus.montgomery(&theta));
+        let eta = from_scalar(eta);
         let hash = self.session.row_hash::<C>(nonce_s);
         let mut pads = Pads::new();
-        let mut checks = Vec::with_capacity(TRANSFERS * 32);
-        let mut d = [Scalar::ZERO(); INPUTS];
-        let mut inputs = masked.iter().zip(bits(&self.choices)).zip(self.gadget.iter());
+        let mut checks = Vec::with_capacity(TRANSFERS);
+        let (mut sum_u, mut sum_v) = (EMPTY, EMPTY);
+        let mut inputs = masked_rows.iter().zip(masks(&self.choices)).zip(montgomery.iter());
         for (batch, rows) in (0u64..).zip(self.rows.chunks(HASH_BATCH)) {
             let pads = hash.pads(batch * FIRST_STEP, rows, 0, &mut pads);
-            for (pad, ((masked, beta), g)) in pads.chunks_exact(LANES * C::PAD_LEN).zip(&mut inputs) {
+            for (pad, (([a_u, a_v, a_w], beta), g)) in pads.chunks_exact(LANES * C::PAD_LEN).zip(&mut inputs)
+            {
                 // RVOLE.7 γ_j = pad + β_j·a~_j
-                let [pad_u, pad_v, pad_w] = lanes::<C>(pad);
-                let [a_u, a_v, a_w] = masked;
-                let gamma_u = pad_u + if_set(beta, a_u);
-                let gamma_v = pad_v + if_set(beta, a_v);
-                let gamma_w = pad_w + if_set(beta, a_w);
+                let [pad_u, pad_v, pad_w] = lanes::<C>(modulus, pad);
+                let gamma_u = modulus.add(&pad_u, &masked(a_u, beta));
+                let gamma_v = modulus.add(&pad_v, &masked(a_v, beta));
+                let gamma_w = modulus.add(&pad_w, &masked(a_w, beta));
                 // RVOLE.8 d_k = Σ_j g_j·γ_{j,k}
-                let [d_u, d_v] = &mut d;
-                *d_u += *g * gamma_u;
-                *d_v += *g * gamma_v;
+                add_product(&mut sum_u, g, &gamma_u);
+                add_product(&mut sum_v, g, &gamma_v);
                 // RVOLE.9 μ_j = γ_{j,w} + θ_u·γ_{j,u} + θ_v·γ_{j,v} − β_j·η
-                let check = gamma_w + theta_u * gamma_u + theta_v * gamma_v - if_set(beta, eta);
-                checks.extend_from_slice(&check.to_bytes());
+                let weighted = weighted(modulus, [(&theta_u, &gamma_u), (&theta_v, &gamma_v)]);
+                let check = modulus.sub(&modulus.add(&gamma_w, &weighted), &masked(&eta, beta));
+                checks.push(to_bytes(&check));
             }
         }
+        let mut d = [&sum_u, &sum_v].map(|sum| to_scalar(&modulus.reduce_long(sum)));
+        sum_u.zeroize();
+        sum_v.zeroize();
         let expected = self.session.mu(nonce_s, &checks);
-        checks.zeroize();
         // RVOLE.10
         if bool::from(expected.ct_eq(mu)) {
             Ok(d)
@@ -263,6 +278,16 @@ impl<C: EcdsaCurve> RvoleReceiver<C> {
             Err(RvoleFault::Consistency)
         }
     }
+}
+
+/// θ_u·x + θ_v·y, one reduction for both.
+#[inline(always)]
+fn weighted(modulus: &Modulus, terms: [(&Residue, &Residue); INPUTS]) -> Residue {
+    let mut sum = EMPTY;
+    for (theta, value) in terms {
+        add_product(&mut sum, theta, value);
+    }
+    modulus.reduce(&sum)
 }
 
 /// Rows of one batch, as a row number.
@@ -276,7 +301,8 @@ pub struct RvoleSender<C: EcdsaCurve> {
     delta: Zeroizing<u128>,
     /// q_j
     rows: Rows,
-    gadget: Gadget<C>,
+    gadget: Gadget,
+    curve: PhantomData<C>,
 }
 
 impl<C: EcdsaCurve> fmt::Debug for RvoleSender<C> {
@@ -299,7 +325,13 @@ impl<C: EcdsaCurve> RvoleSender<C> {
     ) -> Result<Self, RvoleFault> {
         let rows = extend_sender(leaves, sid, message).map_err(|_| RvoleFault::OtCheck)?;
         let session = Session { ot_id: leaves.ot_id, sid: *sid, nonce_r: message.nonce_r };
-        Ok(Self { session, delta: leaves.delta_bits(), rows, gadget: leaves.gadget.clone() })
+        Ok(Self {
+            session,
+            delta: leaves.delta_bits(),
+            rows,
+            gadget: leaves.gadget.clone(),
+            curve: PhantomData,
+        })
     }
 
     /// RVOLE.3–RVOLE.6: c_u, c_v and message 2.
@@ -310,7 +342,7 @@ impl<C: EcdsaCurve> RvoleSender<C> {
     ) -> ([Scalar<C>; INPUTS], RvoleMsg2<C>) {
         // RVOLE.3 â, the input of the check column.
         let [u, v] = inputs;
-        let mut lanes = [u, v, Scalar::random(rng)];
+        let mut lanes = [u, v, Scalar::random(rng)].map(|a| from_scalar(&a));
         let out = self.respond_with(&lanes, |_| lanes, rng.bytes());
         lanes.zeroize();
         out
@@ -319,55 +351,58 @@ impl<C: EcdsaCurve> RvoleSender<C> {
     /// The sender's arithmetic. An honest sender uses the same inputs in every row and in η; the tests do not.
     fn respond_with(
         self,
-        inputs: &Lanes<C>,
-        inputs_of_row: impl Fn(usize) -> Lanes<C>,
+        inputs: &Lanes,
+        inputs_of_row: impl Fn(usize) -> Lanes,
         nonce_s: [u8; 16],
     ) -> ([Scalar<C>; INPUTS], RvoleMsg2<C>) {
+        let Gadget { modulus, montgomery } = &self.gadget;
         let hash = self.session.row_hash::<C>(&nonce_s);
         let (mut pads_0, mut pads_1) = (Pads::new(), Pads::new());
         let mut alpha = Zeroizing::new(Vec::with_capacity(TRANSFERS));
         let mut masked = Vec::with_capacity(TRANSFERS);
         let mut encoded = Vec::with_capacity(MATRIX_LEN);
-        let mut c = [Scalar::ZERO(); INPUTS];
-        let mut gadget = self.gadget.iter().enumerate();
+        let (mut sum_u, mut sum_v) = (EMPTY, EMPTY);
+        let mut gadget = montgomery.iter().enumerate();
         for (batch, rows) in (0u64..).zip(self.rows.chunks(HASH_BATCH)) {
             // RVOLE.3 α_{j,0} from q_j, α_{j,1} from q_j ⊕ Δ.
             let pads_0 = hash.pads(batch * FIRST_STEP, rows, 0, &mut pads_0);
             let pads_1 = hash.pads(batch * FIRST_STEP, rows, *self.delta, &mut pads_1);
             let pads = pads_0.chunks_exact(LANES * C::PAD_LEN).zip(pads_1.chunks_exact(LANES * C::PAD_LEN));
             for ((pad_0, pad_1), (j, g)) in pads.zip(&mut gadget) {
-                let alpha_0 = lanes::<C>(pad_0);
-                let alpha_1 = lanes::<C>(pad_1);
+                let alpha_0 = lanes::<C>(modulus, pad_0);
+                let alpha_1 = lanes::<C>(modulus, pad_1);
                 // RVOLE.4 a~_{j,k} = α_{j,0,k} − α_{j,1,k} + a_k
-                let [u, v, w] = inputs_of_row(j);
-                let row =
-                    [alpha_0[0] - alpha_1[0] + u, alpha_0[1] - alpha_1[1] + v, alpha_0[2] - alpha_1[2] + w];
-                for scalar in &row {
-                    encoded.extend_from_slice(&scalar.to_bytes());
+                let mut row = inputs_of_row(j);
+                for ((a, alpha_0), alpha_1) in row.iter_mut().zip(&alpha_0).zip(&alpha_1) {
+                    *a = modulus.add(&modulus.sub(alpha_0, alpha_1), a);
+                    encoded.extend_from_slice(&to_bytes(a));
                 }
                 masked.push(row);
-                // RVOLE.4 c_k = −Σ_j g_j·α_{j,0,k}
-                let [c_u, c_v] = &mut c;
-                *c_u += *g * alpha_0[0];
-                *c_v += *g * alpha_0[1];
+                // RVOLE.4 −c_k = Σ_j g_j·α_{j,0,k}
+                let [alpha_u, alpha_v, _] = &alpha_0;
+                add_product(&mut sum_u, g, alpha_u);
+                add_product(&mut sum_v, g, alpha_v);
                 alpha.push(alpha_0);
             }
         }
+        let c = [&sum_u, &sum_v].map(|sum| -to_scalar(&modulus.reduce_long(sum)));
+        sum_u.zeroize();
+        sum_v.zeroize();
 
         // RVOLE.5 η = â + θ_u·a_u + θ_v·a_v
-        let [theta_u, theta_v] = self.session.theta::<C>(&nonce_s, &encoded);
-        let [u, v, w] = *inputs;
-        let eta = w + theta_u * u + theta_v * v;
+        let theta = self.session.theta::<C>(&nonce_s, &encoded);
+        let [theta_u, theta_v] = theta.map(|theta| modulus.montgomery(&theta));
+        let [u, v, w] = inputs;
+        let eta = to_scalar(&modulus.add(w, &weighted(modulus, [(&theta_u, u), (&theta_v, v)])));
 
         // RVOLE.6 μ_j = α_{j,0,w} + θ_u·α_{j,0,u} + θ_v·α_{j,0,v}
-        let mut checks = Vec::with_capacity(TRANSFERS * 32);
+        let mut checks = Vec::with_capacity(TRANSFERS);
         for [alpha_u, alpha_v, alpha_w] in alpha.iter() {
-            let check = *alpha_w + theta_u * *alpha_u + theta_v * *alpha_v;
-            checks.extend_from_slice(&check.to_bytes());
+            let weighted = weighted(modulus, [(&theta_u, alpha_u), (&theta_v, alpha_v)]);
+            checks.push(to_bytes(&modulus.add(alpha_w, &weighted)));
         }
         let mu = self.session.mu(&nonce_s, &checks);
-        checks.zeroize();
-        (c.map(|c| -c), RvoleMsg2 { nonce_s, rows: masked, encoded, eta, mu })
+        (c, RvoleMsg2 { nonce_s, rows: masked, encoded, eta, mu })
     }
 }
 

@@ -193,7 +193,7 @@ fn digest_of(message: &Multiply) -> [u8; 32] {
 }
 
 /// h_ij: what the broadcast says about the values that only j sees, and which message of j they answer. Two honest parties of which
-/// one was restarted under the same session thus part here, before a check that would burn their instances (protocols.md A5).
+/// one was restarted under the same session thus part here, before a check that would burn their instances (spec/24-sign.md).
 fn binding<C: EcdsaCurve>(
     session: SessionId,
     from: PartyIndex,
@@ -447,3 +447,6 @@ impl<C: EcdsaCurve> Round for AwaitPartial<C> {
         Ok(Turn::done(signature))
     }
 }
+
+#[cfg(test)]
+mod tests;

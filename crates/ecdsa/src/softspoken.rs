@@ -41,7 +41,7 @@ impl Extension {
 
 impl fmt::Debug for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Extension(..)")
+        f.write_str("RvoleMsg1(..)")
     }
 }
 

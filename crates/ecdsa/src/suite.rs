@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(cases, (6 + 9) * (1 + 7 + 32 + 63 + 64));
     }
 
-    /// covers: A7, A9, A11
+    /// covers: A7, A9
     #[test]
     fn leaf_streams_differ_by_instance_session_nonce_leaf_and_block() {
         let mut seen = BTreeSet::new();

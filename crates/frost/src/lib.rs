@@ -27,6 +27,8 @@ mod message;
 mod secrets;
 mod sign;
 mod suite;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use self::sign::{MAX_MESSAGE, PROTOCOL, session_bindings, sign_bip340, sign_ed25519};

@@ -16,7 +16,7 @@ pub(crate) struct Commitment<S: Suite>(
 
 impl<S: Suite> Message for Commitment<S> {
     const STEP: &'static str = "FROST.2";
-    const TAG: u16 = 0x3001;
+    const TAG: u16 = 0x0401;
     // Signed and echoed: without one view of the list, an honest share could look wrong (spec, "Why the commitments are echoed").
     const CHANNEL: Channel = Channel::Broadcast;
     const MAX_LEN: usize = 2 * S::POINT_LEN;
@@ -30,7 +30,7 @@ pub(crate) struct PartialSignature<S: Suite>(
 
 impl<S: Suite> Message for PartialSignature<S> {
     const STEP: &'static str = "FROST.4";
-    const TAG: u16 = 0x3002;
+    const TAG: u16 = 0x0402;
     const CHANNEL: Channel = Channel::Broadcast;
     const MAX_LEN: usize = 32;
 }
@@ -42,7 +42,8 @@ fn invalid(what: &'static str) -> Error {
 impl<S: Suite> BorshSerialize for Commitment<S> {
     fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
         for point in [self.0.hiding(), self.0.binding()] {
-            writer.write_all(&point.serialize().map_err(|_| invalid("the identity point has no encoding"))?)?;
+            writer
+                .write_all(&point.serialize().map_err(|_| invalid("the identity point has no encoding"))?)?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ pub(crate) struct Secrets<S: Suite> {
 
 impl<S: Suite> Secrets<S> {
     /// `nonce_generate` of RFC 9591, 4.1, twice: hashes 32 random bytes with the share, so the nonces stay secret as long as one of the
-    /// two does (protocols.md D4), and are never a function of the message alone (D2).
+    /// two does (test plan D4), and are never a function of the message alone (D2).
     pub(crate) fn generate(key: KeyPackage<S::Frost>, rng: &mut (impl RngCore + CryptoRng)) -> Self {
         let (nonces, _) = round1::commit(key.signing_share(), rng);
         Self { key, nonces }
@@ -28,6 +28,16 @@ impl<S: Suite> Secrets<S> {
     /// (D_i, E_i)
     pub(crate) fn commitment(&self) -> SigningCommitments<S::Frost> {
         SigningCommitments::from(&self.nonces)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_zero_nonces(key: KeyPackage<S::Frost>) -> Self {
+        let zero = || round1::Nonce::deserialize(&[0; 32]).unwrap();
+        Self { key, nonces: SigningNonces::from_nonces(zero(), zero()) }
+    }
+    #[cfg(test)]
+    pub(crate) fn nonces(&self) -> &SigningNonces<S::Frost> {
+        &self.nonces
     }
 
     /// The partial signature; the only use of the nonces.

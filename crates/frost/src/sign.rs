@@ -106,7 +106,7 @@ fn start<S: Suite>(
 }
 
 /// What is signed, by whom, under which key. Nothing in it is secret.
-struct Statement<S: Suite> {
+pub(crate) struct Statement<S: Suite> {
     message: Vec<u8>,
     tweak: S::Tweak,
     me: Identifier<S::Frost>,
@@ -115,12 +115,12 @@ struct Statement<S: Suite> {
     /// X, before the tweak.
     public_key: Point<S>,
     /// The key under which the signature must verify, after the tweak.
-    output_key: VerifyingKey<S::Frost>,
+    pub(crate) output_key: VerifyingKey<S::Frost>,
 }
 
 impl<S: Suite> Statement<S> {
     /// Checks the parameters and moves our share over, by bytes.
-    fn new(
+    pub(crate) fn new(
         params: &Params,
         share: &KeyShare<S>,
         message: Vec<u8>,
@@ -182,9 +182,9 @@ fn member<S: Suite>(peer: PartyIndex) -> Result<Identifier<S::Frost>, Abort> {
 }
 
 /// State of party i after FROST.2. Holds its share and (d_i, e_i).
-struct AwaitCommitments<S: Suite> {
-    statement: Statement<S>,
-    secrets: Secrets<S>,
+pub(crate) struct AwaitCommitments<S: Suite> {
+    pub(crate) statement: Statement<S>,
+    pub(crate) secrets: Secrets<S>,
 }
 
 impl<S: Suite> Round for AwaitCommitments<S> {
@@ -200,7 +200,7 @@ impl<S: Suite> Round for AwaitCommitments<S> {
     ) -> Result<Turn<SignatureBytes>, Abort> {
         let Self { statement, secrets } = self;
 
-        // FROST.3  B = ((j, D_j, E_j)) in order of j; the binding factors hash X, the message and all of B (protocols.md D3)
+        // FROST.3  B = ((j, D_j, E_j)) in order of j; the binding factors hash X, the message and all of B (test plan D3)
         let mut list = BTreeMap::from([(statement.me, secrets.commitment())]);
         for (j, received) in inbox {
             list.insert(member::<S>(j)?, received.broadcast.0);
@@ -257,7 +257,7 @@ impl<S: Suite> Round for AwaitShares<S> {
 
 impl<S: Suite> Statement<S> {
     /// FROST.7: the signer of least index whose partial signature is wrong.
-    fn blame(
+    pub(crate) fn blame(
         &self,
         package: &SigningPackage<S::Frost>,
         shares: &BTreeMap<Identifier<S::Frost>, SignatureShare<S::Frost>>,

@@ -28,7 +28,7 @@ impl fmt::Debug for SignatureBytes {
 }
 
 /// Whether `signature` is a signature of `message` under the encoded key, by the strict rules: no cofactor, no key or `R` of small order,
-/// canonical scalar. What passes here passes every verifier of RFC 8032, batched or not (protocols.md D7).
+/// canonical scalar. What passes here passes every verifier of RFC 8032, batched or not (test plan D7).
 pub fn verify_ed25519(public_key: &[u8; 32], message: &[u8], signature: &SignatureBytes) -> bool {
     let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
     ed25519_dalek::VerifyingKey::from_bytes(public_key)

@@ -52,7 +52,7 @@ pub enum IntentError {
         hint: &'static str,
     },
     /// The key's scheme cannot make this kind of signature.
-    #[error("`{intent}` cannot be signed with an {scheme} key: use {needs}")]
+    #[error("`{intent}` cannot be signed by a key of scheme `{scheme}`: use {needs}")]
     WrongScheme {
         /// Kind of the intent.
         intent: &'static str,
@@ -86,7 +86,7 @@ pub enum IntentError {
         reason: &'static str,
     },
     /// A purpose that the scheme cannot serve.
-    #[error("purpose `{purpose}` does not fit an {scheme} key: it can serve {fits}")]
+    #[error("purpose `{purpose}` does not fit a key of scheme `{scheme}`: it can serve {fits}")]
     PurposeUnfit {
         /// The purpose asked for.
         purpose: Purpose,

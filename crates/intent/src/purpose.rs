@@ -1,13 +1,4 @@
 //! What a key may be used for.
-//!
-//! A key carries a set of purposes, and an intent is signed only if its purpose is in the set. Two of
-//! them must stand alone, because what they sign can be chosen to be the content of a transaction:
-//!
-//! - `message` under ECDSA and BIP-340 signs SHA-256 of the sender's bytes. Let the bytes be SHA-256 of a
-//!   Bitcoin transaction's signing preimage: the digest then is the double SHA-256 that the network checks
-//!   (BIP-143). A BIP-341 sighash is likewise SHA-256 of bytes that the sender knows. Under Ed25519 the
-//!   sender's bytes are signed as they are, and a Solana transaction message is such bytes.
-//! - `raw` signs any 32 bytes, so it contains every other purpose. There is no safe company for it.
 
 use crate::{IntentError, Scheme};
 use core::{fmt, str::FromStr};
@@ -90,7 +81,16 @@ pub fn default_purposes(scheme: Scheme) -> BTreeSet<Purpose> {
     }
 }
 
-/// Checks that a key of `scheme` may carry `purposes` together. The module documentation has the reasons.
+/// Checks that a key of `scheme` may carry `purposes` together.
+///
+/// A key carries a set of purposes, and an intent is signed only if its purpose is in the set. Two of them
+/// must stand alone, because what they sign can be chosen to be the content of a transaction:
+///
+/// - `message` under ECDSA and BIP-340 signs SHA-256 of the sender's bytes. Let the bytes be SHA-256 of a
+///   Bitcoin transaction's signing preimage: the digest then is the double SHA-256 that the network checks
+///   (BIP-143). A BIP-341 sighash is likewise SHA-256 of bytes that the sender knows. Under Ed25519 the
+///   sender's bytes are signed as they are, and a Solana transaction message is such bytes.
+/// - `raw` signs any 32 bytes, so it contains every other purpose. There is no safe company for it.
 ///
 /// # Errors
 /// [`IntentError::PurposeMissing`], [`IntentError::PurposeUnfit`] or [`IntentError::PurposeNotAlone`].

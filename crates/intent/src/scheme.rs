@@ -102,9 +102,8 @@ impl PublicKey {
             Scheme::Ed25519 => {
                 let encoded = CompressedEdwardsY::from_slice(bytes).map_err(|_| fail(off_curve))?;
                 let point = encoded.decompress().ok_or_else(|| fail(off_curve))?;
-                if point.compress() != encoded {
-                    return Err(fail("the encoding is not canonical"));
-                }
+                // This also leaves one encoding for each key: the points with a second, non-canonical one
+                // (y below 19) are the identity or outside the subgroup.
                 if point.is_small_order() || !point.is_torsion_free() {
                     return Err(fail("the point is not in the subgroup of prime order"));
                 }

@@ -35,11 +35,11 @@ pub struct Peer {
 pub struct Limits {
     /// Largest frame in bytes, both ways, without its 4-byte length prefix. Default 1 MiB.
     pub max_frame: usize,
-    /// Frames waiting to be written. Default 1,024.
+    /// Frames waiting to be written, and again as many written and not acknowledged. Default 1,024.
     pub queue_frames: usize,
-    /// Bytes waiting to be written. Default 16 MiB, at least `max_frame`.
+    /// Bytes waiting to be written or acknowledged. Default 16 MiB, at least `max_frame`.
     pub queue_bytes: usize,
-    /// How long a frame may wait for a connection before it is dropped as stale. Default 30 s.
+    /// How long a frame may wait for a connection, or be under way, before it is dropped as stale. Default 30 s.
     pub queue_ttl: Duration,
     /// How long [`crate::Network::send`] waits for room in the queue of a connected peer. Default 10 s.
     pub send_timeout: Duration,

@@ -1,16 +1,18 @@
 //! One authenticated connection: greeting, then frames both ways until it breaks or is told to end.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
+use crate::delivery::{Greeting, Outbox, Outgoing};
 use crate::frame::{Frame, FrameDecoder, FrameError, Instance, Kind};
 use crate::identity::PeerId;
 use crate::link::{InUse, Link, Origin, locked};
@@ -22,6 +24,8 @@ use crate::tls::KeyRefused;
 const READ_CHUNK: usize = 16 << 10;
 /// Frames are gathered up to this many bytes before they are handed to TLS.
 const WRITE_BATCH: usize = 64 << 10;
+/// How long an acknowledgement may wait for something to travel with.
+const ACK_DELAY: Duration = Duration::from_millis(20);
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +122,7 @@ pub(crate) async fn write_frame<W: AsyncWrite + Unpin>(stream: &mut W, frame: &F
 pub(crate) struct Connection<S> {
     link: Arc<Link>,
     in_use: InUse,
+    theirs: Greeting,
     reader: FrameReader<ReadHalf<S>>,
     writer: WriteHalf<S>,
 }
@@ -129,6 +134,12 @@ struct KeepAlive {
     owed: Mutex<Option<u64>>,
     owes: Notify,
     asked: Mutex<Option<(u64, Instant)>>,
+    /// What has arrived and was not acknowledged yet.
+    ack_owed: Mutex<Option<u64>>,
+    owes_ack: Notify,
+    /// What the peer has acknowledged.
+    acknowledged: AtomicU64,
+    ack_came: Notify,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -143,31 +154,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (reader, mut writer) = tokio::io::split(stream);
         let mut reader = FrameReader::new(reader, around.limits.max_frame);
         let silence = around.limits.handshake_timeout;
-        let instance = Bytes::copy_from_slice(&around.instance.0);
-        let in_use = if link.we_decide {
-            let theirs = greeting(&reader.next(silence).await?, Kind::Hello)?;
-            let in_use = link.decide(origin, theirs).ok_or(ConnectionError::Duplicate)?;
-            write_frame(&mut writer, &Frame::new(Kind::Confirm, instance)).await?;
-            in_use
+        let (theirs, in_use) = if link.we_decide {
+            let theirs = greeting(reader.next(silence).await?, Kind::Hello)?;
+            let in_use = link.decide(origin, theirs.instance).ok_or(ConnectionError::Duplicate)?;
+            let ours = link.greeting(around.instance).encode();
+            write_frame(&mut writer, &Frame::new(Kind::Confirm, ours)).await?;
+            (theirs, in_use)
         } else {
-            write_frame(&mut writer, &Frame::new(Kind::Hello, instance)).await?;
-            let theirs = greeting(&reader.next(silence).await?, Kind::Confirm)?;
-            link.confirmed(origin, theirs)
+            let ours = link.greeting(around.instance).encode();
+            write_frame(&mut writer, &Frame::new(Kind::Hello, ours)).await?;
+            let theirs = greeting(reader.next(silence).await?, Kind::Confirm)?;
+            (theirs, link.confirmed(origin, theirs.instance))
         };
-        Ok(Self { link, in_use, reader, writer })
+        Ok(Self { link, in_use, theirs, reader, writer })
     }
 
     /// Carries frames until the connection breaks, is replaced, or the network stops (`Ok`).
     pub(crate) async fn carry(self, around: &Surroundings) -> Result<(), ConnectionError> {
-        let Self { link, in_use, mut reader, mut writer } = self;
+        let Self { link, in_use, theirs, mut reader, mut writer } = self;
         let keep_alive = KeepAlive::default();
         let replaced = in_use.replaced.clone();
-        let reading = read(&mut reader, &link, &in_use, &keep_alive, around);
+        let reading = read(&mut reader, &link, &in_use, theirs.instance, &keep_alive, around);
         tokio::pin!(reading);
         tokio::select! {
             () = replaced.cancelled() => return Err(ConnectionError::Duplicate),
             ended = &mut reading => return ended,
-            ended = write(&mut writer, &link, &keep_alive, around) => ended?,
+            ended = write(&mut writer, &link, &theirs, &keep_alive, around) => ended?,
         }
         // Told to stop and all is written. Closing with unread bytes would reset the connection and
         // could destroy what is still on its way, so read until the peer closes too.
@@ -176,17 +188,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-fn greeting(frame: &Frame, kind: Kind) -> Result<Instance, ConnectionError> {
-    match <[u8; 16]>::try_from(frame.body.as_ref()) {
-        Ok(instance) if frame.kind == kind => Ok(Instance(instance)),
-        _ => Err(ConnectionError::BadGreeting),
+fn greeting(frame: Frame, kind: Kind) -> Result<Greeting, ConnectionError> {
+    if frame.kind != kind {
+        return Err(ConnectionError::BadGreeting);
     }
+    Greeting::decode(frame.body).ok_or(ConnectionError::BadGreeting)
 }
 
 async fn read<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     link: &Link,
     in_use: &InUse,
+    from: Instance,
     keep_alive: &KeepAlive,
     around: &Surroundings,
 ) -> Result<(), ConnectionError> {
@@ -194,11 +207,22 @@ async fn read<R: AsyncRead + Unpin>(
         let frame = reader.next(around.limits.idle_timeout).await?;
         link.flows.received.add(frame.wire_len());
         match frame.kind {
-            Kind::Session => around.router.deliver(link.peer.id, frame.session, frame.body),
-            Kind::Control => {
-                if !around.control.push(link.peer.id, frame.body) {
+            Kind::Session | Kind::Control => {
+                let (is_new, received) = link.accept(from, frame.number);
+                *locked(&keep_alive.ack_owed) = Some(received);
+                keep_alive.owes_ack.notify_one();
+                if !is_new {
+                    continue;
+                }
+                if frame.kind == Kind::Session {
+                    around.router.deliver(link.peer.id, frame.session, frame.body);
+                } else if !around.control.push(link.peer.id, frame.body) {
                     link.drops.inbox_full.add(1);
                 }
+            }
+            Kind::Ack => {
+                keep_alive.acknowledged.fetch_max(frame.number, Ordering::AcqRel);
+                keep_alive.ack_came.notify_one();
             }
             Kind::Ping => {
                 *locked(&keep_alive.owed) = Some(number(frame.body)?);
@@ -226,61 +250,110 @@ fn number(mut body: Bytes) -> Result<u64, ConnectionError> {
 async fn write<W: AsyncWrite + Unpin>(
     writer: &mut W,
     link: &Link,
+    theirs: &Greeting,
     keep_alive: &KeepAlive,
     around: &Surroundings,
 ) -> Result<(), ConnectionError> {
     let limits = &around.limits;
     // Held as long as this connection writes: a connection that takes over waits for it.
-    let mut waiting = link.waiting.lock().await;
+    let mut outbox = link.outbox.lock().await;
+    let (mut resend, given_up) = outbox.resume(around.instance, theirs, limits.queue_ttl);
+    link.drops.stale.add(given_up);
     let mut ticks = interval(limits.ping_interval.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked = 0_u64;
+    let mut ack_due: Option<tokio::time::Instant> = None;
     let mut batch = BytesMut::new();
+    while let Some(frame) = outbox.get(resend) {
+        append(&mut batch, frame, link);
+        resend = resend.saturating_add(1);
+        if batch.len() >= WRITE_BATCH {
+            flush(writer, &mut batch, limits).await?;
+        }
+    }
     loop {
+        flush(writer, &mut batch, limits).await?;
         // In this order: frames are never held up by keep-alives, which a busy connection does not need;
         // and a peer that pings without end delays neither frames nor the stop.
-        let stopping = tokio::select! {
+        let mut stopping = false;
+        tokio::select! {
             biased;
-            Some(first) = waiting.recv() => {
+            () = keep_alive.ack_came.notified() => {
+                outbox.acknowledged(keep_alive.acknowledged.load(Ordering::Acquire));
+                continue;
+            }
+            Some(first) = receive(&mut outbox, limits) => {
                 let mut next = Some(first);
                 while let Some(outgoing) = next {
                     if outgoing.queued.elapsed() > limits.queue_ttl {
                         link.drops.stale.add(1);
                     } else {
-                        append(&mut batch, &outgoing.frame, link);
+                        append(&mut batch, &outbox.number(outgoing), link);
                     }
-                    next = if batch.len() < WRITE_BATCH { waiting.try_recv().ok() } else { None };
+                    let more = batch.len() < WRITE_BATCH && outbox.has_room(limits.queue_frames);
+                    next = if more { outbox.queue.try_recv().ok() } else { None };
                 }
-                false
             }
-            () = around.stop.cancelled() => true,
+            () = around.stop.cancelled() => stopping = true,
             _ = ticks.tick() => {
                 asked = asked.wrapping_add(1);
                 *locked(&keep_alive.asked) = Some((asked, Instant::now()));
                 append(&mut batch, &Frame::new(Kind::Ping, Bytes::copy_from_slice(&asked.to_be_bytes())), link);
-                false
+            }
+            () = sleep_until(ack_due.unwrap_or_else(tokio::time::Instant::now)), if ack_due.is_some() => {}
+            () = keep_alive.owes_ack.notified(), if ack_due.is_none() => {
+                ack_due = Some(tokio::time::Instant::now() + ACK_DELAY);
+                continue;
             }
             () = keep_alive.owes.notified() => {
                 if let Some(owed) = locked(&keep_alive.owed).take() {
                     append(&mut batch, &Frame::new(Kind::Pong, Bytes::copy_from_slice(&owed.to_be_bytes())), link);
                 }
-                false
             }
-        };
-        let flush = async {
-            writer.write_all(&batch).await?;
-            writer.flush().await
-        };
-        timeout(limits.idle_timeout, flush)
-            .await
-            .map_err(|_| ConnectionError::Stuck(limits.idle_timeout))??;
-        batch.clear();
+        }
         if stopping {
-            // Frames come first above: nothing is waiting any more.
+            while let Ok(outgoing) = outbox.queue.try_recv() {
+                append(&mut batch, &outbox.number(outgoing), link);
+            }
+        }
+        // Whatever is written takes the acknowledgement along.
+        if let Some(number) = locked(&keep_alive.ack_owed).take() {
+            let ack = Frame { number, ..Frame::new(Kind::Ack, Bytes::new()) };
+            append(&mut batch, &ack, link);
+        }
+        ack_due = None;
+        if stopping {
+            flush(writer, &mut batch, limits).await?;
             writer.shutdown().await?;
             return Ok(());
         }
     }
+}
+
+/// The next frame from the queue, once what is on its way leaves room for it.
+async fn receive(outbox: &mut Outbox, limits: &Limits) -> Option<Outgoing> {
+    if outbox.has_room(limits.queue_frames) {
+        outbox.queue.recv().await
+    } else {
+        std::future::pending().await
+    }
+}
+
+async fn flush<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    batch: &mut BytesMut,
+    limits: &Limits,
+) -> Result<(), ConnectionError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let write = async {
+        writer.write_all(batch).await?;
+        writer.flush().await
+    };
+    timeout(limits.idle_timeout, write).await.map_err(|_| ConnectionError::Stuck(limits.idle_timeout))??;
+    batch.clear();
+    Ok(())
 }
 
 fn append(batch: &mut BytesMut, frame: &Frame, link: &Link) {

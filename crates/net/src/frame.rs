@@ -1,4 +1,5 @@
-//! What travels inside the TLS stream: length (4 bytes, big endian), kind (1), session (32), body.
+//! What travels inside the TLS stream: length (4 bytes, big endian), kind (1), number (8, big endian),
+//! session (32), body.
 
 use std::fmt;
 use std::io;
@@ -9,7 +10,7 @@ use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 /// Bytes of the length prefix.
 const PREFIX_LEN: usize = 4;
 /// Bytes between the length prefix and the body.
-const HEADER_LEN: usize = 33;
+const HEADER_LEN: usize = 41;
 /// What a frame costs on the wire beside its body.
 pub(crate) const OVERHEAD: usize = PREFIX_LEN + HEADER_LEN;
 
@@ -55,6 +56,8 @@ pub(crate) enum Kind {
     Control,
     /// For one session.
     Session,
+    /// Everything up to the frame's number has arrived.
+    Ack,
 }
 
 impl Kind {
@@ -66,6 +69,7 @@ impl Kind {
             Self::Pong => 3,
             Self::Control => 4,
             Self::Session => 5,
+            Self::Ack => 6,
         }
     }
 
@@ -77,6 +81,7 @@ impl Kind {
             3 => Self::Pong,
             4 => Self::Control,
             5 => Self::Session,
+            6 => Self::Ack,
             _ => return None,
         })
     }
@@ -86,13 +91,15 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
+    /// Counts the control and session frames of one direction, from 1; see [`crate::delivery`].
+    pub(crate) number: u64,
     pub(crate) session: SessionTag,
     pub(crate) body: Bytes,
 }
 
 impl Frame {
     pub(crate) const fn new(kind: Kind, body: Bytes) -> Self {
-        Self { kind, session: SessionTag::NONE, body }
+        Self { kind, number: 0, session: SessionTag::NONE, body }
     }
 
     /// Bytes on the wire.
@@ -106,6 +113,7 @@ impl Frame {
         out.reserve(self.wire_len());
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(&[self.kind.byte()]);
+        out.extend_from_slice(&self.number.to_be_bytes());
         out.extend_from_slice(&self.session.0);
         out.extend_from_slice(&self.body);
         true
@@ -148,9 +156,10 @@ impl FrameDecoder {
         let Some((header, body)) = bytes.split_first_chunk::<HEADER_LEN>() else {
             return Err(FrameError::TooShort { length: bytes.len() });
         };
-        let [kind, session @ ..] = header;
+        let [kind, n0, n1, n2, n3, n4, n5, n6, n7, session @ ..] = header;
+        let number = u64::from_be_bytes([*n0, *n1, *n2, *n3, *n4, *n5, *n6, *n7]);
         let kind = Kind::from_byte(*kind).ok_or(FrameError::UnknownKind { kind: *kind })?;
         // The copy frees the read buffer: a small frame that is kept must not pin a large allocation.
-        Ok(Some(Frame { kind, session: SessionTag(*session), body: Bytes::copy_from_slice(body) }))
+        Ok(Some(Frame { kind, number, session: SessionTag(*session), body: Bytes::copy_from_slice(body) }))
     }
 }

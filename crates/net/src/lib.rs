@@ -10,8 +10,8 @@
 //! | [`stats`] | what is counted for a peer and for a session |
 //!
 //! Transport rules: TLS 1.3 only, hybrid X25519MLKEM768 key exchange only, both sides authenticated
-//! with an RFC 7250 raw Ed25519 key that must be in the configuration. Delivery is in order and at
-//! most once: what was in flight when a connection broke is lost, and sessions end by their deadline.
+//! with an RFC 7250 raw Ed25519 key that must be in the configuration. Frames arrive once and in order,
+//! also when the connection breaks meanwhile; only a restart of one of the two nodes loses them.
 //! Everything that a peer can make us keep is bounded by [`Limits`], for each peer on its own.
 
 pub mod config;
@@ -22,6 +22,7 @@ pub mod network;
 pub mod stats;
 
 mod connection;
+mod delivery;
 mod frame;
 mod link;
 mod router;

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Limits, Peer};
+use crate::delivery::{Greeting, Outbox, Outgoing, Received};
 use crate::frame::{Frame, Instance};
 use crate::identity::PeerId;
 use crate::network::SendError;
@@ -16,14 +17,6 @@ use crate::stats::{Counter, Drops, Flows, PeerState};
 /// Locks; a panic elsewhere leaves nothing half-done in what we guard, so poison is ignored.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A frame waiting to be written, and the room it takes until then.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) frame: Frame,
-    pub(crate) queued: Instant,
-    _room: OwnedSemaphorePermit,
 }
 
 /// Who opened a TCP connection.
@@ -39,7 +32,7 @@ pub(crate) struct Link {
     pub(crate) peer: Peer,
     /// Of the two nodes the one with the lower identity chooses the connection.
     pub(crate) we_decide: bool,
-    pub(crate) waiting: tokio::sync::Mutex<mpsc::Receiver<Outgoing>>,
+    pub(crate) outbox: tokio::sync::Mutex<Outbox>,
     pub(crate) flows: Flows,
     pub(crate) drops: Arc<Drops>,
     queue: mpsc::Sender<Outgoing>,
@@ -55,8 +48,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct LinkState {
     active: Option<Active>,
-    /// The peer's run that we were connected with last.
-    instance: Option<Instance>,
+    received: Received,
     /// When the last connection ended, or the network started.
     down_since: Instant,
     next: u64,
@@ -86,12 +78,12 @@ pub(crate) struct InUse {
 
 impl Link {
     pub(crate) fn new(own: PeerId, peer: Peer, limits: &Limits, changed: watch::Sender<u64>) -> Self {
-        let (queue, waiting) = mpsc::channel(limits.queue_frames.max(1));
+        let (queue, queued) = mpsc::channel(limits.queue_frames.max(1));
         let room = limits.queue_bytes.max(limits.max_frame).min(Semaphore::MAX_PERMITS);
         Self {
             we_decide: own < peer.id,
             peer,
-            waiting: tokio::sync::Mutex::new(waiting),
+            outbox: tokio::sync::Mutex::new(Outbox::new(queued)),
             flows: Flows::default(),
             drops: Arc::default(),
             queue,
@@ -99,7 +91,7 @@ impl Link {
             limits: limits.clone(),
             state: Mutex::new(LinkState {
                 active: None,
-                instance: None,
+                received: Received::default(),
                 down_since: Instant::now(),
                 next: 0,
                 greeting: None,
@@ -181,11 +173,21 @@ impl Link {
         if let Some(old) = state.active.replace(active) {
             old.replaced.cancel();
         }
-        state.instance = Some(instance);
+        state.received.connected(instance);
         state.last_error = None;
         self.connections.add(1);
         self.notify(true);
         InUse { link: Arc::clone(self), number, replaced }
+    }
+
+    /// Our part of a greeting, as far as it can be told now.
+    pub(crate) fn greeting(&self, own: Instance) -> Greeting {
+        locked(&self.state).received.greeting(own)
+    }
+
+    /// Whether a numbered frame is new, and the number to acknowledge.
+    pub(crate) fn accept(&self, from: Instance, number: u64) -> (bool, u64) {
+        locked(&self.state).received.accept(from, number)
     }
 
     fn notify(&self, up: bool) {
@@ -207,7 +209,7 @@ impl Link {
     /// Which run of the peer we know, and since when there is no connection with it, if there is none.
     pub(crate) fn presence(&self) -> (Option<Instance>, Option<Instant>) {
         let state = locked(&self.state);
-        (state.instance, state.active.is_none().then_some(state.down_since))
+        (state.received.from, state.active.is_none().then_some(state.down_since))
     }
 
     /// How long the last connection lived that went down since the last call.

@@ -83,6 +83,8 @@ impl Inbox {
 
     /// The next frame; `None` once closed and empty. Cancel-safe; for one reader at a time.
     pub(crate) async fn recv(&self) -> Option<(PeerId, Bytes)> {
+        // A sender that always has something ready must not keep other tasks from running.
+        tokio::task::coop::consume_budget().await;
         loop {
             match self.pop() {
                 Ok(frame) => return Some(frame),

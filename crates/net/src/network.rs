@@ -176,12 +176,13 @@ impl Network {
 
     /// Queues a frame of a session for `to`; `Ok` means queued, not received. While the peer is
     /// connected and its queue is full this waits; while it is not connected the frame waits for it, up
-    /// to [`crate::Limits::queue_ttl`].
+    /// to [`crate::Limits::queue_ttl`]. A frame that was under way when the connection broke is sent
+    /// again; one that was under way to a node that restarted is lost.
     ///
     /// # Errors
     /// [`SendError`]; the frame is then not sent.
     pub async fn send(&self, to: PeerId, session: SessionTag, body: Bytes) -> Result<(), SendError> {
-        let frame = Frame { kind: Kind::Session, session, body };
+        let frame = Frame { session, ..Frame::new(Kind::Session, body) };
         let length = frame.wire_len();
         self.enqueue(to, frame).await?;
         self.shared.around.router.count_sent(session, length);
@@ -311,6 +312,16 @@ impl Shared {
     #[cfg(test)]
     pub(crate) fn router(&self) -> &Router {
         &self.around.router
+    }
+
+    #[cfg(test)]
+    pub(crate) fn we_decide(&self, id: PeerId) -> bool {
+        self.links[&id].we_decide
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn instance(&self) -> Instance {
+        self.around.instance
     }
 
     #[cfg(test)]

@@ -97,7 +97,7 @@ pub struct Dropped {
     pub closed: u64,
     /// The reader of the session (or of the control channel) did not keep up with this peer.
     pub inbox_full: u64,
-    /// Waited too long for a connection before being sent.
+    /// Waited too long for a connection, or were under way to a node that restarted.
     pub stale: u64,
 }
 

@@ -11,16 +11,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rustls::pki_types::ServerName;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use crate::config::{Limits, NetConfig, Peer};
-use crate::connection::{FrameReader, write_frame};
-use crate::frame::{Frame, Kind, SessionTag};
+use crate::connection::write_frame;
+use crate::delivery::Greeting;
+use crate::frame::{Frame, Instance, Kind, SessionTag};
 use crate::identity::{IdentityKey, PeerId};
 use crate::network::Network;
 use crate::tls::Tls;
@@ -79,21 +81,35 @@ async fn cluster(count: u8, limits: &Limits) -> Vec<Network> {
 /// A peer that speaks TLS and frames honestly until the test says otherwise.
 struct RawPeer {
     stream: tokio_rustls::client::TlsStream<TcpStream>,
+    run: u8,
+    number: u64,
 }
 
 impl RawPeer {
     /// Connects as node `own` to `node` and greets, whoever decides.
     async fn connect(own: u8, node: &Network) -> Self {
+        static RUNS: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(1);
         let mut peer = Self::handshake(own, node.local_addr(), node.id()).await.unwrap();
-        if id(own) < node.id() {
-            assert_eq!(peer.next().await.kind, Kind::Hello);
-            peer.send(Kind::Confirm, tag(0), &[7; 16]).await;
-        } else {
-            peer.send(Kind::Hello, tag(0), &[7; 16]).await;
-            assert_eq!(peer.next().await.kind, Kind::Confirm);
-        }
+        peer.run = RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        peer.greet(own, node, 0).await;
         node.wait_connected(&[id(own)], PATIENCE).await.unwrap();
         peer
+    }
+
+    /// Greets and says that it has `received` so many frames of the node; returns what the node says.
+    async fn greet(&mut self, own: u8, node: &Network, received: u64) -> Greeting {
+        let heard = node.shared().instance();
+        let ours = Greeting { instance: Instance([self.run; 16]), heard, received }.encode();
+        let (kind, theirs) = if id(own) < node.id() {
+            let theirs = self.next().await;
+            self.send(Kind::Confirm, tag(0), &ours).await;
+            (Kind::Hello, theirs)
+        } else {
+            self.send(Kind::Hello, tag(0), &ours).await;
+            (Kind::Confirm, self.next().await)
+        };
+        assert_eq!(theirs.kind, kind);
+        Greeting::decode(theirs.body).unwrap()
     }
 
     async fn handshake(own: u8, address: SocketAddr, expected: PeerId) -> std::io::Result<Self> {
@@ -105,17 +121,37 @@ impl RawPeer {
         let tcp = TcpStream::connect(address).await?;
         let name = ServerName::try_from("0.0.0.0").unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
-        Ok(Self { stream })
+        Ok(Self { stream, run: 0, number: 0 })
     }
 
     async fn send(&mut self, kind: Kind, session: SessionTag, body: &[u8]) {
-        let frame = Frame { kind, session, body: Bytes::copy_from_slice(body) };
+        let is_data = matches!(kind, Kind::Control | Kind::Session);
+        self.number += u64::from(is_data);
+        let number = if is_data { self.number } else { 0 };
+        let frame = Frame { kind, number, session, body: Bytes::copy_from_slice(body) };
         write_frame(&mut self.stream, &frame).await.unwrap();
     }
 
-    /// The next frame; what follows it in the same read is lost, so only for the greeting.
+    /// The next frame; reads not a byte beyond it.
     async fn next(&mut self) -> Frame {
-        FrameReader::new(&mut self.stream, 1 << 20).next(PATIENCE).await.unwrap()
+        let read = async {
+            let length = self.stream.read_u32().await.unwrap();
+            let mut bytes = BytesMut::from(length.to_be_bytes().as_slice());
+            bytes.resize(4 + usize::try_from(length).unwrap(), 0);
+            self.stream.read_exact(&mut bytes[4..]).await.unwrap();
+            crate::frame::FrameDecoder::new(1 << 20).decode(&mut bytes).unwrap().unwrap()
+        };
+        timeout(PATIENCE, read).await.unwrap()
+    }
+
+    /// The next frame that is no keep-alive.
+    async fn next_data(&mut self) -> Frame {
+        loop {
+            let frame = self.next().await;
+            if matches!(frame.kind, Kind::Control | Kind::Session | Kind::Ack) {
+                return frame;
+            }
+        }
     }
 }
 

@@ -1,1 +1,44 @@
-//! The daemon: requests, ceremonies, REST
+//! The daemon: takes signed requests, judges them, and runs ceremonies with the other nodes.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`] | the configuration file and its checks |
+//! | `folder` | the data folder: [`init`], the sealed identity |
+//! | `node` | [`Node`]: start, control loop, shutdown |
+//! | `shared` | what all parts of a running node share |
+//! | `judge` | who asks, whether in time, and for what |
+//! | `keys` | keys at rest: record, sealed material, pending and active |
+//! | `operations` | operations at rest: begun, attempted, answered |
+//! | `registry` | what runs now |
+//! | `control` | what nodes say to each other outside of sessions |
+//! | `ceremony` | proposing, taking part, running protocols |
+//! | `verify` | the last check of a signature before it leaves |
+//! | `rest` | the REST interface |
+//! | `metrics` | counters |
+//!
+//! The invariants that the code here keeps:
+//!
+//! 1. A member repeats every check of the coordinator on its own configuration, records and clock, and computes what is signed itself.
+//! 2. An operation is stored before its ceremony starts, and its result before it is answered; a result is never computed twice.
+//! 3. What a protocol wants durable is durable before the messages that follow it leave.
+//! 4. At one time a node takes part in one session of an operation.
+
+mod ceremony;
+mod clock;
+pub mod config;
+mod control;
+mod folder;
+mod judge;
+mod keys;
+mod metrics;
+mod node;
+mod operations;
+mod registry;
+mod rest;
+mod shared;
+mod verify;
+
+pub use config::{Config, ConfigError};
+pub use folder::{FolderError, InitReport, init, init_with};
+pub use node::{Node, NodeError};
+pub use quorate_net::PeerId;

@@ -1,2 +1,26 @@
-//! The `quorate` program.
-fn main() {}
+//! The `quorate` program: keys that exist only as shares, from the command line.
+
+mod cli;
+mod commands;
+mod connection;
+mod failure;
+mod input;
+mod local;
+mod output;
+mod progress;
+mod verify;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let output = output::Output::new(cli.global.output);
+    match commands::run(cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.failure(&error);
+            failure::exit_code(&error)
+        }
+    }
+}

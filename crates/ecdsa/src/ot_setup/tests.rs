@@ -31,7 +31,8 @@ fn both_sides_agree_on_480_leaves_and_one_digest() {
             known += 1;
         }
         assert_eq!(known, 480);
-        assert!(all.gadget == punctured.gadget && all.gadget.len() == 416);
+        assert_eq!(all.gadget.montgomery, punctured.gadget.montgomery);
+        assert_eq!(all.gadget.montgomery.len(), 416);
 
         // The stored forms are canonical, exact in length, and complete.
         let (a, p) = (all.to_secret_bytes(), punctured.to_secret_bytes());
@@ -43,7 +44,7 @@ fn both_sides_agree_on_480_leaves_and_one_digest() {
         );
         assert_eq!((all2.ot_id(), punctured2.ot_id()), (&ID, &ID));
         assert!(*all2.leaves == *all.leaves && *punctured2.leaves == *punctured.leaves);
-        assert!(*punctured2.delta == *punctured.delta && all2.gadget == all.gadget);
+        assert!(*punctured2.delta == *punctured.delta && all2.gadget.montgomery == all.gadget.montgomery);
         assert!(a == all2.to_secret_bytes() && p == punctured2.to_secret_bytes());
         for bad in [&a[1..], &p[1..], &[]] {
             assert!(AllLeaves::<C>::from_secret_bytes(bad).is_none());
@@ -132,3 +133,22 @@ fn secrets_are_not_printed() {
     let punctured = start.finish(&response).unwrap();
     assert_eq!(std::format!("{punctured:?}"), "PuncturedLeaves(..)");
 }
+
+/// Fails to compile if the type has the trait: then two impls would fit.
+macro_rules! assert_lacks {
+    ($trait:path: $($type:ty),+) => {
+        const _: fn() = || {
+            trait Ambiguous<A> {
+                fn probe() {}
+            }
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            struct Has;
+            impl<T: ?Sized + $trait> Ambiguous<Has> for T {}
+            $(let _ = <$type as Ambiguous<_>>::probe;)+
+        };
+    };
+}
+use crate::rvole::{RvoleReceiver, RvoleSender};
+assert_lacks!(Clone: AllLeaves<P256>, PuncturedLeaves<P256>, ReceiverStart<P256>, RvoleReceiver<P256>, RvoleSender<P256>);
+assert_lacks!(BorshSerialize: AllLeaves<P256>, PuncturedLeaves<P256>, ReceiverStart<P256>, RvoleReceiver<P256>, RvoleSender<P256>);
+assert_lacks!(PartialEq: AllLeaves<P256>, PuncturedLeaves<P256>, ReceiverStart<P256>, RvoleReceiver<P256>, RvoleSender<P256>);

@@ -128,7 +128,7 @@ fn pads_reduce_to_known_answers() {
     // The pad of a row is cut into lanes in order.
     let mut row = [0u8; 96];
     (row[31], row[63], row[95]) = (1, 2, 3);
-    assert!(lanes::<Secp256k1>(&row) == [1, 2, 3].map(Scalar::from));
+    assert_eq!(lanes::<Secp256k1>(&Modulus::of::<Secp256k1>(), &row), [1, 2, 3].map(|n| [n, 0, 0, 0]));
 }
 
 /// The sender answers the very same message twice: with its fresh nonce all pads are new, so the difference of the two matrices
@@ -143,25 +143,27 @@ fn two_replies_to_one_message_are_independent() {
     let reply = |inputs, rng: &mut HedgedRng| {
         RvoleSender::receive(&punctured, &SID, &message).unwrap().respond(inputs, rng).1
     };
+    let modulus = Modulus::of::<P256>();
     let inputs = [Scalar::random(&mut rng), Scalar::random(&mut rng)];
     let (a, b) = (reply(inputs, &mut rng), reply(inputs, &mut rng));
     assert_ne!(a.nonce_s, b.nonce_s);
     let mut differences = BTreeSet::new();
     for (a, b) in a.rows.iter().zip(&b.rows) {
         for (a, b) in a.iter().zip(b) {
-            differences.insert((*a - *b).to_bytes());
+            differences.insert(modulus.sub(a, b));
         }
     }
     assert_eq!(differences.len(), TRANSFERS * LANES);
 
     // The control: under one nonce the difference is the same in all rows, so this test would see the fault.
-    let same = |input| {
+    let same = |input: Scalar<P256>| {
         let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
-        let lanes = [input, input, input];
+        let lanes = [from_scalar(&input); 3];
         sender.respond_with(&lanes, |_| lanes, [9; 16]).1
     };
     let (a, b) = (same(inputs[0]), same(inputs[1]));
-    assert!(a.rows.iter().zip(&b.rows).all(|(a, b)| a[0] - b[0] == inputs[0] - inputs[1]));
+    let difference = from_scalar(&(inputs[0] - inputs[1]));
+    assert!(a.rows.iter().zip(&b.rows).all(|(a, b)| modulus.sub(&a[0], &b[0]) == difference));
 }
 
 fn bit_of(receiver: &RvoleReceiver<Secp256k1>, j: usize) -> bool {
@@ -176,7 +178,9 @@ fn bit_of(receiver: &RvoleReceiver<Secp256k1>, j: usize) -> bool {
 fn an_inconsistent_row_is_refused_where_the_choice_meets_it() {
     let mut rng = test_rng("lanes");
     let (all, punctured) = pair::<Secp256k1>(&mut rng);
-    let inputs: Lanes<Secp256k1> = core::array::from_fn(|_| Scalar::random(&mut rng));
+    let one = from_scalar(&Scalar::<Secp256k1>::ONE());
+    let modulus = Modulus::of::<Secp256k1>();
+    let inputs: Lanes = core::array::from_fn(|_| from_scalar(&Scalar::<Secp256k1>::random(&mut rng)));
     let (mut cases, mut refused) = (0, 0);
     for lane in 0..LANES {
         for row in [0, 1, 63, 64, 127, 128, 200, 255, 256, 383, 384, 415] {
@@ -185,7 +189,7 @@ fn an_inconsistent_row_is_refused_where_the_choice_meets_it() {
             let cheat = |j| {
                 let mut lanes = inputs;
                 if j == row {
-                    lanes[lane] += Scalar::ONE();
+                    lanes[lane] = modulus.add(&lanes[lane], &one);
                 }
                 lanes
             };
@@ -205,10 +209,12 @@ fn an_inconsistent_row_is_refused_where_the_choice_meets_it() {
 fn wrong_eta_mu_theta_or_a_whole_wrong_lane_are_refused() {
     let mut rng = test_rng("eta");
     let (all, punctured) = pair::<Secp256k1>(&mut rng);
-    let inputs: Lanes<Secp256k1> = core::array::from_fn(|_| Scalar::random(&mut rng));
+    let one = from_scalar(&Scalar::<Secp256k1>::ONE());
+    let modulus = Modulus::of::<Secp256k1>();
+    let inputs: Lanes = core::array::from_fn(|_| from_scalar(&Scalar::<Secp256k1>::random(&mut rng)));
     let mut cases = 0;
     let mut attempt = |change: &dyn Fn(RvoleMsg2<Secp256k1>) -> RvoleMsg2<Secp256k1>,
-                       rows: &dyn Fn(usize) -> Lanes<Secp256k1>| {
+                       rows: &dyn Fn(usize) -> Lanes| {
         let (receiver, message) = RvoleReceiver::start(&all, &SID, &mut rng);
         let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
         let (_, message) = sender.respond_with(&inputs, rows, rng.bytes());
@@ -258,7 +264,7 @@ fn wrong_eta_mu_theta_or_a_whole_wrong_lane_are_refused() {
     for lane in 0..LANES {
         let wrong = move |_| {
             let mut lanes = inputs;
-            lanes[lane] += Scalar::ONE();
+            lanes[lane] = modulus.add(&lanes[lane], &one);
             lanes
         };
         assert!(!attempt(&|m| m, &wrong));
@@ -335,7 +341,7 @@ fn a_failed_ot_check_stops_before_any_answer() {
     assert_eq!(RvoleSender::receive(&other.1, &SID, &message).err(), Some(RvoleFault::OtCheck));
 }
 
-/// covers: A9, A12
+/// covers: A9
 #[test]
 fn hashes_bind_instance_session_nonces_and_content() {
     let session = |ot_id, sid, nonce| Session { ot_id: [ot_id; 32], sid: [sid; 32], nonce_r: [nonce; 16] };
@@ -348,7 +354,7 @@ fn hashes_bind_instance_session_nonces_and_content() {
         let session = session(ot_id, sid, nonce_r);
         let [u, v] = session.theta::<Secp256k1>(&[nonce_s; 16], &[byte; 64]);
         thetas.extend([u.to_bytes(), v.to_bytes()]);
-        mus.insert(session.mu(&[nonce_s; 16], &[byte; 64]));
+        mus.insert(session.mu(&[nonce_s; 16], &[[byte; 32]; 2]));
         variants += 1;
     }
     assert_eq!((thetas.len(), mus.len()), (2 * variants, variants));
@@ -362,6 +368,39 @@ fn secrets_are_not_printed() {
     let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
     assert_eq!(
         std::format!("{receiver:?} {message:?} {sender:?}"),
-        "RvoleReceiver(..) Extension(..) RvoleSender(..)"
+        "RvoleReceiver(..) RvoleMsg1(..) RvoleSender(..)"
     );
+}
+
+/// Pins the bytes of all four messages and of both stored forms under a fixed stream of randomness: a change of any label, order or
+/// formula shows here, and is a new suite.
+#[test]
+fn the_bytes_of_a_fixed_run_are_known() {
+    use crate::ot_setup::{ReceiverStart, confirm_digest, sender_respond};
+    fn on<C: EcdsaCurve>() -> String {
+        let mut rng = test_rng("known answer");
+        let (start, o1) = ReceiverStart::<C>::new(&ID, &mut rng);
+        let (all, o2) = sender_respond(&ID, &o1, &mut rng).unwrap();
+        let punctured = start.finish(&o2).unwrap();
+        let (receiver, m1) = RvoleReceiver::start(&all, &SID, &mut rng);
+        let sender = RvoleSender::receive(&punctured, &SID, &m1).unwrap();
+        let (c, m2) = sender.respond([Scalar::from(5), Scalar::from(6)], &mut rng);
+        let chi = receiver.chi();
+        let d = receiver.finish(&m2).unwrap();
+        let mut transcript = Transcript::new(tags::TEST);
+        transcript
+            .absorb("O1", &borsh::to_vec(&o1).unwrap())
+            .absorb("O2", &borsh::to_vec(&o2).unwrap())
+            .absorb("confirm", &confirm_digest(&ID, &o1, &o2))
+            .absorb("all", &all.to_secret_bytes())
+            .absorb("punctured", &punctured.to_secret_bytes())
+            .absorb("message 1", &borsh::to_vec(&m1).unwrap())
+            .absorb("message 2", &borsh::to_vec(&m2).unwrap());
+        for scalar in [chi, c[0], c[1], d[0], d[1]] {
+            transcript.absorb("scalar", &scalar.to_bytes());
+        }
+        hex::encode(transcript.digest())
+    }
+    assert_eq!(on::<Secp256k1>(), "ddc2f46c063fbf1344be584eb92d56ab00e058700d08890d627fa63b3509ff19");
+    assert_eq!(on::<P256>(), "d0712439522806c9347e983fb40991c5cce3faf11e0c5efc75b8ab0557e21896");
 }

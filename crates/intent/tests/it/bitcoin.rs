@@ -252,7 +252,11 @@ fn psbts_that_lie_or_ask_too_much_are_refused() {
         (
             "another previous transaction",
             ecdsa,
-            |p| p.inputs[0].non_witness_utxo.as_mut().unwrap().output[0].value *= 2,
+            |p| {
+                // Both utxos agree on the higher amount, but it is not the transaction that is spent.
+                p.inputs[0].non_witness_utxo.as_mut().unwrap().output[0].value *= 2;
+                p.inputs[0].witness_utxo.as_mut().unwrap().value *= 2;
+            },
             "intent_psbt_input",
         ),
         (
@@ -387,6 +391,28 @@ fn psbts_that_lie_or_ask_too_much_are_refused() {
         change(&mut psbt);
         let error = prepare(&psbt, scheme).expect_err(name);
         assert_eq!(error.code(), code, "{name}: {error}");
+    }
+}
+
+#[test]
+fn no_more_bitcoin_than_there_is() {
+    let all = Amount::MAX_MONEY.to_sat();
+    for scheme in [Scheme::EcdsaSecp256k1, Scheme::Bip340] {
+        assert!(prepare(&spending(scheme, &[all]), scheme).is_ok());
+        for amounts in [vec![all + 2000], vec![all, 2000], vec![u64::MAX]] {
+            let total: u64 = amounts.iter().fold(0, |a, b| a.saturating_add(*b));
+            let mut psbt = spending(scheme, &vec![all / 4; amounts.len()]);
+            let previous = funding(scheme, &amounts);
+            for (i, input) in psbt.inputs.iter_mut().enumerate() {
+                psbt.unsigned_tx.input[i].previous_output.txid = previous.compute_txid();
+                input.witness_utxo = Some(previous.output[i].clone());
+                input.non_witness_utxo = Some(previous.clone());
+            }
+            psbt.unsigned_tx.output[0].value = Amount::from_sat(all / 2);
+            psbt.unsigned_tx.output[1].value = Amount::from_sat(all / 2);
+            assert!(total > all);
+            assert_eq!(prepare(&psbt, scheme).unwrap_err().code(), "intent_malformed", "{amounts:?}");
+        }
     }
 }
 
@@ -531,6 +557,14 @@ fn the_container_is_read_strictly() {
     }
     let version3 = replaced(&[1, 0xfb, 4, 2], &[1, 0xfb, 4, 3]);
     assert_eq!(intent(&version3).prepare(&key, NET).unwrap_err().code(), "intent_unsupported");
+    let mut low = psbt.clone();
+    low.unsigned_tx.version = Version::ONE;
+    assert!(prepare(&low, Scheme::EcdsaSecp256k1).is_ok(), "version 0 may carry it");
+    assert_eq!(intent(&version2(&low, &[], &[])).prepare(&key, NET).unwrap_err().code(), "intent_malformed");
+    let mut with_v2_field = psbt.clone();
+    let locktime = bitcoin::psbt::raw::Key { type_value: 0x03, key: vec![] };
+    with_v2_field.unknown.insert(locktime, vec![0; 4]);
+    assert_eq!(prepare(&with_v2_field, Scheme::EcdsaSecp256k1).unwrap_err().code(), "intent_malformed");
     let mut with_v2_field = psbt;
     with_v2_field.inputs[0]
         .unknown

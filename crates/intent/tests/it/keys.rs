@@ -59,6 +59,9 @@ fn public_keys_are_validated() {
         (Scheme::Ed25519, zero.clone()),
         (Scheme::Ed25519, "ee".to_owned() + &"ff".repeat(30) + "7f"),
         (Scheme::Ed25519, "02".to_owned() + &zero[2..]),
+        // y = 3: on the curve, of large order, outside the subgroup; and its second encoding.
+        (Scheme::Ed25519, "03".to_owned() + &zero[2..]),
+        (Scheme::Ed25519, "f0".to_owned() + &"ff".repeat(30) + "7f"),
         (Scheme::Ed25519, generator.to_owned()),
     ];
     let mut refused = 0;
@@ -67,7 +70,7 @@ fn public_keys_are_validated() {
         assert_eq!(error.code(), "public_key_invalid");
         refused += 1;
     }
-    assert_eq!(refused, 11);
+    assert_eq!(refused, 13);
 }
 
 #[test]

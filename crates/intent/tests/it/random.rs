@@ -52,7 +52,7 @@ fn agree(intent: &Intent, scheme: Scheme) -> bool {
 }
 
 /// One good request of each parser.
-fn seeds() -> Vec<(Vec<u8>, Scheme)> {
+fn make_seeds() -> Vec<(Vec<u8>, Scheme)> {
     let spend = BitcoinSpend {
         txid: "22".repeat(32),
         vout: 0,
@@ -98,6 +98,11 @@ fn seeds() -> Vec<(Vec<u8>, Scheme)> {
     seeds.push((typed.to_vec(), Scheme::EcdsaSecp256k1));
     assert_eq!(seeds.len(), 6);
     seeds
+}
+
+fn seeds() -> &'static [(Vec<u8>, Scheme)] {
+    static SEEDS: std::sync::OnceLock<Vec<(Vec<u8>, Scheme)>> = std::sync::OnceLock::new();
+    SEEDS.get_or_init(make_seeds)
 }
 
 proptest! {

@@ -97,7 +97,7 @@ async fn sending_is_bounded() {
     let large = Bytes::from(vec![0; 1 << 20]);
     assert_eq!(
         node.send_control(id(2), large).await,
-        Err(crate::SendError::TooLarge { length: (1 << 20) + 37, limit: 1 << 20 })
+        Err(crate::SendError::TooLarge { length: (1 << 20) + 45, limit: 1 << 20 })
     );
     assert_eq!(
         node.send_control(id(9), Bytes::new()).await,

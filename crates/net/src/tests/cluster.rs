@@ -30,7 +30,7 @@ async fn three_nodes_exchange_session_and_control_frames() {
         let mut others: Vec<_> = ids.iter().copied().filter(|other| *other != node.id()).collect();
         others.sort();
         assert_eq!(texts, others);
-        let wire = 2 * (37 + 200_000) + 2 * (37 + 64 + 2 + 64);
+        let wire = 2 * (45 + 200_000) + 2 * (45 + 64 + 2 + 64);
         let bytes = mailbox.bytes();
         assert_eq!((bytes.bytes_sent, bytes.bytes_received), (wire, wire));
         assert_eq!((bytes.frames_sent, bytes.frames_received), (4, 4));

@@ -20,7 +20,7 @@ use crate::driver::{DriverError, Effects, Progress, Routes, run};
 struct Number(u64);
 
 impl Message for Number {
-    const STEP: &'static str = "TOY.1";
+    const STEP: &'static str = "toy hello";
     const TAG: u16 = 0xff01;
     const CHANNEL: Channel = Channel::Broadcast;
     const MAX_LEN: usize = 8;
@@ -30,7 +30,7 @@ impl Message for Number {
 struct Whisper(u64);
 
 impl Message for Whisper {
-    const STEP: &'static str = "TOY.2";
+    const STEP: &'static str = "toy sum";
     const TAG: u16 = 0xff02;
     const CHANNEL: Channel = Channel::Private;
     const MAX_LEN: usize = 8;
@@ -369,27 +369,30 @@ async fn rejected_frames_change_nothing_and_endless_ones_do_not_stretch_the_dead
         seen.iter().filter(|event| matches!(event, Progress::Rejected { from, .. } if *from == party(3)));
     assert_eq!(rejected.count(), 3);
     second.await.unwrap().0.unwrap();
+}
 
-    // A fresh cluster, in which party 3 only makes noise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn endless_noise_does_not_stretch_the_deadline() {
     let nodes = cluster(3, &Limits::default()).await;
-    let noisy = nodes[2].clone();
-    let noise = tokio::spawn(async move {
-        loop {
-            noisy.send(id(1), tag, Bytes::from_static(b"noise")).await.unwrap();
-            tokio::task::yield_now().await;
+    let disks = disks();
+    let running = drive(1, Manner::Honest, &nodes[0], &disks[0], Duration::from_millis(300));
+    // Faster than any network: the mailbox is never empty.
+    let (node, stop) = (nodes[0].clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let noise = std::thread::spawn(move || {
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            node.shared().router().deliver(id(3), SessionTag([9; 32]), Bytes::from_static(b"noise"));
         }
     });
-    let begun = std::time::Instant::now();
-    let error = drive(1, Manner::Honest, &nodes[0], &disks[0], Duration::from_millis(300))
-        .await
-        .unwrap()
-        .0
-        .unwrap_err();
-    noise.abort();
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    let ended = timeout(Duration::from_secs(10), running).await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    noise.join().unwrap();
+    let (result, seen) = ended.expect("stretched").unwrap();
+    let error = result.unwrap_err();
     let DriverError::Deadline(missed) = error else { panic!("{error:?}") };
     assert_eq!(missed.awaiting, [party(2), party(3)]);
     assert!(missed.unconnected.is_empty());
+    assert!(seen.len() > 1_000, "{} events", seen.len());
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -472,14 +475,7 @@ async fn a_short_break_of_the_connection_does_not_end_a_session() {
     eventually("round 1 is exchanged", || received(&nodes[0]) == 1 && received(&nodes[1]) == 1).await;
     nodes[0].shared().kill_connection(id(2));
     nodes[0].shared().kill_connection(id(3));
-    let again = |node: &Network, other: u8| {
-        let states = node.peer_states();
-        states.iter().any(|state| state.id == id(other) && state.connections == 2 && state.is_connected())
-    };
-    eventually("both are back", || {
-        again(&nodes[0], 2) && again(&nodes[0], 3) && again(&nodes[1], 1) && again(&nodes[2], 1)
-    })
-    .await;
+    // What is on its way just now is lost with the connection, and sent again.
     let third = drive(3, Manner::Honest, &nodes[2], &disks[2], WITHIN);
     for running in [first, second, third] {
         assert_eq!(running.await.unwrap().0.unwrap(), 1110);

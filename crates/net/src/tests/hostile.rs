@@ -1,6 +1,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::connection::FrameReader;
 
 fn last_error(node: &Network) -> String {
     node.peer_states()[0].last_error.clone().unwrap_or_default()
@@ -126,15 +127,15 @@ async fn two_gigabytes_announced_close_the_connection_with_a_clear_error() {
 #[tokio::test]
 async fn malformed_frames_close_the_connection_each_with_its_error() {
     let node = passive(Limits::default()).await;
-    let unknown_kind: Vec<u8> = [&33_u32.to_be_bytes()[..], &[77], &[0; 32]].concat();
+    let unknown_kind: Vec<u8> = [&41_u32.to_be_bytes()[..], &[77], &[0; 40]].concat();
     let empty = 0_u32.to_be_bytes().to_vec();
-    let short: Vec<u8> = [&32_u32.to_be_bytes()[..], &[5; 32]].concat();
-    let second_hello: Vec<u8> = [&33_u32.to_be_bytes()[..], &[0; 33]].concat();
-    let long_ping: Vec<u8> = [&42_u32.to_be_bytes()[..], &[2], &[0; 41]].concat();
+    let short: Vec<u8> = [&40_u32.to_be_bytes()[..], &[5; 40]].concat();
+    let second_hello: Vec<u8> = [&41_u32.to_be_bytes()[..], &[0; 41]].concat();
+    let long_ping: Vec<u8> = [&50_u32.to_be_bytes()[..], &[2], &[0; 49]].concat();
     let cases = [
         (unknown_kind, "the peer sent a frame of unknown kind 77: it may run another version"),
         (empty, "the peer sent a frame of 0 bytes, shorter than a header"),
-        (short, "the peer sent a frame of 32 bytes, shorter than a header"),
+        (short, "the peer sent a frame of 40 bytes, shorter than a header"),
         (second_hello, "the peer broke the greeting"),
         (long_ping, "the peer sent a keep-alive of wrong length"),
     ];
@@ -167,6 +168,26 @@ async fn slow_handshakes_block_nobody_and_are_closed() {
         assert_eq!(timeout(PATIENCE, stream.read(&mut [0; 64])).await.unwrap().unwrap_or(0), 0, "closed");
     }
     assert_eq!(node.refused_connections(), 21);
+}
+
+#[tokio::test]
+async fn the_oldest_of_too_many_handshakes_makes_room() {
+    let limits =
+        Limits { handshake_timeout: Duration::from_secs(60), max_unauthenticated: 3, ..Limits::default() };
+    let node = passive(limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(node.local_addr()).await.unwrap());
+    }
+    for evicted in &mut silent[..2] {
+        assert_eq!(timeout(PATIENCE, evicted.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
+    }
+    assert_eq!(node.refused_connections(), 2);
+    // The newest three are left alone.
+    for kept in &mut silent[2..] {
+        assert!(timeout(Duration::from_millis(30), kept.read(&mut [0; 1])).await.is_err());
+    }
+    RawPeer::connect(2, &node).await;
 }
 
 #[tokio::test]

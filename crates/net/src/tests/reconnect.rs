@@ -130,13 +130,8 @@ async fn a_newer_connection_of_the_same_peer_takes_over() {
     let node = passive(Limits::default()).await;
     let old = RawPeer::connect(2, &node).await;
     let mut new = RawPeer::handshake(2, node.local_addr(), node.id()).await.unwrap();
-    if id(2) < node.id() {
-        assert_eq!(new.next().await.kind, Kind::Hello);
-        new.send(Kind::Confirm, tag(0), &[8; 16]).await;
-    } else {
-        new.send(Kind::Hello, tag(0), &[8; 16]).await;
-        assert_eq!(new.next().await.kind, Kind::Confirm);
-    }
+    new.run = 100;
+    new.greet(2, &node, 0).await;
     new.send(Kind::Control, tag(0), b"after the restart").await;
     let mut control = node.control().unwrap();
     assert_eq!(receive!(control).1, "after the restart");
@@ -170,4 +165,94 @@ async fn crossing_dials_leave_one_connection_on_both_sides() {
 
 fn from_tag(node: &Network) -> SessionTag {
     SessionTag(*node.id().as_bytes())
+}
+
+#[tokio::test]
+async fn every_frame_arrives_once_and_in_order_over_breaking_connections() {
+    const FRAMES: u32 = 2_000;
+    // Room for all: the senders do not wait for a connection, nor the test's reader for either direction.
+    let limits =
+        Limits { inbox_frames: 2_000, inbox_bytes: 16 << 20, queue_frames: 2_000, ..Limits::default() };
+    let (one, two, proxy) = pair_over_proxy(limits).await;
+    let (mut there, mut back) = (two.open(tag(1), &[id(1)]).unwrap(), one.open(tag(1), &[id(2)]).unwrap());
+    let sender = |from: Network, to: PeerId| {
+        tokio::spawn(async move {
+            for n in 0..FRAMES {
+                let mut body = n.to_be_bytes().to_vec();
+                body.resize(4 + usize::try_from(n % 5_000).unwrap(), 0);
+                from.send(to, tag(1), body.into()).await.unwrap();
+                if n % 20 == 0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        })
+    };
+    let senders = [sender(one.clone(), id(2)), sender(two.clone(), id(1))];
+    let cutter = tokio::spawn(async move {
+        for _ in 0..6 {
+            tokio::time::sleep(Duration::from_millis(70)).await;
+            proxy.cut.send_modify(|cuts| *cuts += 1);
+        }
+        proxy
+    });
+    for n in 0..FRAMES {
+        for mailbox in [&mut there, &mut back] {
+            let (_, body) = receive!(mailbox);
+            assert_eq!(body[..4], n.to_be_bytes(), "{:?} {:?}", one.peer_states(), two.peer_states());
+        }
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    cutter.await.unwrap();
+    assert!(one.peer_states()[0].connections > 1, "the connection did break");
+    assert_eq!(there.bytes().frames_received, u64::from(FRAMES));
+    assert_eq!(back.bytes().frames_received, u64::from(FRAMES));
+}
+
+#[tokio::test]
+async fn what_a_peer_has_not_received_is_sent_again_and_what_it_sends_again_is_dropped() {
+    let node = passive(Limits::default()).await;
+    let mut control = node.control().unwrap();
+    let mut raw = RawPeer::connect(2, &node).await;
+    let run = raw.run;
+    raw.send(Kind::Control, tag(0), b"a").await;
+    raw.send(Kind::Control, tag(0), b"b").await;
+    let ack = raw.next_data().await;
+    assert_eq!((ack.kind, ack.number), (Kind::Ack, 2));
+    for text in ["x", "y", "z"] {
+        node.send_control(id(2), Bytes::from_static(text.as_bytes())).await.unwrap();
+        assert_eq!(raw.next_data().await.body, text);
+    }
+    // The same run comes back; of three frames it says it has one, and it repeats its second.
+    let mut again = RawPeer::handshake(2, node.local_addr(), node.id()).await.unwrap();
+    (again.run, again.number) = (run, 1);
+    let greeting = again.greet(2, &node, 1).await;
+    if !node.shared().we_decide(id(2)) {
+        assert_eq!((greeting.heard, greeting.received), (Instance([run; 16]), 2));
+    }
+    for (number, text) in [(2, "y"), (3, "z")] {
+        let frame = again.next_data().await;
+        assert_eq!((frame.number, frame.body.as_ref()), (number, text.as_bytes()));
+    }
+    again.send(Kind::Control, tag(0), b"b").await;
+    again.send(Kind::Control, tag(0), b"c").await;
+    for text in ["a", "b", "c"] {
+        assert_eq!(receive!(control).1, text);
+    }
+    // Another run gets nothing of what was under way, and its numbers start again.
+    let mut fresh = RawPeer::handshake(2, node.local_addr(), node.id()).await.unwrap();
+    fresh.run = run.wrapping_add(100);
+    fresh.greet(2, &node, 0).await;
+    fresh.send(Kind::Control, tag(0), b"first").await;
+    assert_eq!(receive!(control).1, "first");
+    node.send_control(id(2), Bytes::from_static(b"new")).await.unwrap();
+    let frame = loop {
+        let frame = fresh.next_data().await;
+        if frame.kind == Kind::Control {
+            break frame;
+        }
+    };
+    assert_eq!(frame.body, "new");
+    assert_eq!(node.peer_states()[0].dropped.stale, 2);
 }

@@ -54,6 +54,10 @@ macro_rules! weierstrass {
             }
             fn point_from_bytes(bytes: &[u8]) -> Option<Self::RawPoint> {
                 let repr: [u8; 33] = bytes.try_into().ok()?;
+                // The decoder below also knows the compact form (tag 5), which would be a second encoding of the same point.
+                if !matches!(repr.first(), Some(2 | 3)) {
+                    return None;
+                }
                 let affine: Option<$krate::AffinePoint> = $krate::AffinePoint::from_bytes(&repr.into()).into();
                 let point = $krate::ProjectivePoint::from(affine?);
                 (!bool::from(Group::is_identity(&point))).then_some(point)
@@ -101,3 +105,26 @@ weierstrass!(
     /// NIST P-256 (FIPS 186-5). 2^256 mod q is about 2^224, so a pad needs 48 bytes.
     P256, p256::NistP256, pad: WIDE_LEN, from_pad: |bytes| P256::scalar_from_wide(&head::<WIDE_LEN>(bytes))
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only_two_tags<C: Curve>() -> usize {
+        let bytes = C::point_to_bytes(&C::generator());
+        (0..=255u8)
+            .filter(|tag| {
+                let mut changed = bytes;
+                changed[0] = *tag;
+                C::point_from_bytes(&changed).is_some()
+            })
+            .count()
+    }
+
+    /// covers: S3
+    #[test]
+    fn a_point_has_one_encoding() {
+        assert_eq!(only_two_tags::<Secp256k1>(), 2);
+        assert_eq!(only_two_tags::<P256>(), 2);
+    }
+}

@@ -1,0 +1,15 @@
+//! Tests of the FROST sessions from outside. The suites are written once and run for each way of signing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop where it stands"
+)]
+
+mod adversary;
+mod happy;
+mod kat;
+mod refusals;
+mod schedule;
+mod support;
+mod vectors;

@@ -1,0 +1,398 @@
+//! Ceremonies: one run of one or more protocols for one operation. What all kinds have in common is here.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `protocols` | which protocol serves which scheme |
+//! | `conversation` | the coordinator's talk with the members of one attempt |
+//! | `member` | taking part in what another node coordinates |
+//! | `create` | creating a key |
+//! | `sign` | signing |
+//!
+//! Every member derives everything that matters (the digest, the quorum's identities, the name of each session) from the signed
+//! request and its own records; the coordinator chooses only who takes part, a random number and the number of the attempt.
+
+pub(crate) mod conversation;
+pub(crate) mod create;
+pub(crate) mod member;
+pub(crate) mod protocols;
+pub(crate) mod quorum;
+pub(crate) mod sign;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_api::{
+    Code, Figures, KeyId, OperationId, Problem, Progress as ApiProgress, RoundFigures, Skipped,
+};
+use quorate_net::driver::{self, off_executor};
+use quorate_net::{DriverError, Effects, Missed, PeerId, Progress, Routes, SessionTag};
+use quorate_protocol::abort::{Abort, Blame, Consequence};
+use quorate_protocol::party::{Committee, PartyIndex};
+use quorate_protocol::rng::Entropy;
+use quorate_protocol::session::{BadParams, Effect, Params, Session, SessionId};
+use quorate_store::{Burn, InstanceId, OtDirection};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::control::{CeremonyId, Proposal};
+use crate::keys::Pending;
+use crate::registry::locked;
+use crate::shared::{Shared, party_name, random, store_problem};
+
+/// Why a ceremony gave no result here.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) problem: Problem,
+    /// Who should be left out of the next attempt: all of them together are what does not work.
+    pub(crate) without: Vec<PartyIndex>,
+    /// Trying again with somebody else is of no use: the failure is here.
+    pub(crate) local: bool,
+}
+
+impl Failure {
+    /// A failure of this node.
+    pub(crate) fn local(problem: Problem) -> Self {
+        Self { problem, without: Vec::new(), local: true }
+    }
+
+    fn of(code: Code, detail: String, without: Vec<PartyIndex>) -> Self {
+        Self { problem: Problem::new(code, detail), without, local: false }
+    }
+}
+
+/// What every member of an attempt agrees on beside the request and the key.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) ceremony: CeremonyId,
+    pub(crate) number: u32,
+    pub(crate) coordinator: PeerId,
+}
+
+impl Attempt {
+    pub(crate) fn of(proposal: &Proposal, coordinator: PeerId) -> Self {
+        Self { ceremony: proposal.ceremony, number: proposal.attempt, coordinator }
+    }
+}
+
+/// One ceremony of this node: runs sessions one after the other and keeps what they cost.
+pub(crate) struct Ceremony<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) operation: &'a OperationId,
+    /// The parties of its sessions.
+    pub(crate) committee: Committee,
+    pub(crate) me: PartyIndex,
+    pub(crate) names: BTreeMap<PartyIndex, String>,
+    pub(crate) deadline: Instant,
+    /// Ends the ceremony early.
+    pub(crate) cancel: CancellationToken,
+    /// Shown with the progress.
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) figures: Figures,
+}
+
+impl Ceremony<'_> {
+    /// Runs one session to its end.
+    pub(crate) async fn run<O: Send + 'static>(
+        &mut self,
+        protocol: &'static str,
+        id: SessionId,
+        start: impl FnOnce(Params) -> Result<Session<O>, BadParams> + Send + 'static,
+        purpose: Purpose,
+    ) -> Result<O, Failure> {
+        let routes = Routes::of(&self.committee);
+        let tag = SessionTag::from(id);
+        let mailbox = self
+            .shared
+            .network
+            .open(tag, &routes.members())
+            .map_err(|error| Failure::local(Problem::new(Code::Internal, error.to_string())))?;
+        let params = Params {
+            session: id,
+            me: self.me,
+            committee: self.committee.clone(),
+            identity: self.shared.identity.clone(),
+            entropy: Entropy::new(random().map_err(Failure::local)?),
+        };
+        let begun = Instant::now();
+        let session = off_executor(move || start(params))
+            .await
+            .map_err(|error| self.failed(protocol, error))?
+            .map_err(|error| Failure::local(Problem::new(Code::Internal, error.to_string())))?;
+        let within = self.deadline.saturating_duration_since(begun);
+        let (events, mut happened) = mpsc::unbounded_channel();
+        let shared = Arc::clone(self.shared);
+        let durable = Durable { shared: Arc::clone(self.shared), session: id, purpose };
+        // A task of its own, which is never broken off: if it were between a failed check and the burn that must follow,
+        // a coordinator that calls attempts off could test a secret bit by bit. Without an answer it ends by its deadline.
+        let mut running = self.shared.tasks.spawn(async move {
+            let note = |progress| note(&shared, tag, &events, progress);
+            driver::run(session, mailbox, &shared.network, &routes, &durable, within, note).await
+        });
+        let mut follower = Follower { protocol, sent: 0, received: 0 };
+        let cancel = self.cancel.clone();
+        let result = loop {
+            tokio::select! {
+                biased;
+                Some(event) = happened.recv() => follower.follow(self, event),
+                result = &mut running => break result.unwrap_or(Err(DriverError::Crashed)),
+                () = cancel.cancelled() => {
+                    let detail = "the attempt was called off by its coordinator or by a shutdown".to_owned();
+                    return Err(Failure::of(Code::CeremonyAborted, detail, Vec::new()));
+                }
+            }
+        };
+        while let Ok(event) = happened.try_recv() {
+            follower.follow(self, event);
+        }
+        let phase = if result.is_ok() { "total" } else { "failed" };
+        self.shared.metrics.ceremony(protocol, phase, begun.elapsed());
+        result.map_err(|error| self.failed(protocol, error))
+    }
+
+    fn name(&self, party: PartyIndex) -> String {
+        party_name(&self.names, party)
+    }
+
+    fn names_of(&self, parties: &[PartyIndex]) -> Vec<String> {
+        parties.iter().map(|party| self.name(*party)).collect()
+    }
+
+    /// Turns the driver's error into what the operator and the next attempt need to know.
+    fn failed(&self, protocol: &'static str, error: DriverError) -> Failure {
+        match error {
+            DriverError::Aborted(abort) => self.aborted(protocol, &abort),
+            DriverError::PeerAborted(party) => {
+                let name = self.name(party);
+                let detail =
+                    format!("`{name}` ended {protocol} without a reason: the log of `{name}` has it");
+                Failure::of(Code::CeremonyAborted, detail, vec![party])
+            }
+            DriverError::Deadline(missed) => self.missed(protocol, &missed, "did not answer in time"),
+            DriverError::Lost(missed) => self.missed(protocol, &missed, "restarted or lost its connection"),
+            DriverError::NotDurable(error) => {
+                tracing::error!(%error, "an effect is not durable");
+                let detail = format!("{protocol} was given up because this node cannot store: {error}");
+                Failure::local(Problem::new(Code::Internal, detail))
+            }
+            DriverError::ShutDown => {
+                Failure::local(Problem::new(Code::Unavailable, "this node is shutting down: ask another one"))
+            }
+            error @ (DriverError::Send(_) | DriverError::NoRoute(_) | DriverError::Crashed) => {
+                Failure::local(Problem::new(Code::Internal, error.to_string()))
+            }
+        }
+    }
+
+    fn missed(&self, protocol: &str, missed: &Missed, what: &str) -> Failure {
+        let names = self.names_of(&missed.awaiting);
+        let round = missed.round.map_or("", |(_, name)| name);
+        let detail = format!("`{}` {what} in {protocol}, round `{round}`", names.join("`, `"));
+        Failure::of(Code::DeadlineExceeded, detail, missed.awaiting.clone())
+    }
+
+    fn aborted(&self, protocol: &'static str, abort: &Abort) -> Failure {
+        self.shared.metrics.abort(abort.check.code());
+        tracing::warn!(
+            operation = %self.operation, protocol, check = abort.check.code(), blame = %abort.blame,
+            burns = matches!(abort.consequence, Consequence::Burn(_)), "a check failed"
+        );
+        let who = match abort.blame {
+            Blame::Party(p) => format!("`{}` is at fault", self.name(p)),
+            Blame::Edge(p) => format!("`{}` or this node is at fault", self.name(p)),
+            Blame::Reported(p) => format!("`{}` ended it without a reason", self.name(p)),
+            Blame::Nobody(why) => format!("nobody can be named: {why}"),
+        };
+        let mut detail = format!("{protocol}: {}; {who}", abort.check);
+        if let Consequence::Burn(p) = abort.consequence {
+            detail.push_str(&format!(
+                "; this node will never again sign with `{}` under this key: use other quorums, or create a new key",
+                self.name(p)
+            ));
+        }
+        let party = abort.blame.party();
+        let mut failure = Failure::of(Code::CeremonyAborted, detail, party.into_iter().collect());
+        if let Blame::Party(p) = abort.blame {
+            failure.problem = failure.problem.with_culprits(vec![self.name(p)]);
+        }
+        failure
+    }
+}
+
+/// What happened in a session, as far as somebody wants to know.
+enum Event {
+    Started { round: u8, awaiting: Vec<PartyIndex> },
+    Finished { round: u8, name: &'static str, elapsed: Duration, sent: u64, received: u64 },
+    Ended { sent: u64, received: u64 },
+}
+
+/// Keeps what is shown. What a peer can cause at will, such as rejected frames, is not among it.
+fn note(shared: &Shared, tag: SessionTag, events: &mpsc::UnboundedSender<Event>, progress: Progress) {
+    let event = match progress {
+        Progress::RoundStarted { number, awaiting, .. } => Event::Started { round: number, awaiting },
+        Progress::RoundFinished { number, name, elapsed, .. } => {
+            let bytes = shared.network.session_bytes(tag).unwrap_or_default();
+            let (sent, received) = (bytes.bytes_sent, bytes.bytes_received);
+            Event::Finished { round: number, name, elapsed, sent, received }
+        }
+        Progress::Ended { bytes, .. } => {
+            Event::Ended { sent: bytes.bytes_sent, received: bytes.bytes_received }
+        }
+        _ => return,
+    };
+    // Nobody listens any more to an attempt that was called off.
+    events.send(event).unwrap_or_default();
+}
+
+/// Turns events into progress for those who wait and figures for the result.
+struct Follower {
+    protocol: &'static str,
+    /// Bytes at the end of the round before.
+    sent: u64,
+    received: u64,
+}
+
+impl Follower {
+    fn follow(&mut self, ceremony: &mut Ceremony<'_>, event: Event) {
+        let figures = &mut ceremony.figures;
+        match event {
+            Event::Started { round, awaiting } => self.show(ceremony, round, &awaiting),
+            Event::Finished { round, name, elapsed, sent, received } => {
+                figures.rounds = figures.rounds.saturating_add(1);
+                figures.steps.push(RoundFigures {
+                    protocol: self.protocol.to_owned(),
+                    round: round.into(),
+                    name: name.to_owned(),
+                    ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                    bytes_sent: sent.saturating_sub(self.sent),
+                    bytes_received: received.saturating_sub(self.received),
+                });
+                (self.sent, self.received) = (sent, received);
+                ceremony.shared.metrics.ceremony(self.protocol, name, elapsed);
+            }
+            Event::Ended { sent, received } => {
+                figures.bytes_sent = figures.bytes_sent.saturating_add(sent);
+                figures.bytes_received = figures.bytes_received.saturating_add(received);
+            }
+        }
+    }
+
+    fn show(&self, ceremony: &Ceremony<'_>, round: u8, awaiting: &[PartyIndex]) {
+        let quorum: Vec<PartyIndex> = ceremony.committee.indices().collect();
+        let progress = ApiProgress {
+            protocol: self.protocol.to_owned(),
+            round: round.into(),
+            rounds: None,
+            quorum: ceremony.names_of(&quorum),
+            awaiting: ceremony.names_of(awaiting),
+            skipped: ceremony.skipped.clone(),
+        };
+        ceremony.shared.registry.set_progress(ceremony.operation, progress);
+    }
+}
+
+/// Makes the effects of one session durable in this node's store.
+struct Durable {
+    shared: Arc<Shared>,
+    session: SessionId,
+    purpose: Purpose,
+}
+
+/// What a session may change.
+pub(crate) enum Purpose {
+    /// The generation of a key: its share is stored as pending.
+    Generate(Arc<create::Draft>),
+    /// The set-up of its pairs: stored together with the share.
+    SetUp { draft: Arc<create::Draft>, package: Vec<u8>, secret: Zeroizing<Vec<u8>> },
+    /// The use of a key: pairs may burn.
+    Use { key: KeyId, revision: u64, peers: BTreeMap<PartyIndex, PeerId> },
+}
+
+/// Why an effect is not durable.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EffectError {
+    #[error("{0}")]
+    Problem(Box<Problem>),
+    #[error("the session `{0}` was used before")]
+    Used(SessionId),
+    #[error("the protocol asks to store `{0}`, which this ceremony does not know")]
+    Unknown(&'static str),
+}
+
+impl From<Problem> for EffectError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl Durable {
+    async fn burn(&self, peer: PartyIndex, check: &'static str) -> Result<(), EffectError> {
+        let Purpose::Use { key, revision, peers } = &self.purpose else {
+            return Err(EffectError::Unknown("burn"));
+        };
+        let peer = peers.get(&peer).ok_or(EffectError::Unknown("burn of a stranger"))?;
+        // In memory first: a disk that is full must not give the pair another chance.
+        locked(&self.shared.burned).insert((key.clone(), *revision, *peer));
+        // Both directions: the pair is not used again, whichever side failed.
+        for direction in [OtDirection::Sender, OtDirection::Receiver] {
+            let instance = InstanceId {
+                key_id: key.as_str().to_owned(),
+                epoch: *revision,
+                peer: peer.as_bytes().to_vec(),
+                direction,
+                generation: 0,
+            };
+            let burn = Burn {
+                instance,
+                session: self.session.0.to_vec(),
+                evidence_hash: blake3::derive_key("quorate 2026 node burn evidence v1", check.as_bytes()),
+                burned_at: clock::millis(),
+            };
+            self.shared.store.burn(burn).await.map_err(|error| store_problem(&error))?;
+        }
+        tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
+        Ok(())
+    }
+
+    async fn persist(&self, what: &'static str, bytes: &[u8]) -> Result<(), EffectError> {
+        match &self.purpose {
+            Purpose::Generate(draft) if what == quorate_keys::dkg::PENDING_SHARE => {
+                let pending = Pending::decode(bytes).ok_or(EffectError::Unknown(what))?;
+                Ok(draft.store_pending(&self.shared, &pending).await?)
+            }
+            Purpose::SetUp { draft, package, secret } if what == quorate_ecdsa::setup::PENDING_SETUP => {
+                Ok(draft.store_complete(&self.shared, package.clone(), secret, bytes).await?)
+            }
+            _ => Err(EffectError::Unknown(what)),
+        }
+    }
+
+    async fn make(&self, effect: Effect) -> Result<(), EffectError> {
+        match effect {
+            Effect::Burn { peer, check } => self.burn(peer, check.code()).await,
+            Effect::Consume => {
+                let fresh = self.shared.store.consume(&self.session.0, clock::millis()).await;
+                if fresh.map_err(|error| store_problem(&error))? {
+                    Ok(())
+                } else {
+                    Err(EffectError::Used(self.session))
+                }
+            }
+            Effect::Persist { what, bytes } => self.persist(what, &bytes).await,
+        }
+    }
+}
+
+impl Effects for Durable {
+    type Error = EffectError;
+
+    async fn make_durable(&self, effects: Vec<Effect>) -> Result<(), EffectError> {
+        for effect in effects {
+            self.make(effect).await?;
+        }
+        Ok(())
+    }
+}

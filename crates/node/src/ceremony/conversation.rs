@@ -1,0 +1,148 @@
+//! The coordinator's talk with the other members of one attempt.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_api::Problem;
+use quorate_net::PeerId;
+use quorate_protocol::party::PartyIndex;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use crate::control::{Answer, CeremonyId, Control, Done, Outcome, Proposal};
+use crate::registry::locked;
+use crate::shared::{Coordinated, Reply, Shared};
+
+/// Replies that wait for the coordinator; a member has two to send.
+const QUEUE: usize = 256;
+
+/// What the members said to a proposal.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// All take part.
+    All,
+    /// One had the result already.
+    Done(PartyIndex, Done),
+    /// One refuses; with the other end of a burned pair, if that is why.
+    Refused(PartyIndex, Problem, Option<PartyIndex>),
+    /// These did not answer.
+    Silent(Vec<PartyIndex>),
+}
+
+/// An attempt that was proposed. Dropping it forgets the attempt; late replies are ignored then.
+pub(crate) struct Conversation {
+    shared: Arc<Shared>,
+    ceremony: CeremonyId,
+    members: BTreeMap<PeerId, PartyIndex>,
+    replies: mpsc::Receiver<(PeerId, Reply)>,
+    ended: BTreeMap<PartyIndex, Outcome>,
+}
+
+impl Conversation {
+    /// Sends the proposal to all members at once.
+    pub(crate) async fn open(
+        shared: &Arc<Shared>,
+        proposal: Proposal,
+        members: BTreeMap<PeerId, PartyIndex>,
+    ) -> Self {
+        let (sender, replies) = mpsc::channel(QUEUE);
+        let ceremony = proposal.ceremony;
+        locked(&shared.coordinated).insert(ceremony, Coordinated { sender, said: HashMap::new() });
+        let this = Self { shared: Arc::clone(shared), ceremony, members, replies, ended: BTreeMap::new() };
+        this.tell_all(&Control::Propose(Box::new(proposal))).await;
+        this
+    }
+
+    async fn tell_all(&self, message: &Control) {
+        let tell = |peer: &PeerId| self.shared.tell(*peer, message);
+        futures_util::future::join_all(self.members.keys().map(tell)).await;
+    }
+
+    /// The next reply of a member; `None` when time is over.
+    async fn next(&mut self, until: Instant) -> Option<(PartyIndex, Reply)> {
+        loop {
+            let (peer, reply) = timeout_at(until, self.replies.recv()).await.ok()??;
+            if let Some(party) = self.members.get(&peer) {
+                return Some((*party, reply));
+            }
+        }
+    }
+
+    /// Waits until all accept, one does not, or time is over.
+    pub(crate) async fn answers(&mut self, within: Duration) -> Said {
+        let until = Instant::now() + within;
+        let mut awaited: BTreeSet<PartyIndex> = self.members.values().copied().collect();
+        while !awaited.is_empty() {
+            let Some((party, reply)) = self.next(until).await else {
+                return Said::Silent(awaited.into_iter().collect());
+            };
+            match reply {
+                Reply::Answer(Answer::Accept) => {
+                    awaited.remove(&party);
+                }
+                Reply::Answer(Answer::Done(done)) => return Said::Done(party, done),
+                Reply::Answer(Answer::Refuse(refusal)) => {
+                    return Said::Refused(party, refusal.problem(), refusal.burned);
+                }
+                Reply::Ended(outcome) => {
+                    // Early only if its part failed at once.
+                    if let Outcome::Failed(refusal) = &outcome {
+                        return Said::Refused(party, refusal.problem(), refusal.burned);
+                    }
+                    self.ended.insert(party, outcome);
+                }
+            }
+        }
+        Said::All
+    }
+
+    /// Waits for how the part of every member ended; the members that did not say are missing.
+    pub(crate) async fn outcomes(&mut self, until: Instant) -> &BTreeMap<PartyIndex, Outcome> {
+        while self.ended.len() < self.members.len() {
+            let Some((party, reply)) = self.next(until).await else { break };
+            if let Reply::Ended(outcome) = reply {
+                self.ended.insert(party, outcome);
+            }
+        }
+        &self.ended
+    }
+
+    /// Waits for the first member whose part ended with `wanted`.
+    pub(crate) async fn first<T>(
+        &mut self,
+        until: Instant,
+        wanted: impl Fn(&Outcome) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            if let Some(found) = self.ended.values().find_map(&wanted) {
+                return Some(found);
+            }
+            if self.ended.len() == self.members.len() {
+                return None;
+            }
+            let (party, reply) = self.next(until).await?;
+            if let Reply::Ended(outcome) = reply {
+                self.ended.insert(party, outcome);
+            }
+        }
+    }
+
+    /// Tells everybody that the attempt is over.
+    pub(crate) async fn cancel(&self) {
+        self.tell_all(&Control::Cancel { ceremony: self.ceremony }).await;
+    }
+
+    /// Tells everybody to use the new key, and waits a little until they do, so that who hears of the key can use it anywhere.
+    pub(crate) async fn activate(&mut self, within: Duration) {
+        self.ended.clear();
+        self.tell_all(&Control::Activate { ceremony: self.ceremony }).await;
+        self.outcomes(Instant::now() + within).await;
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.shared.unregister(&self.ceremony);
+    }
+}

@@ -1,0 +1,414 @@
+//! Creating a key: what differs from other ceremonies.
+//!
+//! Generation, then for ECDSA the set-up of every pair, then two steps that make the key appear everywhere or nowhere: every
+//! member says that it holds everything durably, and only then the coordinator, who has stored the result, lets all use it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use quorate_api::{Code, CreateKey, Figures, Hex, Key as ApiKey, KeyId, KeyStatus, OperationResult, Problem};
+use quorate_intent::{PublicKey, check_purposes, default_purposes};
+use quorate_net::PeerId;
+use quorate_protocol::access::Access;
+use quorate_protocol::message::encode;
+use quorate_protocol::party::{Committee, IdentityKey, Party, PartyIndex};
+use quorate_protocol::session::SessionId;
+use quorate_protocol::transcript::{Transcript, tags};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::conversation::{Conversation, Said};
+use super::{Attempt, Ceremony, Failure, protocols};
+use crate::clock;
+use crate::control::{Done, Member, Outcome, Proposal, Work};
+use crate::judge::Judged;
+use crate::keys::{Pending, Record, RecordParty, api_key};
+use crate::operations::stored_result;
+use crate::shared::{Shared, peer_of, random};
+
+/// A key on its way into the store.
+pub(crate) struct Draft {
+    pub(crate) id: KeyId,
+    /// The record but for the package, which the generation gives.
+    record: Record,
+}
+
+impl Draft {
+    fn record(&self, package: Vec<u8>, complete: bool) -> Record {
+        Record { package: Hex(package), complete, ..self.record.clone() }
+    }
+
+    /// Stores the share that the generation hands out. Durable when it returns.
+    pub(crate) async fn store_pending(&self, shared: &Shared, pending: &Pending) -> Result<(), Problem> {
+        let public_key = protocols::package_public_key(self.record.scheme, &pending.package)
+            .ok_or_else(|| Problem::new(Code::Internal, "the generated key has no package"))?;
+        let record = self.record(pending.package.clone(), false);
+        shared.store_pending(&self.id, &record, public_key, &pending.secret).await
+    }
+
+    /// Stores everything this party needs to sign; the key stays pending. Durable when it returns.
+    pub(crate) async fn store_complete(
+        &self,
+        shared: &Shared,
+        package: Vec<u8>,
+        secret: &[u8],
+        setup: &[u8],
+    ) -> Result<(), Problem> {
+        shared.store_complete(&self.id, &self.record(package, true), secret, setup).await
+    }
+}
+
+/// A creation that this node has checked against the request and its own configuration.
+pub(crate) struct Plan {
+    pub(crate) draft: Arc<Draft>,
+    committee: Committee,
+    access: Access,
+    me: PartyIndex,
+    session: SessionId,
+}
+
+/// The members as the request wants them: in its order, or all known nodes by name.
+fn members(shared: &Shared, create: &CreateKey) -> Result<Vec<Member>, Problem> {
+    let names: Vec<String> = match &create.parties {
+        Some(names) => names.clone(),
+        None => shared.names.values().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+    };
+    let mut members = Vec::with_capacity(names.len());
+    for (index, name) in (1_u16..).zip(names) {
+        let unknown = || {
+            let detail = format!("this node knows no node `{name}`: configure it as a peer");
+            Problem::new(Code::Unprocessable, detail)
+        };
+        let peer = shared.by_name(&name).ok_or_else(unknown)?;
+        let identity = IdentityKey::from_bytes(peer.as_bytes()).ok_or_else(unknown)?;
+        let index = PartyIndex::new(index).ok_or_else(unknown)?;
+        members.push(Member { index, name, identity });
+    }
+    Ok(members)
+}
+
+/// Checks what a coordinator, perhaps this node, proposes.
+pub(crate) fn plan(
+    shared: &Shared,
+    judged: &Judged,
+    create: &CreateKey,
+    attempt: &Attempt,
+    members: &[Member],
+) -> Result<Plan, Problem> {
+    let refuse = |detail: String| Problem::new(Code::Unprocessable, detail);
+    let purposes = match &create.purposes {
+        Some(purposes) => purposes.iter().copied().collect(),
+        None => default_purposes(create.scheme),
+    };
+    check_purposes(create.scheme, &purposes).map_err(|error| refuse(error.to_string()))?;
+    // The parties are those of the request, or all that this node knows, under the identities that this node knows.
+    let wanted: BTreeSet<&str> = match &create.parties {
+        Some(names) => names.iter().map(String::as_str).collect(),
+        None => shared.names.values().map(String::as_str).collect(),
+    };
+    let named: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    if wanted != named || named.len() != members.len() {
+        let detail =
+            format!("the parties proposed are {}, and this node expects {}", list(&named), list(&wanted));
+        return Err(refuse(detail));
+    }
+    for (expected, member) in (1_u16..).zip(members) {
+        if shared.by_name(&member.name) != Some(peer_of(&member.identity)) {
+            let detail = format!(
+                "this node knows `{}` under another identity: compare the configurations",
+                member.name
+            );
+            return Err(refuse(detail));
+        }
+        if member.index.get() != expected {
+            return Err(refuse("the parties are not numbered 1, 2, 3 …".to_owned()));
+        }
+    }
+    let parties = members.iter().map(|m| Party { index: m.index, identity: m.identity }).collect();
+    let committee =
+        Committee::new(parties).ok_or_else(|| refuse("the parties are not distinct".to_owned()))?;
+    let party_of = |peer: PeerId| members.iter().find(|m| peer_of(&m.identity) == peer).map(|m| m.index);
+    let me = party_of(shared.id).ok_or_else(|| {
+        refuse("this node is not among the parties: ask one of them to create the key".to_owned())
+    })?;
+    if party_of(attempt.coordinator).is_none() {
+        return Err(refuse("the coordinator is not among the parties".to_owned()));
+    }
+    let indices: Vec<PartyIndex> = committee.indices().collect();
+    let access = Access::threshold(create.threshold, &indices).ok_or_else(|| {
+        refuse(format!(
+            "{} of {} cannot be: the threshold is 1 to the number of parties",
+            create.threshold,
+            indices.len()
+        ))
+    })?;
+    let id = key_id(judged, attempt);
+    let record = Record {
+        version: 1,
+        scheme: create.scheme,
+        label: create.label.clone(),
+        purposes,
+        threshold: create.threshold,
+        parties: members
+            .iter()
+            .map(|m| RecordParty {
+                index: m.index.get(),
+                name: m.name.clone(),
+                identity: Hex(m.identity.to_bytes().to_vec()),
+            })
+            .collect(),
+        operation: judged.operation.clone(),
+        created_at: clock::millis(),
+        complete: false,
+        package: Hex::default(),
+    };
+    let mut hash = Transcript::new(tags::SESSION_ID);
+    hash.absorb("protocol", b"dkg")
+        .absorb("scheme", create.scheme.name().as_bytes())
+        .absorb("key", id.as_str().as_bytes())
+        .absorb("access", &encode(&access))
+        .absorb("request", &judged.request.request_hash())
+        .absorb("coordinator", attempt.coordinator.as_bytes())
+        .absorb_u64("attempt", attempt.number.into())
+        .absorb("nonce", &attempt.ceremony);
+    committee.absorb_into(&mut hash);
+    let session = SessionId(hash.digest());
+    Ok(Plan { draft: Arc::new(Draft { id, record }), committee, access, me, session })
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    names.iter().copied().collect::<Vec<_>>().join(", ")
+}
+
+/// The key of an attempt: a later attempt makes another key, because a share of the first may be left somewhere.
+fn key_id(judged: &Judged, attempt: &Attempt) -> KeyId {
+    if attempt.number == 1 {
+        return KeyId::of_operation(&judged.operation);
+    }
+    let material = format!("{} {}", judged.operation, attempt.number);
+    KeyId::derive("quorate 2026 node key id of a later attempt v1", material.as_bytes())
+}
+
+impl Plan {
+    pub(crate) fn names(&self) -> BTreeMap<PartyIndex, String> {
+        self.draft.record.names()
+    }
+
+    pub(crate) fn ceremony<'a>(
+        &self,
+        shared: &'a Arc<Shared>,
+        judged: &'a Judged,
+        deadline: Instant,
+        cancel: CancellationToken,
+    ) -> Ceremony<'a> {
+        Ceremony {
+            shared,
+            operation: &judged.operation,
+            committee: self.committee.clone(),
+            me: self.me,
+            names: self.names(),
+            deadline,
+            cancel,
+            skipped: Vec::new(),
+            figures: Figures::default(),
+        }
+    }
+
+    /// Runs the protocols and stores what this party needs; the key stays pending.
+    pub(crate) async fn run(
+        &self,
+        judged: &Judged,
+        attempt: &Attempt,
+        ceremony: &mut Ceremony<'_>,
+    ) -> Result<ApiKey, Failure> {
+        let shared = Arc::clone(ceremony.shared);
+        let scheme = self.draft.record.scheme;
+        let draft = &self.draft;
+        let share = protocols::generate(scheme, self.access.clone(), self.session, ceremony, draft).await?;
+        let (package, public_key) = (share.package(), share.public_key());
+        let record = draft.record(package.clone(), true);
+        if protocols::has_setup(scheme) {
+            let bindings: [(&'static str, &[u8]); 4] = [
+                ("request", &judged.request.request_hash()),
+                ("coordinator", attempt.coordinator.as_bytes()),
+                ("attempt", &attempt.number.to_le_bytes()),
+                ("nonce", &attempt.ceremony),
+            ];
+            let session = share.session_id(protocols::SETUP, &self.committee, &bindings);
+            protocols::set_up(share, scheme, session, ceremony, draft).await?;
+        } else {
+            let stored = draft.store_complete(&shared, package, &share.secret_bytes(), &[]).await;
+            stored.map_err(Failure::local)?;
+        }
+        let public = PublicKey::new(scheme, &public_key)
+            .map_err(|error| Failure::local(Problem::new(Code::Internal, error.to_string())))?;
+        Ok(api_key(self.draft.id.clone(), &record, KeyStatus::Active, &public, shared.config.chains.bitcoin))
+    }
+}
+
+/// Coordinates the creation of a key. All parties must take part, so there is no second quorum to try.
+pub(crate) async fn coordinate(
+    shared: &Arc<Shared>,
+    judged: &Judged,
+    create: &CreateKey,
+) -> Result<OperationResult, Problem> {
+    let deadline = Instant::now() + shared.config.limits.ceremony_deadline;
+    loop {
+        let hold = loop {
+            let watch = shared.registry.watch(&judged.operation);
+            match (shared.registry.enter_session(&judged.operation), watch) {
+                (Some(hold), _) => break hold,
+                (None, None) => {}
+                (None, Some(mut watch)) => {
+                    if timeout_at(deadline, watch.changed()).await.is_err() {
+                        return Err(busy());
+                    }
+                }
+            }
+        };
+        if let Some(op) = shared.operation(&judged.operation).await?
+            && let Some(done) = stored_result(&op)?
+        {
+            return Ok(done);
+        }
+        match try_once(shared, judged, create, deadline).await {
+            Err(problem) if problem.code == Code::OperationRunning => {
+                drop(hold);
+                if Instant::now() >= deadline {
+                    return Err(busy());
+                }
+                let jitter = u64::from(random::<1>()?.first().copied().unwrap_or(0));
+                sleep(std::time::Duration::from_millis(50 + jitter)).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn busy() -> Problem {
+    Problem::new(Code::OperationRunning, "another node works on the same request: ask for its result again")
+}
+
+async fn try_once(
+    shared: &Arc<Shared>,
+    judged: &Judged,
+    create: &CreateKey,
+    deadline: Instant,
+) -> Result<OperationResult, Problem> {
+    let begun = Instant::now();
+    let members = members(shared, create)?;
+    connected(shared, &members).await?;
+    let number = shared.run_attempt(&judged.operation).await?;
+    let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
+    let plan = plan(shared, judged, create, &attempt, &members)?;
+    let others: BTreeMap<PeerId, PartyIndex> = members
+        .iter()
+        .map(|member| (peer_of(&member.identity), member.index))
+        .filter(|(peer, _)| *peer != shared.id)
+        .collect();
+    let proposal = Proposal {
+        ceremony: attempt.ceremony,
+        attempt: number,
+        request: judged.request.encode(),
+        work: Work::Create { members },
+    };
+    let mut talk = Conversation::open(shared, proposal, others).await;
+    let result = together(shared, judged, &plan, &attempt, &mut talk, deadline).await;
+    match result {
+        Ok((key, mut figures)) => {
+            figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let result = OperationResult::CreateKey { key: Box::new(key), figures };
+            let stored = shared.succeed(&judged.operation, &plan.draft.id, result).await?;
+            talk.activate(shared.config.limits.answer_deadline).await;
+            Ok(stored)
+        }
+        Err(problem) => {
+            talk.cancel().await;
+            shared.discard_pending(&plan.draft.id).await;
+            Err(problem)
+        }
+    }
+}
+
+async fn together(
+    shared: &Arc<Shared>,
+    judged: &Judged,
+    plan: &Plan,
+    attempt: &Attempt,
+    talk: &mut Conversation,
+    deadline: Instant,
+) -> Result<(ApiKey, Figures), Problem> {
+    let names = plan.names();
+    let name = |party: &PartyIndex| names.get(party).cloned().unwrap_or_default();
+    match talk.answers(shared.config.limits.answer_deadline).await {
+        Said::All => {}
+        Said::Refused(_, problem, _) if problem.code == Code::OperationRunning => return Err(busy()),
+        Said::Refused(party, problem, _) => {
+            let detail = format!("`{}` refuses: {}", name(&party), problem.detail);
+            return Err(Problem::new(problem.code, detail));
+        }
+        Said::Silent(silent) => {
+            let silent: Vec<String> = silent.iter().map(name).collect();
+            let detail = format!("`{}` did not answer the proposal", silent.join("`, `"));
+            return Err(Problem::new(Code::DeadlineExceeded, detail));
+        }
+        Said::Done(party, Done::Created { key }) => {
+            let detail = format!(
+                "`{}` has created the key `{key}` for this request before: use that one",
+                name(&party)
+            );
+            return Err(Problem::new(Code::Unprocessable, detail));
+        }
+        Said::Done(party, Done::Signed { .. }) => {
+            let detail = format!("`{}` answered something else than was asked", name(&party));
+            return Err(Problem::new(Code::CeremonyAborted, detail));
+        }
+    }
+    let mut ceremony = plan.ceremony(shared, judged, deadline, CancellationToken::clone(&shared.stop));
+    let key = plan.run(judged, attempt, &mut ceremony).await.map_err(|failure| failure.problem)?;
+    let outcomes = talk.outcomes(deadline).await;
+    for party in plan.committee.indices().filter(|party| *party != plan.me) {
+        match outcomes.get(&party) {
+            Some(Outcome::Created { public_key }) if *public_key == key.public_key.0 => {}
+            Some(Outcome::Failed(refusal)) => {
+                let detail = format!("`{}` failed: {}", name(&party), refusal.problem().detail);
+                return Err(Problem::new(Code::CeremonyAborted, detail));
+            }
+            Some(_) => {
+                let detail = format!("`{}` reports another key than this node has", name(&party));
+                return Err(Problem::new(Code::CeremonyAborted, detail));
+            }
+            None => {
+                let detail = format!("`{}` did not confirm that it has stored its share", name(&party));
+                return Err(Problem::new(Code::DeadlineExceeded, detail));
+            }
+        }
+    }
+    shared.activate(&plan.draft.id).await?;
+    Ok((key, ceremony.figures))
+}
+
+/// Whether all members are there; waits a little for those that are not.
+async fn connected(shared: &Shared, members: &[Member]) -> Result<(), Problem> {
+    let peers: Vec<PeerId> = members.iter().map(|member| peer_of(&member.identity)).collect();
+    let grace = shared.config.limits.connect_grace;
+    let Err(error) = shared.network.wait_connected(&peers, grace).await else { return Ok(()) };
+    let needed = u16::try_from(members.len()).unwrap_or(u16::MAX);
+    let absent = u16::try_from(error.missing.len()).unwrap_or(u16::MAX);
+    let detail = format!(
+        "all {needed} nodes are needed to create a key; not there: {}; start them or repair their connection and ask again",
+        error.missing.join(", ")
+    );
+    Err(Problem::new(Code::NotEnoughParties, detail).with_quorum(
+        needed,
+        needed.saturating_sub(absent),
+        error.missing,
+    ))
+}
+
+/// What can be said about a request to create a key before anything is asked of others.
+pub(crate) fn check(shared: &Shared, judged: &Judged, create: &CreateKey) -> Result<(), Problem> {
+    let members = members(shared, create)?;
+    let attempt = Attempt { ceremony: [0; 32], number: 1, coordinator: shared.id };
+    plan(shared, judged, create, &attempt, &members).map(|_| ())
+}

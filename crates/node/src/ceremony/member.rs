@@ -1,0 +1,261 @@
+//! Taking part in what another node coordinates. Nothing is believed: the request is judged here as if a client had sent it.
+
+use std::sync::Arc;
+
+use quorate_api::{Code, OperationResult, Problem, SignedRequest};
+use quorate_net::PeerId;
+use quorate_protocol::party::{Committee, PartyIndex};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::sign::{self, Asked};
+use super::{Attempt, Ceremony, create};
+use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, WireSignature, Work};
+use crate::judge::{Ask, Judged, judge};
+use crate::operations::stored_result;
+use crate::registry::Hold;
+use crate::shared::Shared;
+
+/// What the coordinator may still say.
+pub(crate) struct Line {
+    pub(crate) cancel: CancellationToken,
+    pub(crate) activate: watch::Receiver<bool>,
+}
+
+/// Why this node does not take part.
+struct No {
+    answer: Answer,
+}
+
+impl From<Problem> for No {
+    fn from(problem: Problem) -> Self {
+        Self { answer: Answer::Refuse(Refusal::new(&problem, None)) }
+    }
+}
+
+/// A proposal that this node agrees to.
+struct Agreed {
+    judged: Judged,
+    attempt: Attempt,
+    work: AgreedWork,
+    /// Held until the part has ended.
+    hold: Hold,
+}
+
+enum AgreedWork {
+    Sign { asked: Box<Asked>, committee: Committee },
+    Create(Box<create::Plan>),
+}
+
+/// Handles one proposal from its arrival to the end of this node's part.
+pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Proposal, line: Line) {
+    let ceremony = proposal.ceremony;
+    let agreed = match consider(&shared, from, &proposal).await {
+        Ok(agreed) => agreed,
+        Err(No { answer }) => {
+            if let Answer::Refuse(refusal) = &answer {
+                let problem = refusal.problem();
+                let (peer, code, detail) = (shared.name_of(from), problem.code, problem.detail);
+                tracing::info!(%peer, %code, %detail, "proposal refused");
+            }
+            shared.tell(from, &Control::Answer { ceremony, answer }).await;
+            return;
+        }
+    };
+    shared.tell(from, &Control::Answer { ceremony, answer: Answer::Accept }).await;
+    let Agreed { judged, attempt, work, hold } = agreed;
+    match work {
+        AgreedWork::Sign { asked, committee } => {
+            take_part_in_signing(&shared, from, &judged, &attempt, &asked, committee, line).await;
+        }
+        AgreedWork::Create(plan) => {
+            take_part_in_creation(&shared, from, &judged, &attempt, &plan, line).await;
+        }
+    }
+    drop(hold);
+}
+
+async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Result<Agreed, No> {
+    if shared.draining.is_cancelled() {
+        return Err(Problem::new(Code::Unavailable, "this node is shutting down").into());
+    }
+    let request = SignedRequest::decode(&proposal.request).map_err(Problem::from)?;
+    let judged = judge(shared, request)?;
+    let attempt = Attempt::of(proposal, from);
+    if let Some(op) = shared.known_operation(&judged).await? {
+        if let Some(result) = stored_result(&op)? {
+            let answer = done(result);
+            return Err(No { answer });
+        }
+        if op.status.is_final() {
+            let problem = op.error.as_deref().and_then(|error| serde_json::from_slice::<Problem>(error).ok());
+            let answered = || Problem::new(Code::OperationCancelled, "this operation was answered before");
+            return Err(problem.unwrap_or_else(answered).into());
+        }
+    }
+    let work = match (&judged.ask, &proposal.work) {
+        (Ask::Sign(key, request), Work::Sign { quorum }) => {
+            let asked = sign::ask(shared, key, request, from).await?;
+            let committee = asked.quorum(quorum)?;
+            if !quorum.contains(&asked.me()) {
+                let detail = "this node is not in the proposed quorum";
+                return Err(Problem::new(Code::Unprocessable, detail).into());
+            }
+            burned(&asked, quorum)?;
+            AgreedWork::Sign { asked: Box::new(asked), committee }
+        }
+        (Ask::Create(request), Work::Create { members }) => {
+            let plan = create::plan(shared, &judged, request, &attempt, members)?;
+            if shared.stored_key(&plan.draft.id).await?.is_some() {
+                let detail = "this node has a share of an earlier attempt: send the same request again";
+                return Err(Problem::new(Code::CeremonyAborted, detail).into());
+            }
+            AgreedWork::Create(Box::new(plan))
+        }
+        _ => {
+            let detail = "the proposal is for something else than the request";
+            return Err(Problem::new(Code::InvalidRequest, detail).into());
+        }
+    };
+    let Some(hold) = shared.registry.enter_session(&judged.operation) else {
+        let detail = "this node takes part in another attempt of the same request";
+        return Err(Problem::new(Code::OperationRunning, detail).into());
+    };
+    shared.begin(&judged).await?;
+    shared.run_attempt(&judged.operation).await?;
+    Ok(Agreed { judged, attempt, work, hold })
+}
+
+/// No quorum with a pair whose set-up is burned.
+fn burned(asked: &Asked, quorum: &[PartyIndex]) -> Result<(), No> {
+    let Some(peer) = asked.burned.iter().find(|peer| quorum.contains(peer)) else { return Ok(()) };
+    let detail = format!(
+        "its set-up with `{}` is burned after a failed check: sign with a quorum that does not hold both, or create a new key",
+        asked.name(*peer)
+    );
+    let problem = Problem::new(Code::KeyBurned, detail);
+    Err(No { answer: Answer::Refuse(Refusal::new(&problem, Some(*peer))) })
+}
+
+/// The stored result as another node can check it.
+fn done(result: OperationResult) -> Answer {
+    let done = match result {
+        OperationResult::Sign(result) => {
+            let wire = |s: &quorate_api::SignatureResult| {
+                let bytes: [u8; 64] = s.signature.0.as_slice().try_into().ok()?;
+                Some(WireSignature { bytes, recovery_id: s.recovery_id })
+            };
+            let signatures = result.signatures.iter().filter_map(wire).collect();
+            Done::Signed { signatures, quorum: result.quorum }
+        }
+        OperationResult::CreateKey { key, .. } => Done::Created { key: key.id.to_string() },
+    };
+    Answer::Done(done)
+}
+
+async fn take_part_in_signing(
+    shared: &Arc<Shared>,
+    from: PeerId,
+    judged: &Judged,
+    attempt: &Attempt,
+    asked: &Asked,
+    committee: Committee,
+    line: Line,
+) {
+    let begun = Instant::now();
+    let quorum: Vec<String> = committee.indices().map(|party| asked.name(party)).collect();
+    let mut ceremony = Ceremony {
+        shared,
+        operation: &judged.operation,
+        committee,
+        me: asked.me(),
+        names: asked.key.record.names(),
+        deadline: begun + shared.config.limits.attempt_deadline,
+        cancel: line.cancel,
+        skipped: Vec::new(),
+        figures: quorate_api::Figures::default(),
+    };
+    let signed = sign::run(asked, judged, attempt, &mut ceremony).await.map_err(|failure| failure.problem);
+    let mut figures = ceremony.figures;
+    figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let stored = match signed {
+        Err(problem) => Err(problem),
+        Ok(signatures) => match asked.result(&signatures, quorum, Vec::new(), figures) {
+            Err(problem) => Err(problem),
+            Ok(result) => shared.succeed(&judged.operation, &asked.key.id, result).await.map(|_| signatures),
+        },
+    };
+    let outcome = match stored {
+        Ok(signatures) => Outcome::Signed { signatures: sign::to_wire(&signatures) },
+        Err(problem) => failed(shared, judged, problem).await,
+    };
+    shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
+}
+
+/// A member's failure is never the operation's answer: the coordinator may yet succeed with others.
+async fn failed(shared: &Shared, judged: &Judged, problem: Problem) -> Outcome {
+    tracing::info!(operation = %judged.operation, detail = %problem.detail, "this node's part failed");
+    let outcome = Outcome::Failed(Refusal::new(&problem, None));
+    let kept =
+        if problem.code.retryable() { problem } else { Problem::new(Code::CeremonyAborted, problem.detail) };
+    shared.give_up(&judged.operation, &kept).await;
+    outcome
+}
+
+async fn take_part_in_creation(
+    shared: &Arc<Shared>,
+    from: PeerId,
+    judged: &Judged,
+    attempt: &Attempt,
+    plan: &create::Plan,
+    mut line: Line,
+) {
+    let begun = Instant::now();
+    let deadline = begun + shared.config.limits.ceremony_deadline;
+    let mut ceremony = plan.ceremony(shared, judged, deadline, line.cancel.clone());
+    let key = match plan.run(judged, attempt, &mut ceremony).await {
+        Ok(key) => key,
+        Err(failure) => {
+            shared.discard_pending(&plan.draft.id).await;
+            let outcome = failed(shared, judged, failure.problem).await;
+            shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
+            return;
+        }
+    };
+    let mut figures = ceremony.figures;
+    let outcome = Outcome::Created { public_key: key.public_key.0.clone() };
+    shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
+    let activated = tokio::select! {
+        () = line.cancel.cancelled() => Some(false),
+        activated = timeout_at(deadline, line.activate.wait_for(|go| *go)) => {
+            matches!(activated, Ok(Ok(_))).then_some(true)
+        }
+    };
+    let id = &plan.draft.id;
+    let result = match activated {
+        Some(true) => match shared.activate(id).await {
+            Ok(_) => {
+                let outcome = Outcome::Active;
+                shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
+                figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let result = OperationResult::CreateKey { key: Box::new(key), figures };
+                shared.succeed(&judged.operation, id, result).await.map(|_| ())
+            }
+            Err(problem) => Err(problem),
+        },
+        // A shutdown cancels too, and then it is not known whether the coordinator went on: keep the share.
+        Some(false) if !shared.stop.is_cancelled() => {
+            shared.discard_pending(id).await;
+            Err(Problem::new(Code::CeremonyAborted, "the coordinator called the creation off"))
+        }
+        Some(false) | None => {
+            let detail = "the coordinator did not say whether the key is complete everywhere; \
+                          its first use by another node makes it active here";
+            Err(Problem::new(Code::DeadlineExceeded, detail))
+        }
+    };
+    if let Err(problem) = result {
+        failed(shared, judged, problem).await;
+    }
+}

@@ -1,0 +1,505 @@
+//! Signing: what differs from other ceremonies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_api::{
+    Code, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult, Skipped,
+};
+use quorate_intent::{Prepared, Signature, ToSign};
+use quorate_net::PeerId;
+use quorate_protocol::party::{Committee, PartyIndex};
+use quorate_protocol::session::SessionId;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::conversation::{Conversation, Said};
+use super::{Attempt, Ceremony, Failure, Purpose, protocols, quorum};
+use crate::control::{Done, Outcome, Proposal, WireSignature, Work};
+use crate::judge::Judged;
+use crate::keys::OpenKey;
+use crate::operations::stored_result;
+use crate::registry::Hold;
+use crate::shared::{Shared, party_name, random};
+use crate::verify::verify;
+
+/// A signing request that this node has checked against its own key record and its own reading of the intent.
+pub(crate) struct Asked {
+    pub(crate) key: OpenKey,
+    pub(crate) prepared: Prepared,
+    /// The quorum that the request names.
+    wanted: Option<Vec<PartyIndex>>,
+    names: BTreeMap<PartyIndex, String>,
+    peers: BTreeMap<PartyIndex, PeerId>,
+    /// With whom this node's set-up is burned.
+    pub(crate) burned: BTreeSet<PartyIndex>,
+}
+
+/// Checks the request for the node that coordinates it: key, purpose, intent.
+pub(crate) async fn ask(
+    shared: &Shared,
+    key: &KeyId,
+    sign: &Sign,
+    coordinator: PeerId,
+) -> Result<Asked, Problem> {
+    let key = shared.open_key(key, coordinator).await?;
+    let purpose = sign.intent.purpose();
+    if !key.record.purposes.contains(&purpose) {
+        let allowed: Vec<&str> = key.record.purposes.iter().map(|p| p.name()).collect();
+        let detail =
+            format!("this key may sign for {}, not for {purpose}: use another key", allowed.join(", "));
+        return Err(Problem::new(Code::PurposeNotAllowed, detail));
+    }
+    let prepared = sign
+        .intent
+        .prepare(&key.public_key, shared.config.chains.bitcoin)
+        .map_err(|error| Problem::new(Code::IntentInvalid, error.to_string()))?;
+    let names = key.record.names();
+    let peers = key.record.peers();
+    let wanted = match &sign.quorum {
+        None => None,
+        Some(wanted) => {
+            let index = |name: &String| {
+                let found = names.iter().find(|(_, known)| *known == name).map(|(index, _)| *index);
+                found.ok_or_else(|| {
+                    Problem::new(Code::Unprocessable, format!("`{name}` holds no share of this key"))
+                })
+            };
+            let mut wanted = wanted.iter().map(index).collect::<Result<Vec<_>, _>>()?;
+            wanted.sort_unstable();
+            if key.material.share.quorum(&wanted).is_none() {
+                let detail = format!(
+                    "these nodes are no quorum: exactly {} of {} can sign",
+                    key.record.threshold,
+                    key.record.parties.len()
+                );
+                return Err(Problem::new(Code::Unprocessable, detail));
+            }
+            Some(wanted)
+        }
+    };
+    let burned = if protocols::has_setup(key.record.scheme) {
+        shared.burned_peers(&key).await?
+    } else {
+        BTreeSet::new()
+    };
+    burned.iter().for_each(|peer| key.material.setup.burn(*peer));
+    Ok(Asked { key, prepared, wanted, names, peers, burned })
+}
+
+impl Asked {
+    pub(crate) fn me(&self) -> PartyIndex {
+        self.key.material.share.index()
+    }
+
+    pub(crate) fn name(&self, party: PartyIndex) -> String {
+        party_name(&self.names, party)
+    }
+
+    /// Checks the parties that a coordinator chose.
+    pub(crate) fn quorum(&self, parties: &[PartyIndex]) -> Result<Committee, Problem> {
+        let committee = self.key.material.share.quorum(parties);
+        let committee = committee.ok_or_else(|| {
+            Problem::new(Code::Unprocessable, "the proposed parties are no minimal quorum of this key")
+        })?;
+        let indices: Vec<PartyIndex> = committee.indices().collect();
+        if self.wanted.as_ref().is_some_and(|wanted| *wanted != indices) {
+            return Err(Problem::new(Code::Unprocessable, "the request names another quorum"));
+        }
+        Ok(committee)
+    }
+
+    /// The name of the session that signs one input: binds all that the parties must agree on.
+    fn session(
+        &self,
+        committee: &Committee,
+        judged: &Judged,
+        attempt: &Attempt,
+        index: u32,
+        what: &ToSign,
+    ) -> SessionId {
+        let (content, tweak): (&[u8], &[u8]) = match what {
+            ToSign::Prehash(digest) => (digest, b"none"),
+            ToSign::Ed25519Message(message) => (message, b"none"),
+            ToSign::Bip340 { message, taproot_tweak: false } => (message, b"none"),
+            ToSign::Bip340 { message, taproot_tweak: true } => (message, b"key path"),
+        };
+        let bindings: [(&'static str, &[u8]); 7] = [
+            ("request", &judged.request.request_hash()),
+            ("coordinator", attempt.coordinator.as_bytes()),
+            ("attempt", &attempt.number.to_le_bytes()),
+            ("nonce", &attempt.ceremony),
+            ("input", &index.to_le_bytes()),
+            ("content", content),
+            ("tweak", tweak),
+        ];
+        let protocol = protocols::sign_protocol(self.key.record.scheme);
+        self.key.material.share.session_id(protocol, committee, &bindings)
+    }
+
+    /// Whether the signatures are what was asked for.
+    fn check(&self, signatures: &[Signature]) -> bool {
+        let inputs = &self.prepared.inputs;
+        signatures.len() == inputs.len()
+            && inputs
+                .iter()
+                .zip(signatures)
+                .all(|(what, signature)| verify(&self.key.public_key, what, signature).is_some())
+    }
+
+    /// Signatures of another node, if they are what was asked for.
+    fn accept(&self, signatures: &[WireSignature]) -> Option<Vec<Signature>> {
+        let signatures: Vec<Signature> =
+            signatures.iter().map(|s| Signature { bytes: s.bytes, recovery_id: s.recovery_id }).collect();
+        self.check(&signatures).then_some(signatures)
+    }
+
+    /// The answer to the request.
+    pub(crate) fn result(
+        &self,
+        signatures: &[Signature],
+        quorum: Vec<String>,
+        skipped: Vec<Skipped>,
+        figures: Figures,
+    ) -> Result<OperationResult, Problem> {
+        let failed = |detail: String| Problem::new(Code::Internal, detail);
+        let finished = self.prepared.finish(signatures).map_err(|error| failed(error.to_string()))?;
+        let mut shown = Vec::with_capacity(signatures.len());
+        for (what, signature) in self.prepared.inputs.iter().zip(signatures) {
+            let public_key = verify(&self.key.public_key, what, signature)
+                .ok_or_else(|| failed("the joint signature does not verify".to_owned()))?;
+            let (digest, message) = match what {
+                ToSign::Prehash(digest) => (Some(Hex(digest.to_vec())), self.prepared.message()),
+                ToSign::Bip340 { message, .. } => (Some(Hex(message.clone())), self.prepared.message()),
+                ToSign::Ed25519Message(message) => (None, Some(message.as_slice())),
+            };
+            shown.push(SignatureResult {
+                input: None,
+                public_key: Hex(public_key),
+                digest,
+                message: message.map(Hex::from),
+                signature: Hex(signature.bytes.to_vec()),
+                recovery_id: signature.recovery_id,
+            });
+        }
+        Ok(OperationResult::Sign(Box::new(SignResult {
+            key: self.key.id.clone(),
+            scheme: self.key.record.scheme,
+            signatures: shown,
+            raw_tx: finished.raw_tx.map(Hex),
+            partial_tx: finished.partial_tx.map(Hex),
+            txid: finished.txid,
+            psbt: finished.psbt,
+            ethereum_signature: finished.ethereum_signature.map(Hex),
+            summary: self.prepared.summary.clone(),
+            quorum,
+            skipped,
+            figures,
+        })))
+    }
+}
+
+/// Runs the sessions of one attempt, input by input.
+pub(crate) async fn run(
+    asked: &Asked,
+    judged: &Judged,
+    attempt: &Attempt,
+    ceremony: &mut Ceremony<'_>,
+) -> Result<Vec<Signature>, Failure> {
+    let mut signatures = Vec::with_capacity(asked.prepared.inputs.len());
+    for (index, what) in (0_u32..).zip(&asked.prepared.inputs) {
+        let session = asked.session(&ceremony.committee, judged, attempt, index, what);
+        let (key, revision, peers) = (asked.key.id.clone(), asked.key.revision, asked.peers.clone());
+        let purpose = Purpose::Use { key, revision, peers };
+        let signature = protocols::sign(&asked.key, what, session, ceremony, purpose).await?;
+        if verify(&asked.key.public_key, what, &signature).is_none() {
+            tracing::error!(operation = %judged.operation, "the joint signature does not verify");
+            let detail = "the joint signature does not verify under the public key: report this as a bug";
+            return Err(Failure::local(Problem::new(Code::Internal, detail)));
+        }
+        signatures.push(signature);
+    }
+    Ok(signatures)
+}
+
+/// What one attempt of the coordinator came to.
+enum Tried {
+    Done(Vec<Signature>, Vec<String>, Figures),
+    /// Another coordinator works on the same request.
+    Busy,
+    Failed(Failure),
+}
+
+/// Coordinates a signing operation to its end: one quorum after the other until one signs or none is left.
+pub(crate) async fn coordinate(
+    shared: &Arc<Shared>,
+    judged: &Judged,
+    key: &KeyId,
+    sign: &Sign,
+) -> Result<OperationResult, Problem> {
+    let begun = Instant::now();
+    let deadline = begun + shared.config.limits.ceremony_deadline;
+    let asked = ask(shared, key, sign, shared.id).await?;
+    let me = asked.me();
+    let mut without: Vec<Vec<PartyIndex>> = asked.burned.iter().map(|peer| vec![me, *peer]).collect();
+    let mut skipped: Vec<Skipped> = Vec::new();
+    let mut last: Option<Problem> = None;
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let hold = enter(shared, judged, deadline).await?;
+        if let Some(done) = finished(shared, judged).await? {
+            return Ok(done);
+        }
+        let parties = match choose(shared, &asked, &without, deadline, last.is_none()).await {
+            Ok(parties) => parties,
+            Err(state) => return Err(explain(&asked, &state, &without, &skipped, last)),
+        };
+        match try_once(shared, judged, &asked, &parties, deadline, &skipped).await? {
+            Tried::Done(signatures, quorum, mut figures) => {
+                figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let result = asked.result(&signatures, quorum, skipped, figures)?;
+                return shared.succeed(&judged.operation, key, result).await;
+            }
+            Tried::Busy => {
+                // Let the other coordinator in; whoever waits less wins, so the two do not meet again and again.
+                drop(hold);
+                let jitter = u64::from(random::<1>()?.first().copied().unwrap_or(0));
+                sleep(pause + Duration::from_millis(jitter / 2)).await;
+                pause = (pause * 2).min(Duration::from_millis(500));
+                if Instant::now() >= deadline {
+                    let detail = "another node works on the same request: ask for its result again";
+                    return Err(Problem::new(Code::OperationRunning, detail));
+                }
+            }
+            Tried::Failed(failure) if failure.local => return Err(failure.problem),
+            Tried::Failed(failure) => {
+                // Without a name it is this very set that did not work.
+                let set = if failure.without.is_empty() { parties } else { failure.without };
+                for party in set.iter().filter(|party| **party != me) {
+                    let (party, reason) = (asked.name(*party), failure.problem.detail.clone());
+                    tracing::info!(operation = %judged.operation, party, reason, "going on without");
+                    skipped.push(Skipped { party, reason });
+                }
+                without.push(set);
+                last = Some(failure.problem);
+            }
+        }
+        if Instant::now() >= deadline {
+            let detail = last.map_or_else(|| "time is over".to_owned(), |problem| problem.detail);
+            return Err(Problem::new(Code::DeadlineExceeded, detail));
+        }
+    }
+}
+
+/// Waits until this node takes part in no other session of the operation.
+async fn enter(shared: &Shared, judged: &Judged, deadline: Instant) -> Result<Hold, Problem> {
+    loop {
+        let watch = shared.registry.watch(&judged.operation);
+        if let Some(hold) = shared.registry.enter_session(&judged.operation) {
+            return Ok(hold);
+        }
+        let Some(mut watch) = watch else { continue };
+        if timeout_at(deadline, watch.changed()).await.is_err() {
+            let detail = "this node takes part in another attempt of the same request: ask again";
+            return Err(Problem::new(Code::OperationRunning, detail));
+        }
+    }
+}
+
+/// The result, if another coordinator got it meanwhile.
+async fn finished(shared: &Shared, judged: &Judged) -> Result<Option<OperationResult>, Problem> {
+    match shared.operation(&judged.operation).await? {
+        Some(op) => stored_result(&op),
+        None => Ok(None),
+    }
+}
+
+/// Who is there when no quorum was found.
+struct NoQuorum {
+    ready: Vec<PartyIndex>,
+    absent: Vec<PartyIndex>,
+}
+
+async fn choose(
+    shared: &Shared,
+    asked: &Asked,
+    without: &[Vec<PartyIndex>],
+    deadline: Instant,
+    first: bool,
+) -> Result<Vec<PartyIndex>, NoQuorum> {
+    let until = (Instant::now() + shared.config.limits.connect_grace).min(deadline);
+    let me = asked.me();
+    let mut changes = shared.network.changes();
+    loop {
+        let there =
+            |(_, peer): &(&PartyIndex, &PeerId)| **peer == shared.id || shared.network.is_connected(**peer);
+        let (ready, absent): (Vec<_>, Vec<_>) = asked.peers.iter().partition(there);
+        let ready: Vec<PartyIndex> = ready.into_iter().map(|(party, _)| *party).collect();
+        let absent: Vec<PartyIndex> = absent.into_iter().map(|(party, _)| *party).collect();
+        let chosen = match &asked.wanted {
+            None => quorum::choose(asked.key.material.share.access(), me, &ready, without),
+            Some(wanted) => {
+                let there = wanted.iter().all(|party| ready.contains(party));
+                let failed = without.iter().any(|set| set.iter().all(|party| wanted.contains(party)));
+                (there && !failed).then(|| wanted.clone())
+            }
+        };
+        if let Some(chosen) = chosen {
+            return Ok(chosen);
+        }
+        // Only absent parties are worth waiting for, and only before anything failed.
+        let over = timeout_at(until, changes.changed()).await.is_err();
+        if over || !first || absent.is_empty() {
+            let absent = match &asked.wanted {
+                Some(wanted) => absent.into_iter().filter(|party| wanted.contains(party)).collect(),
+                None => absent,
+            };
+            return Err(NoQuorum { ready, absent });
+        }
+    }
+}
+
+/// Why there is no quorum, and what to do.
+fn explain(
+    asked: &Asked,
+    state: &NoQuorum,
+    without: &[Vec<PartyIndex>],
+    skipped: &[Skipped],
+    last: Option<Problem>,
+) -> Problem {
+    let needed = asked.key.record.threshold;
+    let alone = |party: &PartyIndex| without.iter().any(|set| set.as_slice() == [*party]);
+    let ready = state.ready.iter().filter(|party| !alone(party)).count();
+    let ready_count = u16::try_from(ready).unwrap_or(u16::MAX);
+    let mut missing: Vec<String> = state.absent.iter().map(|party| asked.name(*party)).collect();
+    let tried: Vec<String> = skipped.iter().map(|s| format!("`{}`: {}", s.party, s.reason)).collect();
+    let mut tried = tried.join("; ");
+    if !tried.is_empty() {
+        tried.insert_str(0, "; ");
+    }
+    if state.absent.is_empty() || ready >= usize::from(needed) {
+        if let Some(last) = last {
+            let detail = format!("no other quorum is left{tried}");
+            let mut problem = Problem::new(last.code, detail).with_culprits(last.culprits);
+            problem = problem.with_quorum(needed, ready_count, missing);
+            return problem;
+        }
+        if ready >= usize::from(needed) {
+            let detail = "every quorum that is connected holds a pair of nodes whose set-up is burned after a failed check: \
+                          connect other nodes of the key, or create a new key and move to it";
+            return Problem::new(Code::KeyBurned, detail).with_quorum(needed, ready_count, missing);
+        }
+    }
+    missing.extend(
+        skipped.iter().map(|s| s.party.clone()).filter(|name| !missing.contains(name)).collect::<Vec<_>>(),
+    );
+    let detail = format!(
+        "{needed} nodes are needed and {ready} are there; not there: {}{tried}; start them or repair their connection and ask again",
+        missing.join(", ")
+    );
+    Problem::new(Code::NotEnoughParties, detail).with_quorum(needed, ready_count, missing)
+}
+
+async fn try_once(
+    shared: &Arc<Shared>,
+    judged: &Judged,
+    asked: &Asked,
+    parties: &[PartyIndex],
+    deadline: Instant,
+    skipped: &[Skipped],
+) -> Result<Tried, Problem> {
+    let committee = asked.quorum(parties)?;
+    let number = shared.run_attempt(&judged.operation).await?;
+    let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
+    let work = Work::Sign { quorum: parties.to_vec() };
+    let request = judged.request.encode();
+    let proposal = Proposal { ceremony: attempt.ceremony, attempt: number, request, work };
+    let me = asked.me();
+    let members: BTreeMap<PeerId, PartyIndex> = asked
+        .peers
+        .iter()
+        .filter(|(party, _)| **party != me && parties.contains(party))
+        .map(|(party, peer)| (*peer, *party))
+        .collect();
+    let limits = &shared.config.limits;
+    let until = (Instant::now() + limits.attempt_deadline).min(deadline);
+    let quorum: Vec<String> = parties.iter().map(|party| asked.name(*party)).collect();
+    let mut talk = Conversation::open(shared, proposal, members).await;
+    match talk.answers(limits.answer_deadline.min(until.saturating_duration_since(Instant::now()))).await {
+        Said::All => {}
+        Said::Done(party, done) => {
+            talk.cancel().await;
+            return Ok(take_over(asked, party, done));
+        }
+        Said::Refused(party, problem, burned) => {
+            talk.cancel().await;
+            if problem.code == Code::OperationRunning {
+                return Ok(Tried::Busy);
+            }
+            let detail = format!("`{}` refuses: {}", asked.name(party), problem.detail);
+            let mut without = vec![party];
+            without.extend(burned.filter(|other| *other != party));
+            without.sort_unstable();
+            return Ok(Tried::Failed(Failure::of(problem.code, detail, without)));
+        }
+        Said::Silent(silent) => {
+            talk.cancel().await;
+            let names: Vec<String> = silent.iter().map(|party| asked.name(*party)).collect();
+            let detail = format!("`{}` did not answer the proposal", names.join("`, `"));
+            return Ok(Tried::Failed(Failure::of(Code::DeadlineExceeded, detail, silent)));
+        }
+    }
+    if !parties.contains(&me) {
+        let wanted = |outcome: &Outcome| match outcome {
+            Outcome::Signed { signatures } => asked.accept(signatures),
+            _ => None,
+        };
+        let begun = Instant::now();
+        return Ok(match talk.first(until, wanted).await {
+            Some(signatures) => {
+                let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Tried::Done(signatures, quorum, Figures { ms, ..Figures::default() })
+            }
+            None => {
+                let detail = "the quorum gave no signature: the logs of its nodes say why".to_owned();
+                Tried::Failed(Failure::of(Code::CeremonyAborted, detail, Vec::new()))
+            }
+        });
+    }
+    let mut ceremony = Ceremony {
+        shared,
+        operation: &judged.operation,
+        committee,
+        me,
+        names: asked.names.clone(),
+        deadline: until,
+        cancel: CancellationToken::clone(&shared.stop),
+        skipped: skipped.to_vec(),
+        figures: Figures::default(),
+    };
+    match run(asked, judged, &attempt, &mut ceremony).await {
+        Ok(signatures) => Ok(Tried::Done(signatures, quorum, ceremony.figures)),
+        Err(failure) => {
+            talk.cancel().await;
+            Ok(Tried::Failed(failure))
+        }
+    }
+}
+
+/// Takes the result that a member has stored, if it is what was asked for.
+fn take_over(asked: &Asked, party: PartyIndex, done: Done) -> Tried {
+    if let Done::Signed { signatures, quorum } = done {
+        let known = quorum.iter().all(|name| asked.names.values().any(|known| known == name));
+        if let (true, Some(signatures)) = (known, asked.accept(&signatures)) {
+            return Tried::Done(signatures, quorum, Figures::default());
+        }
+    }
+    let detail = format!("`{}` claims to have a result, which does not verify", asked.name(party));
+    Tried::Failed(Failure::of(Code::CeremonyAborted, detail, vec![party]))
+}
+
+/// A signature on its way to another node.
+pub(crate) fn to_wire(signatures: &[Signature]) -> Vec<WireSignature> {
+    signatures.iter().map(|s| WireSignature { bytes: s.bytes, recovery_id: s.recovery_id }).collect()
+}

@@ -1,0 +1,294 @@
+//! The configuration of a node: one TOML file, every key overridable by the environment, nothing secret inside.
+
+mod check;
+mod overrides;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use quorate_intent::Network;
+use quorate_seal::PassphraseSource;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Everything a node is told. Unknown keys are errors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name that the other nodes know this one by.
+    pub name: String,
+    /// The data folder. A relative path is taken from the folder of the configuration file.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Where the passphrase is.
+    pub seal: Seal,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How to log.
+    #[serde(default)]
+    pub log: Log,
+    /// How things of chains are shown.
+    #[serde(default)]
+    pub chains: Chains,
+    /// The other nodes.
+    #[serde(default)]
+    pub peers: Vec<Peer>,
+    /// Who may ask.
+    #[serde(default)]
+    pub clients: Vec<Client>,
+}
+
+/// Addresses to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// For the other nodes.
+    pub peers: SocketAddr,
+    /// For clients: plain HTTP, so loopback or behind a proxy that does TLS.
+    pub api: SocketAddr,
+}
+
+/// Another node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its name: the same on every node.
+    pub name: String,
+    /// `host:port`; empty if it always dials us.
+    pub address: String,
+    /// The 64 hexadecimal digits that it prints as its identity.
+    pub identity: String,
+}
+
+/// Someone who may send requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// The name in its requests.
+    pub name: String,
+    /// Its public key, `ed25519:…` or `p256:…`.
+    pub key: String,
+}
+
+/// Where the passphrase of the data folder is: exactly one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// A file that only its owner may read, or a pipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_file: Option<PathBuf>,
+    /// The name of an environment variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_env: Option<String>,
+    /// An open file descriptor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_fd: Option<i32>,
+}
+
+/// Bounds on time and number. Times are written `500ms`, `10s` or `2m`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How far ahead the expiry of a request may lie. Default 1 h.
+    #[serde(with = "time")]
+    pub request_max_ahead: Duration,
+    /// How long one operation may take, over all its attempts. Default 30 s.
+    #[serde(with = "time")]
+    pub ceremony_deadline: Duration,
+    /// How long one attempt with one quorum may take. Default 10 s.
+    #[serde(with = "time")]
+    pub attempt_deadline: Duration,
+    /// How long a node asked to take part may take to answer. Default 2 s.
+    #[serde(with = "time")]
+    pub answer_deadline: Duration,
+    /// How long a node that is not connected is waited for before the quorum is called incomplete. Default 1 s.
+    #[serde(with = "time")]
+    pub connect_grace: Duration,
+    /// Operations this node coordinates at once; more wait. Default 64.
+    pub max_ceremonies: usize,
+    /// Proposals of one peer that are looked at or run at once; more are dropped. Default 64.
+    pub max_proposals_per_peer: usize,
+    /// Largest request body in bytes. Default 1 MiB, which is also the most.
+    pub max_body: usize,
+    /// HTTP connections at once; more wait in the listener's queue. Default 512.
+    pub max_connections: usize,
+    /// How long a client may take to send a request's head, and again its body. Default 10 s.
+    #[serde(with = "time")]
+    pub http_read: Duration,
+    /// How long a shutdown waits for ceremonies. Default 5 s.
+    #[serde(with = "time")]
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_max_ahead: Duration::from_secs(quorate_api::MAX_EXPIRY_AHEAD),
+            ceremony_deadline: Duration::from_secs(30),
+            attempt_deadline: Duration::from_secs(10),
+            answer_deadline: Duration::from_secs(2),
+            connect_grace: Duration::from_secs(1),
+            max_ceremonies: 64,
+            max_proposals_per_peer: 64,
+            max_body: quorate_api::MAX_BODY,
+            max_connections: 512,
+            http_read: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How to log. The program that starts the node sets the logger up; the node only says how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How things of chains are shown. Nothing that is signed depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Chains {
+    /// For which Bitcoin network addresses are written.
+    pub bitcoin: Network,
+}
+
+/// Why there is no usable configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The text is not a configuration.
+    #[error("the configuration is not valid: {0}")]
+    Parse(String),
+    /// An environment variable does not fit.
+    #[error("environment variable `{name}`: {reason}")]
+    Override {
+        /// The variable.
+        name: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The values do not make sense together.
+    #[error("the configuration has {} problem{}: {}", .0.len(), if .0.len() == 1 { "" } else { "s" }, .0.join("; "))]
+    Check(Vec<String>),
+}
+
+impl Config {
+    /// Reads the file, applies the overrides of `environment`, and checks the result.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says what is wrong and where.
+    pub fn load(
+        path: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config = Self::parse(&text, environment)?;
+        config.resolve(path.parent().unwrap_or(Path::new(".")));
+        config.check()?;
+        Ok(config)
+    }
+
+    /// As [`load`](Self::load) from a text; paths stay as they are, and nothing is checked beyond the form.
+    ///
+    /// # Errors
+    /// [`ConfigError::Parse`] and [`ConfigError::Override`].
+    pub fn parse(
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table: toml::Table =
+            toml::from_str(text).map_err(|error| ConfigError::Parse(error.to_string()))?;
+        overrides::apply(&mut table, environment)?;
+        Self::deserialize(table).map_err(|error| ConfigError::Parse(parse_hint(&error)))
+    }
+
+    /// The configuration as TOML. It holds no secret.
+    ///
+    /// # Errors
+    /// [`ConfigError::Parse`] if a path is not text.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string_pretty(self).map_err(|error| ConfigError::Parse(error.to_string()))
+    }
+
+    /// Takes relative paths from `folder`.
+    pub fn resolve(&mut self, folder: &Path) {
+        self.data = folder.join(&self.data);
+        if let Some(file) = &mut self.seal.passphrase_file {
+            *file = folder.join(&file);
+        }
+    }
+
+    /// Whether the values make sense, each and together.
+    ///
+    /// # Errors
+    /// [`ConfigError::Check`] with every problem found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let problems = check::problems(self);
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Check(problems)) }
+    }
+
+    /// Where the passphrase is; `None` unless exactly one place is named.
+    #[must_use]
+    pub fn passphrase(&self) -> Option<PassphraseSource> {
+        let Seal { passphrase_file, passphrase_env, passphrase_fd } = &self.seal;
+        match (passphrase_file, passphrase_env, passphrase_fd) {
+            (Some(path), None, None) => Some(PassphraseSource::File(path.clone())),
+            (None, Some(name), None) => Some(PassphraseSource::Env(name.clone())),
+            (None, None, Some(fd)) => Some(PassphraseSource::Fd(*fd)),
+            _ => None,
+        }
+    }
+}
+
+fn parse_hint(error: &toml::de::Error) -> String {
+    format!("{}; `docs/operating.md` lists every key", error.to_string().trim_end())
+}
+
+/// The overrides of this process's environment.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with(overrides::PREFIX))
+        .collect()
+}
+
+mod time {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+    use serde::de::Error as _;
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&quorate_api::format_wait(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        quorate_api::parse_wait(&text)
+            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a time such as `500ms`, `10s` or `2m`")))
+    }
+}

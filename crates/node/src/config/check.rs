@@ -1,0 +1,104 @@
+//! What a configuration must fulfil beyond its form.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use quorate_api::{ClientPublicKey, check_client, check_node_name};
+use quorate_net::PeerId;
+
+use super::Config;
+
+/// Every problem, in the order of the file.
+pub(super) fn problems(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Err(reason) = check_node_name(&config.name) {
+        found.push(format!("name `{}`: {reason}", config.name));
+    }
+    if config.data.as_os_str().is_empty() {
+        found.push("data is empty: name the data folder".to_owned());
+    }
+    if config.passphrase().is_none() {
+        found.push(
+            "[seal] must name exactly one of passphrase_file, passphrase_env and passphrase_fd".to_owned(),
+        );
+    }
+    peers(config, &mut found);
+    clients(config, &mut found);
+    limits(config, &mut found);
+    found
+}
+
+fn peers(config: &Config, found: &mut Vec<String>) {
+    let mut names = BTreeSet::from([config.name.as_str()]);
+    let mut identities = BTreeSet::new();
+    for peer in &config.peers {
+        let name = peer.name.as_str();
+        if let Err(reason) = check_node_name(name) {
+            found.push(format!("peer `{name}`: {reason}"));
+        }
+        if !names.insert(name) {
+            found.push(format!("peer `{name}`: another node has this name, each needs its own"));
+        }
+        match peer.identity.parse::<PeerId>() {
+            Err(error) => found.push(format!("peer `{name}`: {error}")),
+            Ok(id) if !identities.insert(id) => {
+                found.push(format!(
+                    "peer `{name}`: another peer has this identity, copy it again from the peer"
+                ));
+            }
+            Ok(_) => {}
+        }
+        let port = peer.address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+        if !peer.address.is_empty() && !matches!(port, Some((host, Ok(_))) if !host.is_empty()) {
+            found.push(format!("peer `{name}`: the address `{}` is not `host:port`", peer.address));
+        }
+    }
+    if config.peers.len() >= quorate_api::MAX_PARTIES {
+        found.push(format!("there are more than {} nodes: remove some peers", quorate_api::MAX_PARTIES));
+    }
+}
+
+fn clients(config: &Config, found: &mut Vec<String>) {
+    let mut names = BTreeSet::new();
+    for client in &config.clients {
+        let name = client.name.as_str();
+        if let Err(error) = check_client(name) {
+            found.push(format!("client `{name}`: {error}"));
+        }
+        if !names.insert(name) {
+            found.push(format!("client `{name}` is there twice: remove one"));
+        }
+        if let Err(error) = client.key.parse::<ClientPublicKey>() {
+            found.push(format!("client `{name}`: {error}"));
+        }
+    }
+}
+
+fn limits(config: &Config, found: &mut Vec<String>) {
+    let limits = &config.limits;
+    let times = [
+        ("request_max_ahead", limits.request_max_ahead),
+        ("ceremony_deadline", limits.ceremony_deadline),
+        ("attempt_deadline", limits.attempt_deadline),
+        ("answer_deadline", limits.answer_deadline),
+        ("http_read", limits.http_read),
+    ];
+    for (name, time) in times {
+        if time < Duration::from_millis(10) || time > Duration::from_secs(24 * 3600) {
+            found.push(format!("limits.{name} must be 10ms to 24 hours"));
+        }
+    }
+    let counts = [
+        ("max_ceremonies", limits.max_ceremonies),
+        ("max_proposals_per_peer", limits.max_proposals_per_peer),
+        ("max_connections", limits.max_connections),
+    ];
+    for (name, count) in counts {
+        if !(1..=65_536).contains(&count) {
+            found.push(format!("limits.{name} must be 1 to 65536"));
+        }
+    }
+    if !(1024..=quorate_api::MAX_BODY).contains(&limits.max_body) {
+        found.push(format!("limits.max_body must be 1024 to {}", quorate_api::MAX_BODY));
+    }
+}

@@ -1,0 +1,227 @@
+//! The data folder: made once by [`init`], opened by every start.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `quorate.db` | the store |
+//! | `identity` | the public identity key, then its sealed seed |
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use quorate_net::{IdentityKey, PeerId};
+use quorate_protocol::party::LocalIdentity;
+use quorate_seal::{Context, Params, Passphrase, SealError, Sealer};
+use quorate_store::{Meta, Store, StoreError};
+use zeroize::Zeroizing;
+
+use crate::clock;
+
+const IDENTITY_FILE: &str = "identity";
+const IDENTITY_KIND: &str = "identity";
+/// Version of what this node writes into its folder.
+const FORMAT: u32 = 1;
+
+/// What [`init`] made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitReport {
+    /// The node's name.
+    pub name: String,
+    /// The data folder.
+    pub data: PathBuf,
+    /// The public identity, to be configured at every peer.
+    pub identity: PeerId,
+}
+
+/// Why a data folder cannot be made or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The name cannot name a node.
+    #[error("`{name}` cannot name a node: {reason}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What a name is.
+        reason: String,
+    },
+    /// There is a node already.
+    #[error("`{}` already holds a node: choose another folder, or keep this one as it is", .0.display())]
+    Initialised(PathBuf),
+    /// There is none yet.
+    #[error("`{}` holds no node: run `quorate node init` first", .0.display())]
+    Uninitialised(PathBuf),
+    /// The folder was written by another version.
+    #[error("the folder has format {found}, this program knows {FORMAT}: use the newer program")]
+    Format {
+        /// What was found.
+        found: u32,
+    },
+    /// The identity is not the one that was sealed.
+    #[error("the identity in `{}` was changed or damaged: restore it from a backup", .0.display())]
+    Identity(PathBuf),
+    /// A file cannot be read or written.
+    #[error("`{}`: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system gave no randomness.
+    #[error("the operating system gave no random bytes: check that getrandom(2) is allowed here")]
+    NoRandomness,
+    /// Sealing failed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes the data folder of a new node: mode 0700, a fresh identity sealed under the passphrase.
+///
+/// Must be called inside a tokio runtime; the passphrase is stretched for about 0.1 s on a blocking thread.
+///
+/// # Errors
+/// [`FolderError`]; a folder that holds a node is left as it is.
+pub async fn init(data: &Path, name: &str, passphrase: Passphrase) -> Result<InitReport, FolderError> {
+    init_with(data, name, passphrase, Params::standard()).await
+}
+
+/// As [`init`] with other costs of guessing the passphrase, between [`Params::FLOOR`] and [`Params::CEILING`].
+///
+/// # Errors
+/// As [`init`].
+pub async fn init_with(
+    data: &Path,
+    name: &str,
+    passphrase: Passphrase,
+    params: Params,
+) -> Result<InitReport, FolderError> {
+    quorate_api::check_node_name(name)
+        .map_err(|reason| FolderError::Name { name: name.to_owned(), reason })?;
+    make_private(data)?;
+    let store = Store::open(data).await?;
+    let made = make(data, name, passphrase, params, &store).await;
+    store.close().await;
+    made
+}
+
+async fn make(
+    data: &Path,
+    name: &str,
+    passphrase: Passphrase,
+    params: Params,
+    store: &Store,
+) -> Result<InitReport, FolderError> {
+    if store.meta().await?.is_some() {
+        return Err(FolderError::Initialised(data.to_owned()));
+    }
+    let (sealer, header) = blocking(move || Sealer::create(&passphrase, &params)).await??;
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(|_| FolderError::NoRandomness)?;
+    let id = IdentityKey::from_seed(seed.clone()).peer_id();
+    let sealed = sealer.seal(&identity_context(id), seed.as_slice())?;
+    let mut bytes = id.as_bytes().to_vec();
+    bytes.extend_from_slice(&sealed);
+    write_durably(&data.join(IDENTITY_FILE), &bytes)?;
+    // The header goes last: with it the folder counts as made.
+    store.init_meta(Meta { seal_header: header, format: FORMAT, created_at: clock::millis() }).await?;
+    Ok(InitReport { name: name.to_owned(), data: data.to_owned(), identity: id })
+}
+
+/// An opened data folder.
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) sealer: Sealer,
+    pub(crate) id: PeerId,
+    /// For the channels between nodes.
+    pub(crate) channel: IdentityKey,
+    /// For the protocols.
+    pub(crate) party: LocalIdentity,
+}
+
+pub(crate) async fn open(data: &Path, passphrase: Passphrase) -> Result<Opened, FolderError> {
+    if !data.join(IDENTITY_FILE).exists() {
+        return Err(FolderError::Uninitialised(data.to_owned()));
+    }
+    let store = Store::open(data).await?;
+    match unseal(data, passphrase, &store).await {
+        Ok((sealer, seed)) => {
+            let channel = IdentityKey::from_seed(seed.clone());
+            let id = channel.peer_id();
+            Ok(Opened { store, sealer, id, channel, party: LocalIdentity::from_seed(&seed) })
+        }
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn unseal(
+    data: &Path,
+    passphrase: Passphrase,
+    store: &Store,
+) -> Result<(Sealer, Zeroizing<[u8; 32]>), FolderError> {
+    let meta = store.meta().await?.ok_or_else(|| FolderError::Uninitialised(data.to_owned()))?;
+    if meta.format != FORMAT {
+        return Err(FolderError::Format { found: meta.format });
+    }
+    let sealer = blocking(move || Sealer::open(&passphrase, &meta.seal_header)).await??;
+    let path = data.join(IDENTITY_FILE);
+    let bytes = fs::read(&path).map_err(|source| FolderError::Io { path: path.clone(), source })?;
+    let damaged = || FolderError::Identity(path.clone());
+    let (id, sealed) = bytes.split_first_chunk::<32>().ok_or_else(damaged)?;
+    let opened =
+        sealer.open_blob(&identity_context(PeerId::from_bytes(*id)), sealed).map_err(|_| damaged())?;
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    if opened.len() != seed.len() {
+        return Err(damaged());
+    }
+    seed.copy_from_slice(&opened);
+    if IdentityKey::from_seed(seed.clone()).peer_id().as_bytes() != id {
+        return Err(damaged());
+    }
+    Ok((sealer, seed))
+}
+
+fn identity_context(id: PeerId) -> Context<'static> {
+    Context { node: *id.as_bytes(), kind: IDENTITY_KIND, key_id: "", epoch: 0, format: 1 }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FolderError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| FolderError::Io { path: PathBuf::from("seal"), source: io::Error::other(error) })
+}
+
+fn make_private(data: &Path) -> Result<(), FolderError> {
+    let io = |source| FolderError::Io { path: data.to_owned(), source };
+    fs::create_dir_all(data).map_err(io)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(data, fs::Permissions::from_mode(0o700)).map_err(io)?;
+    }
+    Ok(())
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let io = |source| FolderError::Io { path: path.to_owned(), source };
+    let fresh = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&fresh).map_err(io)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)?;
+    fs::rename(&fresh, path).map_err(io)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+    }
+    Ok(())
+}

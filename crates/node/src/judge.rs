@@ -1,0 +1,53 @@
+//! Judging a request: who asks, whether in time, and for what. Every node does this for itself on the same bytes.
+
+use quorate_api::{Code, CreateKey, KeyId, Method, OperationId, Problem, Sign, SignedRequest, parse_body};
+
+use crate::clock;
+use crate::shared::Shared;
+
+/// What a request asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// Create a key.
+    Create(CreateKey),
+    /// Sign with a key.
+    Sign(KeyId, Box<Sign>),
+}
+
+/// A request whose client, signature, expiry, path and body this node has checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) request: SignedRequest,
+    pub(crate) operation: OperationId,
+    pub(crate) ask: Ask,
+}
+
+/// Who asks, and whether in time.
+pub(crate) fn authenticate(shared: &Shared, request: &SignedRequest) -> Result<(), Problem> {
+    let max_ahead = shared.config.limits.request_max_ahead.as_secs();
+    let lookup = |name: &str| shared.clients.get(name).cloned();
+    quorate_api::verify_request(request, lookup, clock::seconds(), max_ahead).map_err(Problem::from)
+}
+
+/// Judges a request that starts an operation.
+pub(crate) fn judge(shared: &Shared, request: SignedRequest) -> Result<Judged, Problem> {
+    authenticate(shared, &request)?;
+    read(request)
+}
+
+/// The form alone: for a request that was judged before.
+fn read(request: SignedRequest) -> Result<Judged, Problem> {
+    let unknown = || Problem::new(Code::NotFound, format!("`{}` starts no operation", request.path()));
+    if request.method() != Method::Post {
+        return Err(unknown());
+    }
+    let rest = request.path().strip_prefix("/v1/keys").ok_or_else(unknown)?;
+    let ask = if rest.is_empty() {
+        Ask::Create(parse_body(request.body())?)
+    } else {
+        let key = rest.strip_prefix('/').and_then(|rest| rest.strip_suffix("/sign")).ok_or_else(unknown)?;
+        let key = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;
+        Ask::Sign(key, Box::new(parse_body(request.body())?))
+    };
+    Ok(Judged { operation: request.operation_id(), request, ask })
+}

@@ -1,0 +1,397 @@
+//! Keys at rest: the public record, the sealed material, and the way from pending to active.
+//!
+//! A key is stored twice in its creation, under rising *revisions* (the store's epoch of a key):
+//!
+//! | revision | holds | status |
+//! |---|---|---|
+//! | `2·epoch` | the share, as soon as the key generation wants it durable | pending, never used |
+//! | `2·epoch + 1` | share and, for ECDSA, the pairwise set-up | pending until every party has it, then active |
+//!
+//! The sealed bytes begin with the hash of the record, so a changed record (purposes, parties) does not open.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_api::{Code, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, Problem};
+use quorate_intent::{Network, PublicKey, Purpose, Scheme};
+use quorate_net::PeerId;
+use quorate_protocol::party::PartyIndex;
+use quorate_seal::Context;
+use quorate_store::{Key, KeyStatus, NewKey, StoreError};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::ceremony::protocols::{Setup, Share};
+use crate::clock;
+use crate::registry::locked;
+use crate::shared::{Shared, store_problem};
+
+const KIND: &str = "key-material";
+const FORMAT: u16 = 1;
+
+/// What everybody may know of a key, as this node keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) version: u16,
+    pub(crate) scheme: Scheme,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<String>,
+    pub(crate) purposes: BTreeSet<Purpose>,
+    pub(crate) threshold: u16,
+    pub(crate) parties: Vec<RecordParty>,
+    pub(crate) operation: OperationId,
+    pub(crate) created_at: u64,
+    /// Whether this party holds everything it needs to sign.
+    pub(crate) complete: bool,
+    /// The public package of the key's share format.
+    pub(crate) package: Hex,
+}
+
+/// One party of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordParty {
+    pub(crate) index: u16,
+    pub(crate) name: String,
+    pub(crate) identity: Hex,
+}
+
+impl Record {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Problem> {
+        serde_json::to_vec(self).map_err(|error| damaged(format!("a key record cannot be written: {error}")))
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Problem> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| damaged(format!("a key record cannot be read: {error}")))
+    }
+
+    /// Names of the parties by index.
+    pub(crate) fn names(&self) -> BTreeMap<PartyIndex, String> {
+        self.parties.iter().filter_map(|p| Some((PartyIndex::new(p.index)?, p.name.clone()))).collect()
+    }
+
+    /// Channel identities of the parties by index.
+    pub(crate) fn peers(&self) -> BTreeMap<PartyIndex, PeerId> {
+        let peer = |p: &RecordParty| {
+            let bytes: [u8; 32] = p.identity.0.as_slice().try_into().ok()?;
+            Some((PartyIndex::new(p.index)?, PeerId::from_bytes(bytes)))
+        };
+        self.parties.iter().filter_map(peer).collect()
+    }
+
+    /// The party that a node is of this key.
+    pub(crate) fn index_of(&self, peer: PeerId) -> Option<PartyIndex> {
+        self.peers().into_iter().find(|(_, id)| *id == peer).map(|(index, _)| index)
+    }
+}
+
+/// The secret side of a key, opened.
+pub(crate) struct Material {
+    pub(crate) share: Share,
+    /// For ECDSA.
+    pub(crate) setup: Setup,
+    /// The record it was opened with.
+    record: [u8; 32],
+}
+
+/// The secrets in use, by key.
+pub(crate) type OpenMaterials = HashMap<KeyId, Weak<Material>>;
+
+/// A key ready to be used in a ceremony.
+pub(crate) struct OpenKey {
+    pub(crate) id: KeyId,
+    pub(crate) record: Record,
+    pub(crate) public_key: PublicKey,
+    pub(crate) revision: u64,
+    pub(crate) material: Arc<Material>,
+}
+
+/// What is sealed. Encoded by hand, so that no copy of the secrets is left behind.
+struct Plain<'a> {
+    record: [u8; 32],
+    secret: &'a [u8],
+    setup: &'a [u8],
+}
+
+impl Plain<'_> {
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(32 + 8 + self.secret.len() + self.setup.len()));
+        out.extend_from_slice(&self.record);
+        for part in [self.secret, self.setup] {
+            out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(part);
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Plain<'_>> {
+        let (record, rest) = bytes.split_first_chunk::<32>()?;
+        let (secret, rest) = part(rest)?;
+        let (setup, rest) = part(rest)?;
+        rest.is_empty().then_some(Plain { record: *record, secret, setup })
+    }
+}
+
+fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)
+}
+
+/// A pending share as [`quorate_keys::dkg::PENDING_SHARE`] carries it.
+pub(crate) struct Pending {
+    pub(crate) package: Vec<u8>,
+    pub(crate) secret: Zeroizing<Vec<u8>>,
+}
+
+impl Pending {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        #[derive(BorshSerialize, BorshDeserialize)]
+        struct Parts {
+            package: Vec<u8>,
+            secret: Vec<u8>,
+        }
+        let mut parts: Parts = borsh::from_slice(bytes).ok()?;
+        let secret = Zeroizing::new(parts.secret.clone());
+        parts.secret.zeroize();
+        Some(Self { package: parts.package, secret })
+    }
+}
+
+fn record_hash(record: &[u8]) -> [u8; 32] {
+    blake3::derive_key("quorate 2026 node key record v1", record)
+}
+
+fn damaged(detail: String) -> Problem {
+    tracing::error!(%detail, "key cannot be used");
+    Problem::new(Code::Internal, format!("{detail}; restore this node from a backup"))
+}
+
+impl Shared {
+    fn key_context<'a>(&self, id: &'a KeyId, revision: u64) -> Context<'a> {
+        Context {
+            node: *self.id.as_bytes(),
+            kind: KIND,
+            key_id: id.as_str(),
+            epoch: revision,
+            format: FORMAT,
+        }
+    }
+
+    fn seal_material(
+        &self,
+        id: &KeyId,
+        revision: u64,
+        record: &[u8],
+        secret: &[u8],
+        setup: &[u8],
+    ) -> Result<Vec<u8>, Problem> {
+        let plain = Plain { record: record_hash(record), secret, setup }.encode();
+        self.sealer
+            .seal(&self.key_context(id, revision), &plain)
+            .map_err(|error| Problem::new(Code::Internal, format!("the share cannot be sealed: {error}")))
+    }
+
+    /// Stores the share of a key that is being created. Durable when it returns.
+    pub(crate) async fn store_pending(
+        &self,
+        id: &KeyId,
+        record: &Record,
+        public_key: Vec<u8>,
+        secret: &[u8],
+    ) -> Result<(), Problem> {
+        let bytes = record.to_bytes()?;
+        let sealed_share = self.seal_material(id, 0, &bytes, secret, &[])?;
+        let key = NewKey {
+            key_id: id.as_str().to_owned(),
+            status: KeyStatus::Pending,
+            scheme: record.scheme.name().to_owned(),
+            public_key,
+            epoch: 0,
+            record: bytes,
+            sealed_share,
+        };
+        self.store.insert_key(key, clock::millis()).await.map_err(|error| store_problem(&error))
+    }
+
+    /// Stores everything this party needs to sign; the key stays pending. Durable when it returns.
+    pub(crate) async fn store_complete(
+        &self,
+        id: &KeyId,
+        record: &Record,
+        secret: &[u8],
+        setup: &[u8],
+    ) -> Result<(), Problem> {
+        let bytes = record.to_bytes()?;
+        let sealed = self.seal_material(id, 1, &bytes, secret, setup)?;
+        let stored = self.store.replace_share(id.as_str(), 0, 1, bytes, sealed, clock::millis()).await;
+        stored.map_err(|error| store_problem(&error))
+    }
+
+    /// Makes a complete key usable. Nothing happens if it is already; a key that is not complete stays pending.
+    pub(crate) async fn activate(&self, id: &KeyId) -> Result<bool, Problem> {
+        let Some(key) = self.stored_key(id).await? else { return Ok(false) };
+        if key.status == KeyStatus::Pending && Record::from_bytes(&key.record)?.complete {
+            let (from, to) = (KeyStatus::Pending, KeyStatus::Active);
+            match self.store.transition_key(id.as_str(), from, to, clock::millis()).await {
+                Ok(()) => tracing::info!(key = %id, "key is active"),
+                Err(StoreError::Changed { .. }) => {}
+                Err(error) => return Err(store_problem(&error)),
+            }
+            return Ok(true);
+        }
+        Ok(key.status == KeyStatus::Active)
+    }
+
+    /// Erases the share of a key whose creation failed.
+    pub(crate) async fn discard_pending(&self, id: &KeyId) {
+        let (from, to) = (KeyStatus::Pending, KeyStatus::Destroyed);
+        match self.store.transition_key(id.as_str(), from, to, clock::millis()).await {
+            Ok(()) => tracing::info!(key = %id, "share of an unfinished key erased"),
+            Err(StoreError::NotFound { .. } | StoreError::Changed { .. }) => {}
+            Err(error) => tracing::error!(%error, key = %id, "share of an unfinished key not erased"),
+        }
+    }
+
+    pub(crate) async fn stored_key(&self, id: &KeyId) -> Result<Option<Key>, Problem> {
+        self.store.key(id.as_str()).await.map_err(|error| store_problem(&error))
+    }
+
+    /// The key as the API shows it; `None` if there is none, or none any more.
+    pub(crate) fn present_key(&self, key: &Key) -> Result<Option<ApiKey>, Problem> {
+        let status = match key.status {
+            KeyStatus::Pending => ApiStatus::Creating,
+            KeyStatus::Active => ApiStatus::Active,
+            KeyStatus::Disabled => ApiStatus::Disabled,
+            KeyStatus::Burned => ApiStatus::Burned,
+            KeyStatus::Destroyed => return Ok(None),
+        };
+        let record = Record::from_bytes(&key.record)?;
+        let id: KeyId = key.key_id.parse().map_err(|_| damaged(format!("`{}` is no key id", key.key_id)))?;
+        let public = public_key(&record, &key.public_key)?;
+        Ok(Some(api_key(id, &record, status, &public, self.config.chains.bitcoin)))
+    }
+
+    /// Opens an active key for use. A pending key that is complete becomes active when another party of it uses it.
+    pub(crate) async fn open_key(&self, id: &KeyId, asked_by: PeerId) -> Result<OpenKey, Problem> {
+        let missing = || Problem::new(Code::NotFound, format!("this node holds no key `{id}`"));
+        let mut key = self.stored_key(id).await?.ok_or_else(missing)?;
+        let party = Record::from_bytes(&key.record)?.index_of(asked_by).is_some();
+        if key.status == KeyStatus::Pending && party && asked_by != self.id && self.activate(id).await? {
+            key = self.stored_key(id).await?.ok_or_else(missing)?;
+        }
+        match key.status {
+            KeyStatus::Active => {}
+            KeyStatus::Destroyed => return Err(missing()),
+            KeyStatus::Pending => {
+                let detail = "the creation of this key did not end on this node: create another key";
+                return Err(Problem::new(Code::KeyDisabled, detail));
+            }
+            KeyStatus::Disabled => return Err(Problem::new(Code::KeyDisabled, "the key is disabled")),
+            KeyStatus::Burned => {
+                let detail = "this node's share of the key may not be used any more: sign without it";
+                return Err(Problem::new(Code::KeyBurned, detail));
+            }
+        }
+        let record = Record::from_bytes(&key.record)?;
+        if !party {
+            return Err(missing());
+        }
+        let public_key = public_key(&record, &key.public_key)?;
+        let material = self.material(id, &key, &record)?;
+        Ok(OpenKey { id: id.clone(), record, public_key, revision: key.epoch, material })
+    }
+
+    /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`]; when none runs there is none.
+    fn material(&self, id: &KeyId, key: &Key, record: &Record) -> Result<Arc<Material>, Problem> {
+        let hash = record_hash(&key.record);
+        let in_use = |open: &OpenMaterials| open.get(id).and_then(Weak::upgrade).filter(|m| m.record == hash);
+        if let Some(material) = in_use(&locked(&self.materials)) {
+            return Ok(material);
+        }
+        let opened = self
+            .sealer
+            .open_blob(&self.key_context(id, key.epoch), &key.sealed_share)
+            .map_err(|error| damaged(format!("the share of `{id}` does not open: {error}")))?;
+        let plain =
+            Plain::decode(&opened).ok_or_else(|| damaged(format!("the share of `{id}` is malformed")))?;
+        if plain.record != hash {
+            return Err(damaged(format!("the record of `{id}` was changed")));
+        }
+        let unfit = || damaged(format!("the share of `{id}` does not fit its key"));
+        let share = Share::open(record.scheme, record.package.as_ref(), plain.secret).ok_or_else(unfit)?;
+        let setup = Setup::open(record.scheme, plain.setup).ok_or_else(unfit)?;
+        if share.public_key() != key.public_key {
+            return Err(damaged(format!("the public key of `{id}` was changed")));
+        }
+        let material = Arc::new(Material { share, setup, record: hash });
+        let mut open = locked(&self.materials);
+        // Somebody may have been quicker: then theirs is the one.
+        if let Some(theirs) = in_use(&open) {
+            return Ok(theirs);
+        }
+        open.retain(|_, material| material.strong_count() > 0);
+        open.insert(id.clone(), Arc::downgrade(&material));
+        Ok(material)
+    }
+
+    /// The parties with whom this node's pairwise set-up of a key is burned.
+    pub(crate) async fn burned_peers(&self, key: &OpenKey) -> Result<BTreeSet<PartyIndex>, Problem> {
+        let mut burned: BTreeSet<PartyIndex> = locked(&self.burned)
+            .iter()
+            .filter(|(id, revision, _)| *id == key.id && *revision == key.revision)
+            .filter_map(|(_, _, peer)| key.record.index_of(*peer))
+            .collect();
+        let mut after = None;
+        loop {
+            let page = self.store.list_burns(key.id.as_str(), after, quorate_store::MAX_PAGE_LEN).await;
+            let page = page.map_err(|error| store_problem(&error))?;
+            for burn in page.items.iter().filter(|burn| burn.instance.epoch == key.revision) {
+                let peer: Option<[u8; 32]> = burn.instance.peer.as_slice().try_into().ok();
+                burned.extend(peer.and_then(|peer| key.record.index_of(PeerId::from_bytes(peer))));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(burned),
+            }
+        }
+    }
+}
+
+pub(crate) fn public_key(record: &Record, bytes: &[u8]) -> Result<PublicKey, Problem> {
+    PublicKey::new(record.scheme, bytes)
+        .map_err(|error| damaged(format!("a public key is not valid: {error}")))
+}
+
+/// The API's view of a key.
+pub(crate) fn api_key(
+    id: KeyId,
+    record: &Record,
+    status: ApiStatus,
+    public: &PublicKey,
+    network: Network,
+) -> ApiKey {
+    let mut addresses = quorate_intent::addresses(public, network);
+    addresses.retain(|a| record.purposes.iter().any(|purpose| purpose.name() == a.chain));
+    ApiKey {
+        id,
+        scheme: record.scheme,
+        status,
+        threshold: record.threshold,
+        parties: record.parties.iter().map(|p| p.name.clone()).collect(),
+        public_key: Hex(public.bytes().to_vec()),
+        addresses,
+        purposes: record.purposes.iter().copied().collect(),
+        epoch: 0,
+        label: record.label.clone(),
+        created_at: record.created_at,
+    }
+}
+
+impl std::fmt::Debug for OpenKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}

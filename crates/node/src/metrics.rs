@@ -1,0 +1,76 @@
+//! Counters of this node, in the Prometheus text format. Each node has its own recorder, so that several in one process
+//! do not mix.
+
+use std::time::Duration;
+
+use metrics::{Key, Label, Level, Metadata, Recorder as _};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::registry::Registry;
+use quorate_net::Network;
+
+const METADATA: Metadata<'static> = Metadata::new("quorate_node", Level::INFO, Some("quorate_node"));
+/// Upper ends of the buckets of times, in seconds.
+const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+pub(crate) struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let builder = PrometheusBuilder::new();
+        let builder = builder
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        Self { recorder, handle }
+    }
+
+    fn count(&self, name: &'static str, labels: Vec<Label>) {
+        self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA).increment(1);
+    }
+
+    fn gauge(&self, name: &'static str, labels: Vec<Label>, value: f64) {
+        self.recorder.register_gauge(&Key::from_parts(name, labels), &METADATA).set(value);
+    }
+
+    /// An operation or a read was answered.
+    pub(crate) fn request(&self, kind: &'static str, result: &'static str) {
+        self.count("quorate_requests_total", vec![Label::new("kind", kind), Label::new("result", result)]);
+    }
+
+    /// A protocol, or one round of it, took this long.
+    pub(crate) fn ceremony(&self, protocol: &'static str, phase: &'static str, took: Duration) {
+        let labels = vec![Label::new("protocol", protocol), Label::new("phase", phase)];
+        self.recorder
+            .register_histogram(&Key::from_parts("quorate_ceremony_seconds", labels), &METADATA)
+            .record(took.as_secs_f64());
+    }
+
+    /// A check failed.
+    pub(crate) fn abort(&self, check: &'static str) {
+        self.count("quorate_aborts_total", vec![Label::new("check", check)]);
+    }
+
+    /// A proposal was dropped because its sender has too many.
+    pub(crate) fn dropped_proposal(&self, peer: String) {
+        self.count("quorate_proposals_dropped_total", vec![Label::new("peer", peer)]);
+    }
+
+    pub(crate) fn render(&self, network: &Network, registry: &Registry) -> String {
+        for peer in network.peer_states() {
+            let labels = || vec![Label::new("peer", peer.name.clone())];
+            self.gauge("quorate_peer_up", labels(), if peer.is_connected() { 1.0 } else { 0.0 });
+            if let Some(rtt) = peer.rtt {
+                self.gauge("quorate_peer_rtt_seconds", labels(), rtt.as_secs_f64());
+            }
+        }
+        let active = u32::try_from(registry.len()).unwrap_or(u32::MAX);
+        self.gauge("quorate_ceremonies_active", Vec::new(), active.into());
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}

@@ -1,0 +1,290 @@
+//! A running node: start, the control loop, shutdown.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use quorate_api::{ClientPublicKey, Problem, SignedRequest};
+use quorate_net::{ControlReceiver, NetConfig, Network, Peer, PeerId, StartError};
+use quorate_seal::PassphraseError;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ceremony::member::{Line, take_part};
+use crate::config::{Config, ConfigError};
+use crate::control::{CeremonyId, Control, Proposal};
+use crate::folder::{self, FolderError};
+use crate::metrics::Metrics;
+use crate::registry::{Registry, locked};
+use crate::rest;
+use crate::shared::{Joined, Reply, Shared};
+
+/// Replies that one member may send in one attempt: its answer and its end, and one more of each for good measure.
+const REPLIES: u8 = 4;
+/// How long a shutdown waits for what was broken off to write down that it was.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How long a peer that is awaited may be without a connection before its session is given up.
+const ABSENCE: Duration = Duration::from_millis(1500);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The passphrase cannot be had.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// The data folder cannot be opened.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The network between nodes cannot be started.
+    #[error(transparent)]
+    Network(#[from] StartError),
+    /// The REST address cannot be listened on.
+    #[error("cannot listen on `{listen}` for clients: {source}; free the port or configure another one")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The records of the node cannot be read.
+    #[error("{0}")]
+    Records(Box<Problem>),
+}
+
+/// A running node. It stops when the last handle is dropped without notice, or by [`Node::shutdown`] in good order.
+#[derive(Debug)]
+pub struct Node {
+    shared: Arc<Shared>,
+    api: SocketAddr,
+    /// Ends everything if the handle is dropped.
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Node {
+    /// Starts a node: opens its folder, connects to its peers, takes requests. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`NodeError`] says what to change.
+    pub async fn start(config: Config) -> Result<Self, NodeError> {
+        config.check()?;
+        let no_passphrase = || ConfigError::Check(vec!["[seal] names no passphrase".to_owned()]);
+        let source = config.passphrase().ok_or_else(no_passphrase)?;
+        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let passphrase = read.map_err(|error| FolderError::Io {
+            path: config.data.clone(),
+            source: std::io::Error::other(error),
+        })??;
+        let opened = folder::open(&config.data, passphrase).await?;
+        let store = opened.store.clone();
+        match Self::start_opened(config, opened).await {
+            Ok(node) => Ok(node),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_opened(config: Config, opened: folder::Opened) -> Result<Self, NodeError> {
+        let folder::Opened { store, sealer, id, channel, party } = opened;
+        let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
+        let mut peers = Vec::with_capacity(config.peers.len());
+        let mut names = BTreeMap::from([(id, config.name.clone())]);
+        for peer in &config.peers {
+            let id: PeerId = peer.identity.parse().map_err(|error| invalid(format!("{error}")))?;
+            names.insert(id, peer.name.clone());
+            peers.push(Peer { id, name: peer.name.clone(), address: peer.address.clone() });
+        }
+        let mut clients = HashMap::new();
+        for client in &config.clients {
+            let key: ClientPublicKey = client.key.parse().map_err(|error| invalid(format!("{error}")))?;
+            clients.insert(client.name.clone(), key);
+        }
+        let mut limits = quorate_net::Limits::default();
+        // A proposal carries a whole request.
+        limits.max_frame = SignedRequest::MAX_ENCODED + 64 * 1024;
+        limits.absence_grace = ABSENCE;
+        let per_peer = config.limits.max_proposals_per_peer;
+        let peer_slots = peers.iter().map(|peer| (peer.id, Arc::new(Semaphore::new(per_peer)))).collect();
+        let listen = config.listen.api;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|source| NodeError::Listen { listen, source })?;
+        let api = listener.local_addr().map_err(|source| NodeError::Listen { listen, source })?;
+        let network =
+            Network::start(NetConfig { identity: channel, listen: config.listen.peers, peers, limits })
+                .await?;
+        let control = network.control();
+        let stop = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            id,
+            identity: Arc::new(party),
+            store,
+            sealer,
+            network,
+            names,
+            clients,
+            registry: Registry::default(),
+            metrics: Metrics::new(),
+            slots: Semaphore::new(config.limits.max_ceremonies),
+            peer_slots,
+            coordinated: Mutex::default(),
+            joined: Mutex::default(),
+            materials: Mutex::default(),
+            burned: Mutex::default(),
+            draining: stop.child_token(),
+            stop: stop.clone(),
+            tasks: TaskTracker::new(),
+            config,
+        });
+        let interrupted =
+            shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
+        if let Some(control) = control {
+            shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
+        }
+        shared.tasks.spawn(rest::serve(Arc::clone(&shared), listener));
+        tracing::info!(name = %shared.config.name, %id, %api, peers = %shared.network.local_addr(), interrupted, "node started");
+        Ok(Self { shared, api, _stop: stop.drop_guard() })
+    }
+
+    /// Where clients are served, with the real port.
+    #[must_use]
+    pub fn api_addr(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Where the other nodes connect, with the real port.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.shared.network.local_addr()
+    }
+
+    /// The node's public identity.
+    #[must_use]
+    pub fn identity(&self) -> PeerId {
+        self.shared.id
+    }
+
+    /// The names of the connected peers.
+    #[must_use]
+    pub fn connected(&self) -> Vec<String> {
+        self.shared.network.connected().into_iter().map(|peer| self.shared.name_of(peer)).collect()
+    }
+
+    /// Waits until every configured peer is connected.
+    ///
+    /// # Errors
+    /// The names of those that are not after `patience`.
+    pub async fn wait_connected(&self, patience: Duration) -> Result<(), Vec<String>> {
+        let peers: Vec<PeerId> =
+            self.shared.names.keys().copied().filter(|id| *id != self.shared.id).collect();
+        self.shared.network.wait_connected(&peers, patience).await.map_err(|error| error.missing)
+    }
+
+    /// Stops in good order: no new requests, ceremonies get [`Limits::shutdown_grace`](crate::config::Limits), then the
+    /// network and the store close. What was broken off can be asked for again.
+    pub async fn shutdown(self) {
+        let shared = &self.shared;
+        shared.draining.cancel();
+        let grace = shared.config.limits.shutdown_grace;
+        let idle = async {
+            while shared.registry.len() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(grace, idle).await.is_err() {
+            tracing::warn!(running = shared.registry.len(), "ceremonies broken off by the shutdown");
+        }
+        shared.stop.cancel();
+        // Without the network the sessions that are left end at once.
+        shared.network.shutdown().await;
+        shared.tasks.close();
+        if timeout(SETTLE, shared.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        shared.store.close().await;
+        tracing::info!(name = %shared.config.name, "node stopped");
+    }
+
+    /// Waits until the node was told to stop or failed. Only a dropped handle or a shutdown ends it today.
+    pub async fn wait(&self) {
+        self.shared.stop.cancelled().await;
+    }
+}
+
+/// Reads what peers say and hands it on. Nothing here waits for anything but the next message.
+async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
+    loop {
+        let received = tokio::select! {
+            received = control.recv() => received,
+            () = shared.stop.cancelled() => return,
+        };
+        let Some((from, bytes)) = received else { return };
+        match Control::decode(&bytes) {
+            Some(Control::Propose(proposal)) => propose(&shared, from, *proposal),
+            Some(Control::Answer { ceremony, answer }) => {
+                reply(&shared, from, ceremony, Reply::Answer(answer));
+            }
+            Some(Control::Ended { ceremony, outcome }) => {
+                reply(&shared, from, ceremony, Reply::Ended(outcome));
+            }
+            Some(Control::Cancel { ceremony }) => {
+                if let Some(joined) = locked(&shared.joined).get(&(from, ceremony)) {
+                    joined.cancel.cancel();
+                }
+            }
+            Some(Control::Activate { ceremony }) => {
+                if let Some(joined) = locked(&shared.joined).get(&(from, ceremony)) {
+                    joined.activate.send_replace(true);
+                }
+            }
+            None => tracing::debug!(peer = %shared.name_of(from), "control message does not decode"),
+        }
+    }
+}
+
+/// Starts to look at a proposal, if its sender has not too many already.
+fn propose(shared: &Arc<Shared>, from: PeerId, proposal: Proposal) {
+    let Some(slots) = shared.peer_slots.get(&from) else { return };
+    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+        shared.metrics.dropped_proposal(shared.name_of(from));
+        return;
+    };
+    let key = (from, proposal.ceremony);
+    let cancel = shared.stop.child_token();
+    let (activate, activated) = watch::channel(false);
+    {
+        let mut joined = locked(&shared.joined);
+        if joined.contains_key(&key) {
+            return;
+        }
+        joined.insert(key, Joined { cancel: cancel.clone(), activate });
+    }
+    let shared = Arc::clone(shared);
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        let line = Line { cancel, activate: activated };
+        take_part(Arc::clone(&shared), from, proposal, line).await;
+        locked(&shared.joined).remove(&key);
+        drop(slot);
+    });
+}
+
+fn reply(shared: &Shared, from: PeerId, ceremony: CeremonyId, reply: Reply) {
+    let mut coordinated = locked(&shared.coordinated);
+    let Some(talk) = coordinated.get_mut(&ceremony) else { return };
+    let said = talk.said.entry(from).or_default();
+    if *said >= REPLIES {
+        return;
+    }
+    *said = said.saturating_add(1);
+    if talk.sender.try_send((from, reply)).is_err() {
+        tracing::debug!(peer = %shared.name_of(from), "reply dropped");
+    }
+}

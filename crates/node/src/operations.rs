@@ -1,0 +1,226 @@
+//! Operations at rest: begun before anything runs, answered once, readable for ever.
+//!
+//! A failure that may go away is not an answer: it is kept as the error of a queued operation, is shown as failed, and the
+//! same request starts the next attempt. Any other failure, and every success, is final.
+
+use quorate_api::{
+    Code, KeyId, Operation as ApiOperation, OperationId, OperationKind, OperationResult,
+    OperationStatus as ApiStatus, Problem,
+};
+use quorate_store::{
+    Begin, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate, StoreError,
+};
+
+use crate::clock;
+use crate::judge::{Ask, Judged};
+use crate::shared::{Shared, store_problem};
+
+/// How often a lost race is tried again. Each loss means that somebody else made progress.
+const RACES: u8 = 8;
+
+impl Ask {
+    pub(crate) fn kind(&self) -> OperationKind {
+        match self {
+            Self::Create(_) => OperationKind::CreateKey,
+            Self::Sign(..) => OperationKind::Sign,
+        }
+    }
+}
+
+fn conflict(operation: &OperationId) -> Problem {
+    let detail = "this idempotency key was used with another request: choose a new one for a new request";
+    Problem::new(Code::IdempotencyConflict, detail).with_operation(operation.clone())
+}
+
+fn raced(operation: &OperationId) -> Problem {
+    Problem::new(Code::OperationRunning, "the operation changes too quickly: ask again")
+        .with_operation(operation.clone())
+}
+
+impl Shared {
+    /// The operation of a request, if it was begun here before.
+    pub(crate) async fn known_operation(&self, judged: &Judged) -> Result<Option<Operation>, Problem> {
+        let found = self.operation(&judged.operation).await?;
+        match found {
+            Some(op) if op.request_hash != judged.request.fingerprint() => Err(conflict(&judged.operation)),
+            found => Ok(found),
+        }
+    }
+
+    pub(crate) async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, Problem> {
+        self.store.operation(id.as_str()).await.map_err(|error| store_problem(&error))
+    }
+
+    /// Stores the operation as queued unless it is there. Durable when it returns.
+    pub(crate) async fn begin(&self, judged: &Judged) -> Result<Operation, Problem> {
+        let key_id = match &judged.ask {
+            Ask::Create(_) => None,
+            Ask::Sign(key, _) => Some(key.as_str().to_owned()),
+        };
+        let operation = NewOperation {
+            op_id: judged.operation.as_str().to_owned(),
+            request_hash: judged.request.fingerprint(),
+            request: judged.request.encode(),
+            kind: judged.ask.kind().as_str().to_owned(),
+            key_id,
+            status: OperationStatus::Queued,
+            expires_at: judged.request.expires().saturating_mul(1000),
+        };
+        match self.store.begin_operation(operation, clock::millis()).await {
+            Ok(Begin::New(op) | Begin::Existing(op)) => Ok(op),
+            Ok(Begin::Conflict) => Err(conflict(&judged.operation)),
+            Err(error) => Err(store_problem(&error)),
+        }
+    }
+
+    /// Marks the operation as running and counts an attempt, which it gives. An answered operation stays as it is.
+    pub(crate) async fn run_attempt(&self, id: &OperationId) -> Result<u32, Problem> {
+        for _ in 0..RACES {
+            let op = self.operation(id).await?.ok_or_else(|| raced(id))?;
+            if op.status.is_final() {
+                return Err(raced(id));
+            }
+            let attempt = op.attempt.saturating_add(1);
+            let update = OperationUpdate {
+                attempt: Some(attempt),
+                ..OperationUpdate::status(OperationStatus::Running)
+            };
+            match self.store.update_operation(&op.op_id, op.status, update, clock::millis()).await {
+                Ok(_) => return Ok(attempt),
+                Err(StoreError::Changed { .. }) => {}
+                Err(error) => return Err(store_problem(&error)),
+            }
+        }
+        Err(raced(id))
+    }
+
+    /// Stores the result, if there is none yet, and gives what is stored. Durable when it returns.
+    pub(crate) async fn succeed(
+        &self,
+        id: &OperationId,
+        key: &KeyId,
+        result: OperationResult,
+    ) -> Result<OperationResult, Problem> {
+        let bytes = serde_json::to_vec(&result).map_err(|error| {
+            Problem::new(Code::Internal, format!("the result cannot be written: {error}"))
+        })?;
+        for _ in 0..RACES {
+            let op = self.operation(id).await?.ok_or_else(|| raced(id))?;
+            if let Some(stored) = stored_result(&op)? {
+                return Ok(stored);
+            }
+            let next = match op.status {
+                OperationStatus::Running => OperationUpdate {
+                    key_id: Some(key.as_str().to_owned()),
+                    result: Some(bytes.clone()),
+                    ..OperationUpdate::status(OperationStatus::Succeeded)
+                },
+                status if status.is_final() => return Err(raced(id)),
+                _ => OperationUpdate::status(OperationStatus::Running),
+            };
+            let done = next.status == OperationStatus::Succeeded;
+            match self.store.update_operation(&op.op_id, op.status, next, clock::millis()).await {
+                Ok(_) if done => return Ok(result),
+                Ok(_) | Err(StoreError::Changed { .. }) => {}
+                Err(error) => return Err(store_problem(&error)),
+            }
+        }
+        Err(raced(id))
+    }
+
+    /// Stores why there is no result. What may succeed later stays open for the same request.
+    pub(crate) async fn give_up(&self, id: &OperationId, problem: &Problem) {
+        let problem = problem.clone().with_operation(id.clone());
+        let Ok(bytes) = serde_json::to_vec(&problem) else { return };
+        for _ in 0..RACES {
+            let op = match self.operation(id).await {
+                Ok(Some(op)) if !op.status.is_final() => op,
+                _ => return,
+            };
+            let status = match (problem.code.retryable(), op.status) {
+                (false, _) => OperationStatus::Failed,
+                (true, OperationStatus::Running) => OperationStatus::Queued,
+                (true, _) => OperationStatus::Running,
+            };
+            let update = OperationUpdate { error: Some(bytes.clone()), ..OperationUpdate::status(status) };
+            match self.store.update_operation(&op.op_id, op.status, update, clock::millis()).await {
+                Ok(op) if op.status != OperationStatus::Running => return,
+                Ok(_) | Err(StoreError::Changed { .. }) => {}
+                Err(error) => {
+                    tracing::error!(operation = %id, %error, "the failure of an operation is not stored");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// At start-up: what ran when the node stopped runs no more.
+    pub(crate) async fn close_interrupted(&self) -> Result<u64, Problem> {
+        let detail = "the node stopped while this ran: send the same request again";
+        let problem = Problem::new(Code::Unavailable, detail);
+        let mut count = 0_u64;
+        for status in [OperationStatus::Running, OperationStatus::Queued] {
+            let filter = OperationFilter { key_id: None, status: Some(status) };
+            let mut after = None;
+            loop {
+                let page = self.store.list_operations(&filter, after, quorate_store::MAX_PAGE_LEN).await;
+                let page = page.map_err(|error| store_problem(&error))?;
+                for op in &page.items {
+                    let open = op.status == OperationStatus::Running || op.error.is_none();
+                    if let (true, Ok(id)) = (open, op.op_id.parse::<OperationId>()) {
+                        self.give_up(&id, &problem).await;
+                        count = count.saturating_add(1);
+                    }
+                }
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// The operation as the API shows it.
+    pub(crate) fn present_operation(&self, op: &Operation) -> Result<ApiOperation, Problem> {
+        let unreadable = |what: &str| {
+            Problem::new(Code::Internal, format!("operation `{}`: {what} is unreadable", op.op_id))
+        };
+        let id: OperationId = op.op_id.parse().map_err(|_| unreadable("its id"))?;
+        let kind = OperationKind::parse(&op.kind).ok_or_else(|| unreadable("its kind"))?;
+        let error: Option<Problem> = match &op.error {
+            Some(bytes) => Some(serde_json::from_slice(bytes).map_err(|_| unreadable("its error"))?),
+            None => None,
+        };
+        let active = self.registry.is_active(&id);
+        let status = match op.status {
+            OperationStatus::Queued if error.is_some() && !active => ApiStatus::Failed,
+            status => ApiStatus::parse(status.as_str()).ok_or_else(|| unreadable("its status"))?,
+        };
+        let key = match &op.key_id {
+            Some(key) => Some(key.parse().map_err(|_| unreadable("its key"))?),
+            None => None,
+        };
+        Ok(ApiOperation {
+            key,
+            kind,
+            status,
+            created_at: op.created_at,
+            updated_at: op.updated_at,
+            result: stored_result(op)?,
+            error: error.filter(|_| status == ApiStatus::Failed),
+            progress: if status == ApiStatus::Running { self.registry.progress(&id) } else { None },
+            id,
+        })
+    }
+}
+
+/// The result of a succeeded operation.
+pub(crate) fn stored_result(op: &Operation) -> Result<Option<OperationResult>, Problem> {
+    match (&op.result, op.status) {
+        (Some(bytes), OperationStatus::Succeeded) => serde_json::from_slice(bytes).map(Some).map_err(|_| {
+            Problem::new(Code::Internal, format!("operation `{}`: its result is unreadable", op.op_id))
+        }),
+        _ => Ok(None),
+    }
+}

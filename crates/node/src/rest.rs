@@ -1,0 +1,65 @@
+//! The REST interface: one accept loop with bounds, one judge for every signed request, one way to answer a problem.
+
+mod answer;
+mod operations;
+mod read;
+mod serve;
+
+pub(crate) use serve::serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequest, Request};
+use axum::routing::{get, post};
+use quorate_api::{Code, Problem, SignedRequest};
+use tokio::time::timeout;
+
+use crate::judge::authenticate;
+use crate::shared::Shared;
+use answer::Failed;
+
+/// The routes; what is not here is 404 or 405.
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/keys", post(operations::create).get(read::keys))
+        .route("/v1/keys/{key}", get(read::key))
+        .route("/v1/keys/{key}/sign", post(operations::sign))
+        .route("/v1/operations", get(read::operations))
+        .route("/v1/operations/{operation}", get(operations::show))
+        .route("/v1/nodes", get(read::nodes))
+        .route("/healthz", get(read::healthz))
+        .route("/readyz", get(read::readyz))
+        .route("/metrics", get(read::metrics))
+        .route("/version", get(read::version))
+        .fallback(|| async { Failed::from(Problem::new(Code::NotFound, "there is no such path")) })
+        .method_not_allowed_fallback(|| async {
+            Failed::from(Problem::new(Code::MethodNotAllowed, "the path exists, this method of it does not"))
+        })
+        .with_state(shared)
+}
+
+/// A request whose client, signature and expiry were checked, with its exact bytes.
+pub(crate) struct Signed(pub(crate) SignedRequest);
+
+impl FromRequest<Arc<Shared>> for Signed {
+    type Rejection = Failed;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Failed> {
+        let (parts, body) = request.into_parts();
+        let limits = &shared.config.limits;
+        let too_large = || {
+            let detail = format!("the body is longer than {} bytes: make it smaller", limits.max_body);
+            Problem::new(Code::TooLarge, detail)
+        };
+        let Ok(read) = timeout(limits.http_read, axum::body::to_bytes(body, limits.max_body)).await else {
+            return Err(Problem::new(Code::InvalidRequest, "the body did not arrive in time").into());
+        };
+        let body = read.map_err(|_| too_large())?;
+        let request =
+            SignedRequest::from_http_parts(&parts.method, &parts.uri, &parts.headers, body.to_vec())
+                .map_err(Problem::from)?;
+        authenticate(shared, &request)?;
+        Ok(Self(request))
+    }
+}

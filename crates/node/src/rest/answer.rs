@@ -1,0 +1,50 @@
+//! Answers: JSON, or a problem.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use quorate_api::{PROBLEM_CONTENT_TYPE, Problem};
+use serde::Serialize;
+
+/// A problem on its way out. Gets a request id, which is also in the log.
+#[derive(Debug)]
+pub(crate) struct Failed(Box<Problem>);
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let mut id = [0_u8; 8];
+        // Without randomness the id is just not unique.
+        getrandom::fill(&mut id).unwrap_or_default();
+        let problem = self.0.with_request_id(format!("req_{}", hex::encode(id)));
+        let request_id = problem.request_id.as_deref().unwrap_or_default();
+        tracing::info!(request_id, code = %problem.code, status = problem.status(), detail = %problem.detail, "request failed");
+        let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = json(status, &problem);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// `value` as JSON.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => {
+            let content = HeaderValue::from_static("application/json");
+            (status, [(header::CONTENT_TYPE, content)], Body::from(bytes)).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

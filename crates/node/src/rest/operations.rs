@@ -1,0 +1,149 @@
+//! Requests that start operations, and waiting for their end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use quorate_api::{Code, Operation, OperationId, OperationQuery, OperationStatus, Problem, SignedRequest};
+use tokio::time::{Instant, timeout_at};
+
+use super::Signed;
+use super::answer::{Failed, json};
+use crate::ceremony;
+use crate::judge::{Ask, Judged, judge};
+use crate::registry::Hold;
+use crate::shared::Shared;
+
+/// `POST /v1/keys`
+pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    start(shared, request, "create_key").await
+}
+
+/// `POST /v1/keys/{key}/sign`
+pub(super) async fn sign(
+    State(shared): State<Arc<Shared>>,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    start(shared, request, "sign").await
+}
+
+async fn start(shared: Arc<Shared>, request: SignedRequest, kind: &'static str) -> Result<Response, Failed> {
+    let answer = begin_and_wait(&shared, request).await;
+    let result = match &answer {
+        Ok(operation) => operation.status.as_str(),
+        Err(problem) => problem.code.as_str(),
+    };
+    shared.metrics.request(kind, result);
+    let operation = answer?;
+    let status =
+        if operation.status == OperationStatus::Succeeded { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(json(status, &operation))
+}
+
+/// The operation, ended well or not ended; the problem of one that failed.
+async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<Operation, Problem> {
+    let until = Instant::now() + OperationQuery::parse(request.query())?.wait;
+    let judged = judge(shared, request)?;
+    let id = judged.operation.clone();
+    let known = shared.known_operation(&judged).await?;
+    if known.as_ref().is_none_or(|op| !op.status.is_final()) {
+        if shared.draining.is_cancelled() {
+            let detail = "this node is shutting down: ask another one, or later";
+            return Err(Problem::new(Code::Unavailable, detail));
+        }
+        if known.is_none() {
+            // What cannot be is said at once and leaves nothing behind.
+            if let Ask::Sign(key, sign) = &judged.ask {
+                ceremony::sign::ask(shared, key, sign, shared.id).await?;
+            }
+            if let Ask::Create(create) = &judged.ask {
+                ceremony::create::check(shared, &judged, create)?;
+            }
+        }
+        if let Some(hold) = shared.registry.coordinate(&id) {
+            shared.begin(&judged).await?;
+            shared.tasks.spawn(coordinate(Arc::clone(shared), judged, hold));
+        }
+    }
+    let operation = wait(shared, &id, until).await?;
+    match (operation.status, operation.error.clone()) {
+        (OperationStatus::Failed, Some(problem)) => Err(problem),
+        (OperationStatus::Cancelled, _) => {
+            Err(Problem::new(Code::OperationCancelled, "the operation was cancelled").with_operation(id))
+        }
+        _ => Ok(operation),
+    }
+}
+
+/// Works for the result of one operation and stores how it ended.
+async fn coordinate(shared: Arc<Shared>, judged: Judged, hold: Hold) {
+    let stopped = shared.stop.clone();
+    let deadline = shared.config.limits.ceremony_deadline;
+    let work = async {
+        let waited = tokio::time::timeout(deadline, shared.slots.acquire()).await;
+        let Ok(Ok(_slot)) = waited else {
+            let detail = "this node has too many ceremonies: ask again later";
+            return Err(Problem::new(Code::RateLimited, detail));
+        };
+        match &judged.ask {
+            Ask::Create(create) => ceremony::create::coordinate(&shared, &judged, create).await,
+            Ask::Sign(key, sign) => ceremony::sign::coordinate(&shared, &judged, key, sign).await,
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = stopped.cancelled() => {
+            let detail = "this node was shut down while this ran: send the same request again";
+            Err(Problem::new(Code::Unavailable, detail))
+        }
+    };
+    match result {
+        Ok(_) => {
+            tracing::info!(operation = %judged.operation, client = judged.request.client(), "operation succeeded")
+        }
+        Err(problem) => {
+            tracing::warn!(
+                operation = %judged.operation, client = judged.request.client(), code = %problem.code,
+                detail = %problem.detail, "operation failed"
+            );
+            shared.give_up(&judged.operation, &problem).await;
+        }
+    }
+    drop(hold);
+}
+
+/// `GET /v1/operations/{operation}`
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Path(operation): Path<String>,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    let query = OperationQuery::parse(request.query())?;
+    let id = operation.parse::<OperationId>();
+    let id = id.map_err(|error| Problem::new(Code::NotFound, format!("`{operation}`: {error}")))?;
+    let operation = wait(&shared, &id, Instant::now() + query.wait).await?;
+    Ok(json(StatusCode::OK, &operation))
+}
+
+/// The operation once nothing runs for it any more, or as it is when time is over.
+async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Operation, Problem> {
+    loop {
+        // First the watch, then the record: an end in between is not missed.
+        let watch = shared.registry.watch(id);
+        let stored = shared.operation(id).await?;
+        let stored =
+            stored.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no operation `{id}`")))?;
+        let operation = shared.present_operation(&stored)?;
+        let Some(mut watch) = watch.filter(|_| !operation.status.is_final()) else { return Ok(operation) };
+        if Instant::now() >= until || timeout_at(until, watch.changed()).await.is_err() {
+            return Ok(operation);
+        }
+        // The entry may be gone a moment before the record is read again; there is no hurry.
+        tokio::time::sleep(Duration::ZERO).await;
+    }
+}

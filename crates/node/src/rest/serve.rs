@@ -1,0 +1,76 @@
+//! The accept loop: bounded connections, bounded waiting for a request's head, graceful end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::shared::Shared;
+
+/// Pause after a failed accept, such as with no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Most header fields of a request.
+const MAX_HEADERS: usize = 64;
+/// Most bytes of a request's head; a path alone may have 2 KiB.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Serves clients until the node drains; connections in use end with their request.
+pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
+    let router = super::router(Arc::clone(&shared));
+    let places = Arc::new(Semaphore::new(shared.config.limits.max_connections));
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = shared.draining.cancelled() => return,
+        };
+        let Ok(place) = place else { return };
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, shared) = (router.clone(), Arc::clone(&shared));
+                let tasks = shared.tasks.clone();
+                tasks.spawn(async move {
+                    connection(&shared, stream, router).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a client");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(shared: &Shared, stream: TcpStream, router: axum::Router) {
+    // Answers are small and awaited: do not hold them back.
+    stream.set_nodelay(true).unwrap_or_default();
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.config.limits.http_read)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD);
+    let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shared.draining.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = serving => ended,
+                () = shared.stop.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "client connection ended");
+    }
+}

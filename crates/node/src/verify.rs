@@ -1,0 +1,58 @@
+//! Verifying a joint signature under the public key before it is stored or answered, with libraries that share no code
+//! with the protocols: libsecp256k1 for secp256k1, RustCrypto for P-256, ed25519-dalek's strict rule for Ed25519.
+
+use bitcoin::key::TapTweak as _;
+use bitcoin::secp256k1::{self, Message, Secp256k1, XOnlyPublicKey};
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use quorate_intent::{PublicKey, Scheme, Signature, ToSign};
+
+/// The public key under which `signature` verifies: the key's own bytes, or the tweaked x-only key of a Taproot spend.
+/// `None` if it does not verify, has a high `s`, or its recovery id leads to another key.
+pub(crate) fn verify(key: &PublicKey, what: &ToSign, signature: &Signature) -> Option<Vec<u8>> {
+    match (key.scheme, what) {
+        (Scheme::EcdsaSecp256k1, ToSign::Prehash(digest)) => secp256k1_ecdsa(key, digest, signature),
+        (Scheme::EcdsaP256, ToSign::Prehash(digest)) => {
+            let verifier = p256::ecdsa::VerifyingKey::from_sec1_bytes(key.bytes()).ok()?;
+            let parsed = p256::ecdsa::Signature::from_slice(&signature.bytes).ok()?;
+            verifier.verify_prehash(digest, &parsed).ok()?;
+            Some(key.bytes().to_vec())
+        }
+        (Scheme::Ed25519, ToSign::Ed25519Message(message)) => {
+            let bytes: [u8; 32] = key.bytes().try_into().ok()?;
+            let verifier = ed25519_dalek::VerifyingKey::from_bytes(&bytes).ok()?;
+            let parsed = ed25519_dalek::Signature::from_bytes(&signature.bytes);
+            verifier.verify_strict(message, &parsed).ok()?;
+            Some(bytes.to_vec())
+        }
+        (Scheme::Bip340, ToSign::Bip340 { message, taproot_tweak }) => {
+            bip340(key, message, *taproot_tweak, signature)
+        }
+        _ => None,
+    }
+}
+
+fn secp256k1_ecdsa(key: &PublicKey, digest: &[u8; 32], signature: &Signature) -> Option<Vec<u8>> {
+    let parsed = secp256k1::ecdsa::Signature::from_compact(&signature.bytes).ok()?;
+    let public = secp256k1::PublicKey::from_slice(key.bytes()).ok()?;
+    // libsecp256k1 accepts low s only.
+    Secp256k1::verification_only().verify_ecdsa(&Message::from_digest(*digest), &parsed, &public).ok()?;
+    if let Some(id) = signature.recovery_id {
+        let parsed = k256::ecdsa::Signature::from_slice(&signature.bytes).ok()?;
+        let id = k256::ecdsa::RecoveryId::from_byte(id)?;
+        let found = k256::ecdsa::VerifyingKey::recover_from_prehash(digest, &parsed, id).ok()?;
+        if found.to_sec1_point(true).as_bytes() != key.bytes() {
+            return None;
+        }
+    }
+    Some(key.bytes().to_vec())
+}
+
+fn bip340(key: &PublicKey, message: &[u8], tweak: bool, signature: &Signature) -> Option<Vec<u8>> {
+    let secp = Secp256k1::verification_only();
+    let internal = XOnlyPublicKey::from_slice(&key.x_only()?).ok()?;
+    let public = if tweak { internal.tap_tweak(&secp, None).0.to_x_only_public_key() } else { internal };
+    let digest: [u8; 32] = message.try_into().ok()?;
+    let parsed = secp256k1::schnorr::Signature::from_slice(&signature.bytes).ok()?;
+    secp.verify_schnorr(&parsed, &Message::from_digest(digest), &public).ok()?;
+    Some(if tweak { public.serialize().to_vec() } else { key.bytes().to_vec() })
+}

@@ -1,0 +1,402 @@
+//! A node of the cluster turns against the others: it holds a share, a valid identity and requests that a client really signed.
+
+use std::time::{Duration, Instant};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use quorate_api::intent::{Intent, Purpose, Scheme};
+use quorate_api::{KeyId, ListQuery, Method, Request, Sign, SignedRequest};
+use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
+use quorate_protocol::curve::Ed25519;
+use quorate_protocol::party::{LocalIdentity, PartyIndex};
+use quorate_protocol::rng::Entropy;
+use quorate_protocol::session::{Params, SessionId};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use crate::cluster::{CLIENT, Cluster, client_key, create_key, message, now, unique};
+use crate::requests::sign_request;
+use crate::unseal::{Unsealed, unseal};
+
+// The control messages as another program would write them.
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+enum Control {
+    Propose(Proposal),
+    Answer { ceremony: [u8; 32], answer: Answer },
+    Ended { ceremony: [u8; 32], outcome: Outcome },
+    Cancel { ceremony: [u8; 32] },
+    Activate { ceremony: [u8; 32] },
+}
+
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+struct Proposal {
+    ceremony: [u8; 32],
+    attempt: u32,
+    request: Vec<u8>,
+    work: Work,
+}
+
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+enum Work {
+    Create { members: Vec<(u16, String, [u8; 32])> },
+    Sign { quorum: Vec<u16> },
+}
+
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
+enum Answer {
+    Accept,
+    Refuse { code: String, detail: String, burned: Option<u16> },
+    Done(Done),
+}
+
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
+enum Done {
+    Signed { signatures: Vec<Signature>, quorum: Vec<String> },
+    Created { key: String },
+}
+
+type Signature = ([u8; 64], Option<u8>);
+
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
+enum Outcome {
+    Signed { signatures: Vec<Signature> },
+    Created { public_key: Vec<u8> },
+    Active,
+    Failed { code: String, detail: String, burned: Option<u16> },
+}
+
+/// Node c, taken over: its identity and its share in our hands.
+struct Traitor {
+    network: Network,
+    control: ControlReceiver,
+    secrets: Unsealed,
+    next: u8,
+}
+
+impl Traitor {
+    /// Stops node 2 of the cluster and takes its place.
+    async fn replace(cluster: &mut Cluster) -> Self {
+        cluster.stop(2).await;
+        let secrets = unseal(&cluster.configs[2].data).await;
+        let peers = (0..2).map(|at| Peer {
+            id: cluster.identities[at],
+            name: cluster.configs[at].name.clone(),
+            address: cluster.configs[at].listen.peers.to_string(),
+        });
+        let mut limits = quorate_net::Limits::default();
+        limits.max_frame = 2 << 20;
+        limits.inbox_frames = 100_000;
+        let config = NetConfig {
+            identity: IdentityKey::from_seed(Zeroizing::new(secrets.identity_seed)),
+            listen: cluster.configs[2].listen.peers,
+            peers: peers.collect(),
+            limits,
+        };
+        let network = Network::start(config).await.unwrap();
+        let ids = [cluster.identities[0], cluster.identities[1]];
+        network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
+        let control = network.control().unwrap();
+        Self { network, control, secrets, next: 0 }
+    }
+
+    async fn send(&self, to: PeerId, message: &Control) {
+        let mut bytes = vec![1_u8];
+        bytes.extend_from_slice(&borsh::to_vec(message).unwrap());
+        self.network.send_control(to, bytes.into()).await.unwrap();
+    }
+
+    fn ceremony(&mut self) -> [u8; 32] {
+        self.next += 1;
+        [self.next; 32]
+    }
+
+    /// Proposes and gives the answer; `None` if there is none.
+    async fn propose(&mut self, to: PeerId, request: Vec<u8>, work: Work) -> ([u8; 32], Option<Answer>) {
+        let ceremony = self.ceremony();
+        self.send(to, &Control::Propose(Proposal { ceremony, attempt: 1, request, work })).await;
+        loop {
+            let Ok(received) = timeout(Duration::from_secs(5), self.control.recv()).await else {
+                return (ceremony, None);
+            };
+            let (from, bytes) = received.unwrap();
+            assert_eq!(bytes[0], 1);
+            match borsh::from_slice(&bytes[1..]).unwrap() {
+                Control::Answer { ceremony: about, answer } if about == ceremony && from == to => {
+                    return (ceremony, Some(answer));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn ended(&mut self, ceremony: [u8; 32], within: Duration) -> Option<Outcome> {
+        let until = tokio::time::Instant::now() + within;
+        loop {
+            let (_, bytes) = tokio::time::timeout_at(until, self.control.recv()).await.ok()??;
+            if let Control::Ended { ceremony: about, outcome } = borsh::from_slice(&bytes[1..]).unwrap()
+                && about == ceremony
+            {
+                return Some(outcome);
+            }
+        }
+    }
+}
+
+async fn message_key(cluster: &Cluster) -> KeyId {
+    cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await.id
+}
+
+/// covers: S22, S23: whatever a coordinator says, a member goes by the request, its own records and its own configuration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lying_coordinator_is_refused() {
+    let mut cluster = Cluster::start(3).await;
+    let key = message_key(&cluster).await;
+    let operations = |page: quorate_api::Page<quorate_api::Operation>| page.items.len();
+    let list = ListQuery { limit: 200, after: None };
+    let before = operations(cluster.client(0).operations(&list).await.unwrap());
+    let mut traitor = Traitor::replace(&mut cluster).await;
+    let honest = cluster.identities[0];
+    let own = client_key(1);
+    let other = client_key(2);
+    let request = || sign_request(&key, &message("pay bob"), CLIENT, now() + 60, &unique("lie"));
+    let good = || request().sign(&own).encode();
+    let post = |path: &str, body: Vec<u8>| {
+        Request::new(Method::Post, path, CLIENT, now() + 60, unique("lie"), body).unwrap().sign(&own).encode()
+    };
+    let named = Sign { quorum: Some(vec!["node-a".to_owned(), "node-b".to_owned()]), ..message("pay bob") };
+    let digest = Sign { intent: Intent::RawDigest { digest: "11".repeat(32) }, quorum: None };
+    let solana = Sign { intent: Intent::SolanaMessage { message: "AAAA".to_owned() }, quorum: None };
+    let signed =
+        |sign: &Sign| sign_request(&key, sign, CLIENT, now() + 60, &unique("lie")).sign(&own).encode();
+    let moved = {
+        let signed = request().sign(&own);
+        let body = serde_json::to_vec(&message("pay mallory")).unwrap();
+        let path = signed.path_and_query().to_owned();
+        let once = signed.idempotency_key().to_owned();
+        Request::new(Method::Post, path, CLIENT, signed.expires(), once, body)
+            .unwrap()
+            .with_signature(*signed.signature())
+            .encode()
+    };
+    let trailing = [good(), vec![0]].concat();
+    let get =
+        Request::new(Method::Get, "/v1/keys", CLIENT, now() + 60, "", vec![]).unwrap().sign(&own).encode();
+    let create = serde_json::to_vec(&create_key(Scheme::Ed25519, 2, None)).unwrap();
+    let create = || post("/v1/keys", create.clone());
+    let ids: Vec<[u8; 32]> = cluster.identities.iter().map(|id| *id.as_bytes()).collect();
+    let member = |index: u16, at: usize, id: usize| (index, cluster.configs[at].name.clone(), ids[id]);
+    let all = vec![member(1, 0, 0), member(2, 1, 1), member(3, 2, 2)];
+    let two = || Work::Sign { quorum: vec![1, 3] };
+    let quorum = |quorum: &[u16]| Work::Sign { quorum: quorum.to_vec() };
+    let cases: Vec<(&str, Vec<u8>, Work, &str)> = vec![
+        ("everybody", good(), quorum(&[1, 2, 3]), "unprocessable"),
+        ("too few", good(), quorum(&[1]), "unprocessable"),
+        ("nobody", good(), quorum(&[]), "unprocessable"),
+        ("somebody twice", good(), quorum(&[1, 1]), "unprocessable"),
+        ("a stranger", good(), quorum(&[1, 9]), "unprocessable"),
+        ("without the member", good(), quorum(&[2, 3]), "unprocessable"),
+        ("not the one asked for", signed(&named), two(), "unprocessable"),
+        ("another body", moved, two(), "signature_invalid"),
+        ("another signer", request().sign(&other).encode(), two(), "signature_invalid"),
+        ("no signature", request().with_signature([0; 64]).encode(), two(), "signature_invalid"),
+        (
+            "a stranger's request",
+            sign_request(&key, &message("x"), "mallory", now() + 60, "m").sign(&own).encode(),
+            two(),
+            "unknown_client",
+        ),
+        (
+            "an old request",
+            sign_request(&key, &message("x"), CLIENT, now() - 5, &unique("lie")).sign(&own).encode(),
+            two(),
+            "request_expired",
+        ),
+        (
+            "a request for later",
+            sign_request(&key, &message("x"), CLIENT, now() + 90_000, &unique("lie")).sign(&own).encode(),
+            two(),
+            "expiry_too_far",
+        ),
+        (
+            "a key that is not",
+            sign_request(&KeyId::from_bytes([3; 16]), &message("x"), CLIENT, now() + 60, &unique("lie"))
+                .sign(&own)
+                .encode(),
+            two(),
+            "not_found",
+        ),
+        ("a purpose the key has not", signed(&solana), two(), "purpose_not_allowed"),
+        ("a digest", signed(&digest), two(), "purpose_not_allowed"),
+        ("a read", get, two(), "not_found"),
+        ("a creation as signing", create(), two(), "invalid_request"),
+        ("a signing as creation", good(), Work::Create { members: all.clone() }, "invalid_request"),
+        ("bytes", vec![0xff; 100], two(), "invalid_request"),
+        ("nothing", Vec::new(), two(), "invalid_request"),
+        ("a byte more", trailing, two(), "invalid_request"),
+        (
+            "fewer parties",
+            create(),
+            Work::Create { members: vec![member(1, 0, 0), member(2, 2, 2)] },
+            "unprocessable",
+        ),
+        (
+            "another's identity",
+            create(),
+            Work::Create { members: vec![member(1, 0, 0), member(2, 1, 2), member(3, 2, 1)] },
+            "unprocessable",
+        ),
+        (
+            "one identity twice",
+            create(),
+            Work::Create { members: vec![member(1, 0, 0), member(2, 1, 2), member(3, 2, 2)] },
+            "unprocessable",
+        ),
+        (
+            "one party twice",
+            create(),
+            Work::Create { members: vec![member(1, 0, 0), member(2, 2, 2), member(3, 2, 2)] },
+            "unprocessable",
+        ),
+        (
+            "numbers of its own",
+            create(),
+            Work::Create { members: vec![member(1, 0, 0), member(2, 1, 1), member(7, 2, 2)] },
+            "unprocessable",
+        ),
+    ];
+    let count = cases.len();
+    for (name, request, work, code) in cases {
+        let (_, answer) = traitor.propose(honest, request, work).await;
+        match answer {
+            Some(Answer::Refuse { code: found, detail, .. }) => {
+                assert_eq!(found, code, "{name}: {detail}");
+                assert!(!detail.is_empty(), "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    assert_eq!(count, 27);
+    let after = operations(cluster.client(0).operations(&list).await.unwrap());
+    assert_eq!(after, before, "what is refused leaves no operation behind");
+    // The same node answers an honest proposal of the same coordinator.
+    let (ceremony, answer) = traitor.propose(honest, good(), two()).await;
+    assert_eq!(answer, Some(Answer::Accept));
+    traitor.send(honest, &Control::Cancel { ceremony }).await;
+    assert!(matches!(traitor.ended(ceremony, Duration::from_secs(5)).await, Some(Outcome::Failed { .. })));
+    cluster.sign(0, &key, "and life goes on").await.unwrap();
+}
+
+/// covers: S22: the coordinator proposes one message and runs the protocol on another, under the right name of the session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_signed_is_what_was_asked() {
+    let mut cluster = Cluster::start(3).await;
+    let key = message_key(&cluster).await;
+    let mut traitor = Traitor::replace(&mut cluster).await;
+    let honest = cluster.identities[0];
+    let request = sign_request(&key, &message("pay bob"), CLIENT, now() + 60, &unique("swap"));
+    let request: SignedRequest = request.sign(&client_key(1));
+    let mut cases = 0;
+    for (text, works) in [("pay mallory", false), ("pay bob", true)] {
+        let work = Work::Sign { quorum: vec![1, 3] };
+        let (ceremony, answer) = traitor.propose(honest, request.encode(), work).await;
+        assert_eq!(answer, Some(Answer::Accept));
+        let share = {
+            let key = &traitor.secrets.keys[0];
+            let package = hex::decode(key.record["package"].as_str().unwrap()).unwrap();
+            let package = quorate_keys::share::PublicPackage::<Ed25519>::from_bytes(&package).unwrap();
+            quorate_keys::share::KeyShare::from_secret_bytes(package, &key.secret).unwrap()
+        };
+        let index = |i: u16| PartyIndex::new(i).unwrap();
+        let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
+        let bindings: [(&'static str, &[u8]); 7] = [
+            ("request", &request.request_hash()),
+            ("coordinator", cluster.identities[2].as_bytes()),
+            ("attempt", &1_u32.to_le_bytes()),
+            ("nonce", &ceremony),
+            ("input", &0_u32.to_le_bytes()),
+            ("content", b"pay bob"),
+            ("tweak", b"none"),
+        ];
+        let session: SessionId = share.public().session_id("frost-ed25519", &quorum, &bindings);
+        let params = Params {
+            session,
+            me: index(3),
+            committee: quorum.clone(),
+            identity: std::sync::Arc::new(LocalIdentity::from_seed(&traitor.secrets.identity_seed)),
+            entropy: Entropy::new([7; 32]),
+        };
+        let own = quorate_frost::sign_ed25519(params, &share, text.as_bytes().to_vec()).unwrap();
+        let routes = quorate_net::Routes::of(&quorum);
+        let mailbox = traitor.network.open(session.into(), &routes.members()).unwrap();
+        let running = quorate_net::driver::run(
+            own,
+            mailbox,
+            &traitor.network,
+            &routes,
+            &Careless,
+            Duration::from_secs(5),
+            |_| {},
+        );
+        let signed = running.await;
+        let ended = traitor.ended(ceremony, Duration::from_secs(12)).await;
+        if works {
+            assert!(signed.is_ok(), "{signed:?}");
+            assert!(matches!(ended, Some(Outcome::Signed { .. })), "{ended:?}");
+        } else {
+            assert!(signed.is_err(), "no signature over what nobody asked for");
+            assert!(matches!(ended, Some(Outcome::Failed { .. })), "{ended:?}");
+        }
+        cases += 1;
+    }
+    assert_eq!(cases, 2);
+}
+
+struct Careless;
+impl quorate_net::Effects for Careless {
+    type Error = std::io::Error;
+    async fn make_durable(&self, _: Vec<quorate_protocol::session::Effect>) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_bogus_proposals_cost_little() {
+    let mut cluster = Cluster::start(3).await;
+    let key = message_key(&cluster).await;
+    let mut traitor = Traitor::replace(&mut cluster).await;
+    let honest = cluster.identities[0];
+    let before = cluster.client(0).operations(&ListQuery { limit: 200, after: None }).await.unwrap();
+    let begun = Instant::now();
+    let forged = sign_request(&key, &message("bogus"), CLIENT, now() + 60, "bogus").with_signature([9; 64]);
+    let request = forged.encode();
+    let mut sent = 0_u32;
+    for number in 0..10_000_u32 {
+        let mut ceremony = [0; 32];
+        ceremony[..4].copy_from_slice(&number.to_le_bytes());
+        let work = Work::Sign { quorum: vec![1, 3] };
+        let proposal = Proposal { ceremony, attempt: number, request: request.clone(), work };
+        traitor.send(honest, &Control::Propose(proposal)).await;
+        sent += 1;
+    }
+    assert_eq!(sent, 10_000);
+    // Meanwhile the others sign.
+    let result = cluster.sign(0, &key, "in the middle of it").await.unwrap();
+    assert_eq!(result.quorum, ["node-a", "node-b"]);
+    // Every proposal is refused or dropped, never kept.
+    let mut refused = 0_u32;
+    while let Ok(Some((_, bytes))) = timeout(Duration::from_secs(1), traitor.control.recv()).await {
+        if let Ok(Control::Answer { answer: Answer::Refuse { code, .. }, .. }) =
+            borsh::from_slice(&bytes[1..])
+        {
+            assert_eq!(code, "signature_invalid");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0 && refused <= sent, "{refused} refused");
+    let after = cluster.client(0).operations(&ListQuery { limit: 200, after: None }).await.unwrap();
+    assert_eq!(after.items.len(), before.items.len() + 1, "only the honest one is there");
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    // The proposer, who flooded, is still served afterwards: its bound is on what is open, not for ever.
+    let good = sign_request(&key, &message("good"), CLIENT, now() + 60, &unique("good")).sign(&client_key(1));
+    let (_, answer) = traitor.propose(honest, good.encode(), Work::Sign { quorum: vec![1, 3] }).await;
+    assert_eq!(answer, Some(Answer::Accept));
+}

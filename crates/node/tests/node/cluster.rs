@@ -1,0 +1,180 @@
+//! A cluster of nodes in this process.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use quorate_api::client::{Client, ClientError};
+use quorate_api::intent::{Purpose, Scheme, build};
+use quorate_api::{
+    ClientAlgorithm, ClientKey, CreateKey, Key, KeyId, Operation, OperationResult, Problem, Sign, SignResult,
+};
+use quorate_node::config::{self, Config, Limits, Listen, Seal};
+use quorate_node::{Node, PeerId, init_with};
+use quorate_seal::{Params, Passphrase};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+pub(crate) const WAIT: Duration = Duration::from_secs(30);
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+pub(crate) const CLIENT: &str = "alice";
+
+pub(crate) struct Cluster {
+    pub(crate) folders: Vec<TempDir>,
+    pub(crate) configs: Vec<Config>,
+    pub(crate) identities: Vec<PeerId>,
+    pub(crate) nodes: Vec<Option<Node>>,
+}
+
+pub(crate) fn client_key(seed: u8) -> ClientKey {
+    ClientKey::from_entropy(ClientAlgorithm::Ed25519, &[seed; 32]).unwrap()
+}
+
+pub(crate) fn passphrase() -> Passphrase {
+    Passphrase::new(Zeroizing::new(PASSPHRASE.as_bytes().to_vec())).unwrap()
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+pub(crate) fn quick_limits() -> Limits {
+    Limits { shutdown_grace: Duration::from_secs(2), ..Limits::default() }
+}
+
+impl Cluster {
+    /// Makes the folders and configurations of `n` nodes `a`, `b`, `c` … that know each other and the client.
+    pub(crate) async fn prepare(n: usize) -> Self {
+        let mut this =
+            Self { folders: Vec::new(), configs: Vec::new(), identities: Vec::new(), nodes: Vec::new() };
+        let names: Vec<String> = ('a'..='z').take(n).map(|c| format!("node-{c}")).collect();
+        for name in &names {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("passphrase");
+            std::fs::write(&file, PASSPHRASE).unwrap();
+            {
+                use std::os::unix::fs::PermissionsExt as _;
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            }
+            let data = folder.path().join("data");
+            let report = init_with(&data, name, passphrase(), Params::FLOOR).await.unwrap();
+            this.identities.push(report.identity);
+            this.configs.push(Config {
+                name: name.clone(),
+                data,
+                listen: Listen { peers: free_address(), api: "127.0.0.1:0".parse().unwrap() },
+                seal: Seal { passphrase_file: Some(file), ..Seal::default() },
+                limits: quick_limits(),
+                log: config::Log::default(),
+                chains: config::Chains::default(),
+                peers: Vec::new(),
+                clients: vec![config::Client {
+                    name: CLIENT.to_owned(),
+                    key: client_key(1).public_key().to_string(),
+                }],
+            });
+            this.folders.push(folder);
+            this.nodes.push(None);
+        }
+        for at in 0..n {
+            let peers = (0..n).filter(|other| *other != at).map(|other| config::Peer {
+                name: names[other].clone(),
+                address: this.configs[other].listen.peers.to_string(),
+                identity: this.identities[other].to_string(),
+            });
+            this.configs[at].peers = peers.collect();
+        }
+        this
+    }
+
+    /// A running, connected cluster.
+    pub(crate) async fn start(n: usize) -> Self {
+        let mut this = Self::prepare(n).await;
+        this.start_all().await;
+        this
+    }
+
+    pub(crate) async fn start_all(&mut self) {
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].is_none() {
+                self.start_node(at).await;
+            }
+        }
+        for node in self.nodes.iter().flatten() {
+            node.wait_connected(Duration::from_secs(10)).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn start_node(&mut self, at: usize) {
+        self.nodes[at] = Some(Node::start(self.configs[at].clone()).await.unwrap());
+    }
+
+    pub(crate) async fn stop(&mut self, at: usize) {
+        self.nodes[at].take().unwrap().shutdown().await;
+    }
+
+    /// The URL of a node.
+    pub(crate) fn url(&self, at: usize) -> String {
+        format!("http://{}", self.nodes[at].as_ref().unwrap().api_addr())
+    }
+
+    /// The enrolled client at a node.
+    pub(crate) fn client(&self, at: usize) -> Client {
+        self.client_as(at, CLIENT, 1)
+    }
+
+    pub(crate) fn client_as(&self, at: usize, name: &str, seed: u8) -> Client {
+        Client::new(&self.url(at), name, client_key(seed)).unwrap()
+    }
+
+    /// Creates a key at node 0.
+    pub(crate) async fn create(&self, scheme: Scheme, threshold: u16, purposes: Option<Vec<Purpose>>) -> Key {
+        let create = create_key(scheme, threshold, purposes);
+        let operation = self.client(0).create_key(&create, &unique("create"), WAIT).await.unwrap();
+        created(&operation)
+    }
+
+    pub(crate) async fn sign(&self, at: usize, key: &KeyId, text: &str) -> Result<SignResult, Problem> {
+        let answer = self.client(at).sign(key, &message(text), &unique("sign"), WAIT).await;
+        answer.map(|operation| signed(&operation)).map_err(problem)
+    }
+}
+
+pub(crate) fn create_key(scheme: Scheme, threshold: u16, purposes: Option<Vec<Purpose>>) -> CreateKey {
+    CreateKey { scheme, threshold, parties: None, purposes, label: Some("test".to_owned()) }
+}
+
+pub(crate) fn message(text: &str) -> Sign {
+    Sign { intent: build::message(text.as_bytes()), quorum: None }
+}
+
+/// An idempotency key that was not used before.
+pub(crate) fn unique(what: &str) -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub(crate) fn created(operation: &Operation) -> Key {
+    match operation.result.as_ref() {
+        Some(OperationResult::CreateKey { key, .. }) => (**key).clone(),
+        other => panic!("no key in {:?}: {other:?}", operation.status),
+    }
+}
+
+pub(crate) fn signed(operation: &Operation) -> SignResult {
+    match operation.result.as_ref() {
+        Some(OperationResult::Sign(result)) => (**result).clone(),
+        other => panic!("no signature in {:?}: {other:?}", operation.status),
+    }
+}
+
+pub(crate) fn problem(error: ClientError) -> Problem {
+    match error {
+        ClientError::Problem(problem) => *problem,
+        other => panic!("{other}"),
+    }
+}

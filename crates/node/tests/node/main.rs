@@ -1,0 +1,15 @@
+//! Real nodes on loopback: real connections, real SQLite files, requests over HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may panic"
+)]
+
+mod byzantine;
+mod canary;
+mod cluster;
+mod end_to_end;
+mod requests;
+mod unseal;

@@ -1,0 +1,103 @@
+//! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
+
+use crate::commands::{client, completion, demo, dev, key, node, op};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use quorate_api::parse_wait;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Threshold keys: created, used and kept as shares, never assembled.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, arg_required_else_help = true, after_long_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Arguments that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// How to print results: tables for people, or one JSON document for programs.
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// Which node to talk to, and as whom.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// The named set of these settings to use, from the contexts file.
+    #[arg(long, global = true, env = "QUORATE_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The node's address, such as http://127.0.0.1:7400.
+    #[arg(long = "node", id = "node_url", global = true, env = "QUORATE_NODE", value_name = "URL")]
+    pub(crate) node: Option<String>,
+    /// The name under which the nodes know this client.
+    #[arg(long = "client", id = "client_name", global = true, env = "QUORATE_CLIENT", value_name = "NAME")]
+    pub(crate) client: Option<String>,
+    /// The file with this client's private key (see `quorate client keygen`).
+    #[arg(long, global = true, env = "QUORATE_CLIENT_KEY", value_name = "FILE")]
+    pub(crate) client_key: Option<PathBuf>,
+    /// How long to wait for an operation to end, such as 500ms, 10s or 2m; 0s only starts it.
+    #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = wait)]
+    pub(crate) wait: Duration,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON document.
+    Json,
+    /// Tables and lines for people.
+    Table,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show everything at once: three nodes create keys, sign transactions, fail and come back.
+    Demo(demo::DemoArgs),
+    /// Start the same three nodes and leave them up to try things.
+    Dev(dev::DevArgs),
+    /// Make, run and look at a node.
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// Create, show and use keys.
+    #[command(subcommand)]
+    Key(Box<key::KeyCommand>),
+    /// Follow operations.
+    #[command(subcommand)]
+    Op(op::OpCommand),
+    /// Make the key with which this client signs its requests.
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// Print the OpenAPI description of the REST interface.
+    Openapi,
+    /// Print a completion script for a shell.
+    Completion(completion::CompletionArgs),
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    parse_wait(text).ok_or_else(|| "expected a time such as 500ms, 10s or 2m".to_owned())
+}
+
+const AFTER_HELP: &str = "\
+Contexts file ($QUORATE_CONTEXTS, else $XDG_CONFIG_HOME/quorate/contexts.toml, else ~/.config/quorate/contexts.toml):
+  current = \"local\"
+  [contexts.local]
+  node = \"http://127.0.0.1:7400\"
+  client = \"alice\"
+  client_key = \"alice.pem\"          # relative to this file
+
+Exit codes:
+  0 done · 1 failed · 2 usage · 3 denied · 4 not enough parties · 5 timed out
+
+Examples:
+  quorate client keygen --name alice --out alice.pem
+  quorate key create --scheme ecdsa-secp256k1 --threshold 2
+  quorate key sign key_… --ethereum-tx 0x02…
+  quorate key list -o json";

@@ -1,0 +1,41 @@
+//! One module a command.
+
+pub(crate) mod client;
+pub(crate) mod completion;
+pub(crate) mod demo;
+pub(crate) mod dev;
+pub(crate) mod key;
+pub(crate) mod key_sign;
+pub(crate) mod key_verify;
+pub(crate) mod node;
+pub(crate) mod op;
+
+use crate::cli::{Cli, Command};
+use crate::output::Output;
+use anyhow::Context as _;
+
+/// Runs the command.
+///
+/// # Errors
+/// What [`crate::failure::exit_code`] turns into the exit code.
+pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
+    let connection = &cli.global.connection;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, output),
+        Command::Dev(args) => dev::run(&args, output),
+        Command::Node(command) => node::run(command, connection, output),
+        Command::Key(command) => key::run(*command, connection, output),
+        Command::Op(command) => op::run(command, connection, output),
+        Command::Client(command) => client::run(&command, output),
+        Command::Openapi => output.text(&quorate_api::openapi().to_pretty_json()?),
+        Command::Completion(args) => completion::run(&args, output),
+    }
+}
+
+/// Runs a client's future: one thread is enough for one request at a time.
+///
+/// A client belongs to the runtime it first sends in, so a command calls this once.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the runtime")?.block_on(future)
+}

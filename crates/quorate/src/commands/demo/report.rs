@@ -1,0 +1,213 @@
+//! What the story says: one event type, printed as lines for people or as one JSON object a line.
+
+use crate::local::LocalNode;
+use crate::output::Output;
+use quorate_api::{Figures, Key, SignResult, SignatureResult};
+use serde::Serialize;
+
+use super::scheme_name;
+
+/// Prints the story.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    json: bool,
+    output: &'a Output,
+}
+
+/// One thing that happened. Fields that do not apply are absent.
+#[derive(Debug, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub(super) enum Event {
+    Start(Process),
+    Restart(Process),
+    Create(Box<Created>),
+    Sign(Box<Signed>),
+    Stop {
+        node: String,
+    },
+    Refused {
+        code: String,
+        status: u16,
+        detail: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        needed: Option<u16>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ready: Option<u16>,
+        ms: u64,
+    },
+    End {
+        ok: bool,
+        elapsed_s: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Process {
+    node: String,
+    pid: u32,
+    api: String,
+    identity: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Created {
+    key: String,
+    scheme: String,
+    threshold: u16,
+    parties: Vec<String>,
+    public_key: String,
+    addresses: Vec<String>,
+    figures: Figures,
+}
+
+/// One verified signature. The fields of the first block are a promise to programs that read them.
+#[derive(Debug, Serialize)]
+pub(super) struct Signed {
+    scheme: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    public_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    signature: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_tx: Option<String>,
+    quorum: Vec<String>,
+    ms: u64,
+
+    what: String,
+    verified_by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    txid: Option<String>,
+    summary: String,
+    figures: Figures,
+}
+
+impl Event {
+    pub(super) fn node(step: &str, node: &LocalNode, pid: u32) -> Self {
+        let process =
+            Process { node: node.name.clone(), pid, api: node.api.to_string(), identity: node.identity.clone() };
+        if step == "restart" { Self::Restart(process) } else { Self::Start(process) }
+    }
+
+    pub(super) fn created(key: &Key, figures: &Figures) -> Self {
+        Self::Create(Box::new(Created {
+            key: key.id.to_string(),
+            scheme: scheme_name(key.scheme).to_owned(),
+            threshold: key.threshold,
+            parties: key.parties.clone(),
+            public_key: key.public_key.to_string(),
+            addresses: key.addresses.iter().map(|a| format!("{} {}", a.chain, a.address)).collect(),
+            figures: figures.clone(),
+        }))
+    }
+
+    pub(super) fn signed(
+        what: &str,
+        chain: Option<(String, String)>,
+        result: &SignResult,
+        signature: &SignatureResult,
+        verified_by: &'static str,
+    ) -> Self {
+        let (chain, address) = chain.unzip();
+        Self::Sign(Box::new(Signed {
+            scheme: result.scheme.to_string(),
+            chain,
+            address,
+            public_key: signature.public_key.to_string(),
+            message: signature.message.as_ref().map(ToString::to_string),
+            digest: signature.digest.as_ref().map(ToString::to_string),
+            signature: signature.signature.to_string(),
+            raw_tx: result.raw_tx.as_ref().map(ToString::to_string),
+            quorum: result.quorum.clone(),
+            ms: result.figures.ms,
+            what: what.to_owned(),
+            verified_by,
+            txid: result.txid.clone(),
+            summary: result.summary.to_string(),
+            figures: result.figures.clone(),
+        }))
+    }
+}
+
+impl<'a> Report<'a> {
+    pub(super) const fn new(json: bool, output: &'a Output) -> Self {
+        Self { json, output }
+    }
+
+    /// A heading, for people only.
+    pub(super) fn chapter(&self, text: &str) -> anyhow::Result<()> {
+        if self.json { Ok(()) } else { self.output.text(&format!("\n── {text}")) }
+    }
+
+    /// Prints one event.
+    pub(super) fn tell(&self, event: &Event) -> anyhow::Result<()> {
+        if self.json {
+            return self.output.text(&serde_json::to_string(event)?);
+        }
+        self.output.text(&match event {
+            Event::Start(p) => format!("   node {}  process {}  http://{}  identity {}", p.node, p.pid, p.api, short(&p.identity)),
+            Event::Restart(p) => format!("   node {} is back  process {}", p.node, p.pid),
+            Event::Create(c) => created(c),
+            Event::Sign(s) => signed(s),
+            Event::Stop { node } => format!("   node {node} is gone"),
+            Event::Refused { code, status, detail, needed, ready, ms } => {
+                let quorum = needed.zip(*ready).map_or_else(String::new, |(n, r)| format!(" ({r} of {n} ready)"));
+                format!("   refused after {ms} ms: {status} {code}{quorum}\n     {detail}")
+            }
+            Event::End { ok: true, elapsed_s, .. } => format!("\n── Done in {elapsed_s:.1} s; everything that was made is removed"),
+            Event::End { elapsed_s, .. } => format!("\n── Failed after {elapsed_s:.1} s"),
+        })
+    }
+}
+
+fn created(c: &Created) -> String {
+    let mut text = format!("   {}  {} of {}  {}\n", c.scheme, c.threshold, c.parties.len(), c.key);
+    text.push_str(&format!("     public key {}\n", c.public_key));
+    for address in &c.addresses {
+        text.push_str(&format!("     address    {address}\n"));
+    }
+    text.push_str(&rounds(&c.figures));
+    text
+}
+
+fn signed(s: &Signed) -> String {
+    let mut text = format!("   {}: {}\n", s.what, s.summary.lines().next().unwrap_or_default());
+    let from = s.chain.as_ref().zip(s.address.as_ref());
+    if let Some((chain, address)) = from {
+        text.push_str(&format!("     {chain:<10} {address}\n"));
+    }
+    text.push_str(&format!("     signature  {}\n", s.signature));
+    if let Some(raw) = &s.raw_tx {
+        text.push_str(&format!("     raw tx     {raw}\n"));
+    }
+    text.push_str(&format!("     by {}, accepted by {}\n", s.quorum.join(" and "), s.verified_by));
+    text.push_str(&rounds(&s.figures));
+    text
+}
+
+/// The rounds on lines of their own, then the sum.
+fn rounds(figures: &Figures) -> String {
+    let mut text = String::new();
+    for step in &figures.steps {
+        text.push_str(&format!(
+            "       {:<14} round {}  {:<20} {:>5} ms  {:>7} B out  {:>7} B in\n",
+            step.protocol, step.round, step.name, step.ms, step.bytes_sent, step.bytes_received
+        ));
+    }
+    text.push_str(&format!(
+        "     {} rounds, {} ms, {} B sent and {} B received by the coordinator",
+        figures.rounds, figures.ms, figures.bytes_sent, figures.bytes_received
+    ));
+    text
+}
+
+fn short(hex: &str) -> &str {
+    hex.get(..16).unwrap_or(hex)
+}

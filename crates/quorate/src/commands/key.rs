@@ -1,0 +1,267 @@
+//! `quorate key`: create, list and show keys.
+
+use super::{block_on, key_sign, key_verify};
+use crate::cli::Connection;
+use crate::connection::connect;
+use crate::failure::usage;
+use crate::output::{Output, ago, fields, table};
+use crate::progress::Progress;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use quorate_api::client::{Client, ClientError};
+use quorate_api::intent::{Purpose, Scheme};
+use quorate_api::{
+    CreateKey, Figures, Key, KeyId, KeyStatus, ListQuery, Operation, OperationResult, RoundFigures,
+    check_label, check_node_name,
+};
+
+/// Commands about keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Create a key: the nodes run a distributed key generation.
+    Create(CreateArgs),
+    /// List keys, oldest first.
+    List(ListArgs),
+    /// Show a key with its addresses.
+    Show(ShowArgs),
+    /// Sign a transaction or a message.
+    Sign(key_sign::SignArgs),
+    /// Verify a signature here, with libraries that share no code with the signers.
+    Verify(key_verify::VerifyArgs),
+}
+
+/// Arguments of `quorate key create`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quorate key create --scheme ecdsa-secp256k1 --threshold 2
+  quorate key create --scheme ed25519 --threshold 2 --parties a,b,c --label treasury
+  quorate key create --scheme ecdsa-p256 --threshold 3 --purpose message -o json")]
+pub(crate) struct CreateArgs {
+    /// The signature scheme.
+    #[arg(long, value_parser = scheme())]
+    scheme: Scheme,
+    /// How many parties can sign: 2 means 2 of n.
+    #[arg(long, short)]
+    threshold: u16,
+    /// The nodes that each get a share, separated by commas; all known nodes if absent.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    parties: Vec<String>,
+    /// What the key may sign; can be repeated; the scheme's defaults if absent. `message` and `raw` stand alone.
+    #[arg(long = "purpose", value_delimiter = ',', value_parser = purpose())]
+    purposes: Vec<Purpose>,
+    /// A name for people.
+    #[arg(long)]
+    label: Option<String>,
+    /// Names this request: repeating it gives the same operation. Drawn at random if absent.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+/// Arguments of lists.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Most items to show.
+    #[arg(long, default_value_t = quorate_api::DEFAULT_LIMIT, value_parser = clap::value_parser!(u16).range(1..=200))]
+    limit: u16,
+    /// Where the list before ended.
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+}
+
+impl ListArgs {
+    /// As the API takes it.
+    pub(crate) fn query(&self) -> ListQuery {
+        ListQuery { limit: self.limit, after: self.after.clone() }
+    }
+}
+
+/// Arguments of `quorate key show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The key's identifier.
+    key: KeyId,
+}
+
+/// Runs the command.
+pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output) -> anyhow::Result<()> {
+    match command {
+        KeyCommand::Create(args) => create(args, connection, output),
+        KeyCommand::List(args) => list(&args, connection, output),
+        KeyCommand::Show(args) => {
+            let client = connect(connection)?;
+            let key = block_on(async { Ok(client.key(&args.key).await?) })?;
+            output.result(&key, || show(&key))
+        }
+        KeyCommand::Sign(args) => key_sign::run(args, connection, output),
+        KeyCommand::Verify(args) => key_verify::run(&args, output),
+    }
+}
+
+fn create(args: CreateArgs, connection: &Connection, output: &Output) -> anyhow::Result<()> {
+    args.label.as_deref().map_or(Ok(()), check_label).map_err(usage)?;
+    let create = CreateKey {
+        scheme: args.scheme,
+        threshold: args.threshold,
+        parties: node_names(args.parties)?,
+        purposes: Some(args.purposes).filter(|purposes| !purposes.is_empty()),
+        label: args.label,
+    };
+    let client = connect(connection)?;
+    let repeat = idempotency_key(args.idempotency_key)?;
+    let operation = run_operation("creating the key", &client, connection, &repeat, output, async |wait| {
+        client.create_key(&create, &repeat, wait).await
+    })?;
+    match &operation.result {
+        Some(OperationResult::CreateKey { key, figures }) => output.result(&operation, || {
+            let mut text = show(key);
+            text.push_str(&format!("\ncreated in {}", cost(figures)));
+            text
+        }),
+        _ => started(&operation, output),
+    }
+}
+
+fn list(args: &ListArgs, connection: &Connection, output: &Output) -> anyhow::Result<()> {
+    let client = connect(connection)?;
+    let page = block_on(async { Ok(client.keys(&args.query()).await?) })?;
+    output.result(&page, || {
+        let rows: Vec<_> = page.items.iter().map(row).collect();
+        table(["KEY", "SCHEME", "QUORUM", "STATUS", "LABEL", "CREATED"], &rows)
+    })?;
+    if let Some(next) = &page.next {
+        output.hint(&format!("there are more: --after {next}"));
+    }
+    Ok(())
+}
+
+fn row(key: &Key) -> [String; 6] {
+    [
+        key.id.to_string(),
+        key.scheme.name().to_owned(),
+        quorum(key),
+        status(key.status).to_owned(),
+        key.label.clone().unwrap_or_default(),
+        ago(key.created_at),
+    ]
+}
+
+fn show(key: &Key) -> String {
+    let purposes: Vec<_> = key.purposes.iter().map(|purpose| purpose.name()).collect();
+    let addresses: Vec<_> = key
+        .addresses
+        .iter()
+        .map(|address| format!("{} {} {}", address.chain, address.kind, address.address))
+        .collect();
+    fields(&[
+        ("key", key.id.to_string()),
+        ("label", key.label.clone().unwrap_or_default()),
+        ("scheme", key.scheme.name().to_owned()),
+        ("status", status(key.status).to_owned()),
+        ("quorum", format!("{} ({})", quorum(key), key.parties.join(", "))),
+        ("purposes", purposes.join(", ")),
+        ("public key", key.public_key.to_string()),
+        ("addresses", addresses.join("\n")),
+        ("epoch", key.epoch.to_string()),
+        ("created", ago(key.created_at)),
+    ])
+}
+
+fn quorum(key: &Key) -> String {
+    format!("{} of {}", key.threshold, key.parties.len())
+}
+
+fn status(status: KeyStatus) -> &'static str {
+    match status {
+        KeyStatus::Creating => "creating",
+        KeyStatus::Active => "active",
+        KeyStatus::Disabled => "disabled",
+        KeyStatus::Burned => "burned",
+    }
+}
+
+/// Starts an operation and follows it as long as `--wait` says, with a progress line on a terminal.
+pub(super) fn run_operation(
+    what: &str,
+    client: &Client,
+    connection: &Connection,
+    idempotency_key: &str,
+    output: &Output,
+    start: impl AsyncFnOnce(std::time::Duration) -> Result<Operation, ClientError>,
+) -> anyhow::Result<Operation> {
+    let progress = Progress::start(what);
+    let begun = std::time::Instant::now();
+    let done = block_on(async {
+        let operation = start(connection.wait.min(progress.step())).await?;
+        progress.show(&operation);
+        if operation.status.is_final() || connection.wait.is_zero() {
+            return Ok(operation);
+        }
+        let left = connection.wait.saturating_sub(begun.elapsed());
+        Ok(client.wait(&operation.id, left, progress.step(), |operation| progress.show(operation)).await?)
+    });
+    drop(progress);
+    done.inspect_err(|error| {
+        if matches!(error.downcast_ref(), Some(ClientError::NoAnswer(_) | ClientError::Connect { .. })) {
+            output.hint(&format!(
+                "repeat with `--idempotency-key {idempotency_key}`, so that it cannot happen twice"
+            ));
+        }
+    })
+}
+
+/// What a ceremony cost in one line, then round by round.
+pub(super) fn cost(figures: &Figures) -> String {
+    let traffic = figures.bytes_sent + figures.bytes_received;
+    let mut text = format!("{} rounds, {traffic} bytes, {} ms\n", figures.rounds, figures.ms);
+    if !figures.steps.is_empty() {
+        let rows: Vec<_> = figures.steps.iter().map(step).collect();
+        text.push_str(&table(["PROTOCOL", "ROUND", "WHAT", "MS", "SENT", "RECEIVED"], &rows));
+    }
+    text
+}
+
+fn step(step: &RoundFigures) -> [String; 6] {
+    [
+        step.protocol.clone(),
+        step.round.to_string(),
+        step.name.clone(),
+        step.ms.to_string(),
+        step.bytes_sent.to_string(),
+        step.bytes_received.to_string(),
+    ]
+}
+
+/// Prints an operation that was only started.
+pub(super) fn started(operation: &Operation, output: &Output) -> anyhow::Result<()> {
+    output.result(operation, || format!("{} {}", operation.id, operation.status.as_str()))?;
+    output.hint(&format!("follow it with `quorate op wait {}`", operation.id));
+    Ok(())
+}
+
+/// The idempotency key that was given, or 16 random bytes in hex.
+pub(super) fn idempotency_key(given: Option<String>) -> anyhow::Result<String> {
+    if let Some(key) = given {
+        return Ok(key);
+    }
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness from the system: {error}"))?;
+    Ok(hex::encode(bytes))
+}
+
+/// Names of nodes, `None` if there are none.
+pub(super) fn node_names(names: Vec<String>) -> anyhow::Result<Option<Vec<String>>> {
+    for name in &names {
+        check_node_name(name).map_err(|error| usage(format!("`{name}`: {error}")))?;
+    }
+    Ok(Some(names).filter(|names| !names.is_empty()))
+}
+
+/// Reads a scheme, and lets the help list them.
+pub(super) fn scheme() -> impl TypedValueParser<Value = Scheme> {
+    PossibleValuesParser::new(Scheme::ALL.map(Scheme::name)).try_map(|name| name.parse::<Scheme>())
+}
+
+fn purpose() -> impl TypedValueParser<Value = Purpose> {
+    PossibleValuesParser::new(Purpose::ALL.map(Purpose::name)).try_map(|name| name.parse::<Purpose>())
+}

@@ -1,0 +1,149 @@
+//! `quorate node`: make, run and look at a node.
+
+use crate::cli::Connection;
+use crate::commands::block_on;
+use crate::failure::usage;
+use crate::output::{Output, fields, table};
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use quorate_node::config::{Config, LogFormat};
+use quorate_seal::PassphraseSource;
+use std::path::PathBuf;
+
+/// Commands about nodes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Make the data folder of a new node, with a fresh identity sealed under a passphrase.
+    Init(InitArgs),
+    /// Run a node until it is asked to end (SIGTERM or Ctrl-C).
+    Run(RunArgs),
+    /// Show a running node and its peers.
+    Status,
+}
+
+/// Arguments of `quorate node init`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  umask 077; head -c 32 /dev/urandom | base64 > passphrase\n  quorate node init --name a --data data --passphrase-file passphrase")]
+pub(crate) struct InitArgs {
+    /// The node's name; the other nodes use the same one.
+    #[arg(long)]
+    name: String,
+    /// The data folder to make.
+    #[arg(long, value_name = "FOLDER")]
+    data: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Where the passphrase comes from: exactly one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct PassphraseArgs {
+    /// A file that only its owner may read.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// The name of an environment variable.
+    #[arg(long, value_name = "NAME")]
+    passphrase_env: Option<String>,
+    /// An open file descriptor.
+    #[arg(long, value_name = "NUMBER")]
+    passphrase_fd: Option<i32>,
+}
+
+/// Arguments of `quorate node run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The configuration file (TOML); see docs/operating.md.
+    #[arg(long, value_name = "FILE", default_value = "quorate.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command.
+pub(crate) fn run(command: NodeCommand, connection: &Connection, output: &Output) -> anyhow::Result<()> {
+    match command {
+        NodeCommand::Init(args) => init(args, output),
+        NodeCommand::Run(args) => run_node(&args),
+        NodeCommand::Status => status(connection, output),
+    }
+}
+
+fn source(args: PassphraseArgs) -> anyhow::Result<PassphraseSource> {
+    let file = args.passphrase_file.map(PassphraseSource::File);
+    let env = args.passphrase_env.map(PassphraseSource::Env);
+    let fd = args.passphrase_fd.map(PassphraseSource::Fd);
+    file.or(env).or(fd).ok_or_else(|| usage("say where the passphrase is, such as --passphrase-file FILE"))
+}
+
+fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
+    let passphrase = source(args.passphrase)?.read()?;
+    let report = block_on(async { Ok(quorate_node::init(&args.data, &args.name, passphrase).await?) })?;
+    let identity = report.identity.to_string();
+    let value = serde_json::json!({ "name": report.name, "data": report.data, "identity": identity });
+    output.result(&value, || {
+        let mut text = fields(&[
+            ("name", report.name.clone()),
+            ("data", report.data.display().to_string()),
+            ("identity", identity.clone()),
+        ]);
+        text.push_str("\nAt every other node, with the address at which it can reach this one:\n\n");
+        text.push_str(&format!("[[peers]]\nname = \"{}\"\naddress = \"HOST:PORT\"\nidentity = \"{identity}\"\n", report.name));
+        text
+    })
+}
+
+fn run_node(args: &RunArgs) -> anyhow::Result<()> {
+    let config = Config::load(&args.config, quorate_node::config::environment())?;
+    start_log(config.log.format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let node = quorate_node::Node::start(config).await?;
+        tracing::info!(api = %node.api_addr(), peers = %node.peer_addr(), identity = %node.identity(), "node is up");
+        asked_to_end().await?;
+        tracing::info!("node is ending");
+        node.shutdown().await;
+        Ok(())
+    })
+}
+
+/// Ends with the first SIGTERM or SIGINT.
+async fn asked_to_end() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn start_log(format: LogFormat) {
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).with_ansi(false);
+    match format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.init(),
+    }
+}
+
+fn status(connection: &Connection, output: &Output) -> anyhow::Result<()> {
+    let status = block_on(async { Ok(crate::connection::connect(connection)?.nodes().await?) })?;
+    output.result(&status, || {
+        let mut text = fields(&[
+            ("name", status.name.clone()),
+            ("identity", status.identity.to_string()),
+            ("version", status.version.clone()),
+            ("keys", status.keys.to_string()),
+        ]);
+        text.push('\n');
+        let rows: Vec<[String; 3]> = status
+            .peers
+            .iter()
+            .map(|p| {
+                let state = if p.connected { "connected" } else { "not connected" };
+                [p.name.clone(), state.to_owned(), p.rtt_ms.map_or_else(String::new, |ms| format!("{ms:.1} ms"))]
+            })
+            .collect();
+        text.push_str(&table(["PEER", "STATE", "ROUND TRIP"], &rows));
+        text
+    })
+}

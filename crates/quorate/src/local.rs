@@ -1,0 +1,233 @@
+//! A cluster of three node processes on loopback, each with its own folder, identity and sealed store: what `demo` and `dev` run on.
+
+use anyhow::{Context as _, bail};
+use quorate_api::client::Client;
+use quorate_api::{ClientAlgorithm, ClientKey};
+use quorate_node::config::{Client as EnrolledClient, Config, Listen, Peer, Seal};
+use quorate_seal::PassphraseSource;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// Names of the nodes.
+pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
+/// Name of the client that the nodes know.
+pub(crate) const CLIENT: &str = "operator";
+/// How long a node may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(15);
+/// How long a node may take to end by itself.
+const GONE_WITHIN: Duration = Duration::from_secs(8);
+
+/// One node of the cluster.
+#[derive(Debug)]
+pub(crate) struct LocalNode {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its folder, with configuration, passphrase, data and log.
+    pub(crate) folder: PathBuf,
+    /// Where its REST interface listens.
+    pub(crate) api: SocketAddr,
+    /// Where other nodes reach it.
+    pub(crate) peers: SocketAddr,
+    /// Its public identity.
+    pub(crate) identity: String,
+    process: Option<Child>,
+}
+
+/// The nodes and the client that they know.
+#[derive(Debug)]
+pub(crate) struct LocalCluster {
+    /// The nodes.
+    pub(crate) nodes: Vec<LocalNode>,
+    /// The file with the client's private key.
+    pub(crate) client_key: PathBuf,
+}
+
+/// Writes a file that only its owner may read.
+fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut f| f.write_all(content)).with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn random_hex() -> anyhow::Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new([0u8; 32]);
+    getrandom::fill(&mut *bytes).context("the operating system gave no random bytes")?;
+    Ok(Zeroizing::new(hex::encode(*bytes)))
+}
+
+/// Free ports, all different: every listener lives until all are bound.
+fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners: Vec<_> = (0..count).map(|_| bind()).collect::<Result<_, _>>().context("no free port on loopback")?;
+    listeners.iter().map(|l| Ok(l.local_addr()?)).collect()
+}
+
+impl LocalCluster {
+    /// Makes the folders, identities, passphrases, client key and configurations of three nodes below `folder`.
+    pub(crate) async fn create(folder: &Path) -> anyhow::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let mut entropy = Zeroizing::new([0u8; 32]);
+        getrandom::fill(&mut *entropy).context("the operating system gave no random bytes")?;
+        let client = ClientKey::from_entropy(ClientAlgorithm::Ed25519, &entropy)?;
+        let client_key = folder.join("operator.pem");
+        write_private(&client_key, client.to_pem()?.as_bytes())?;
+        let enrolled = EnrolledClient { name: CLIENT.to_owned(), key: client.public_key().to_string() };
+
+        let ports = free_ports(2 * NAMES.len())?;
+        let mut nodes = Vec::new();
+        for (name, ports) in NAMES.iter().zip(ports.chunks_exact(2)) {
+            let [peers, api] = ports else { bail!("ports come in pairs") };
+            let home = folder.join(name);
+            fs::DirBuilder::new().mode(0o700).create(&home)?;
+            write_private(&home.join("passphrase"), random_hex()?.as_bytes())?;
+            let passphrase = PassphraseSource::File(home.join("passphrase")).read()?;
+            let report = quorate_node::init(&home.join("data"), name, passphrase).await?;
+            nodes.push(LocalNode {
+                name: (*name).to_owned(),
+                folder: home,
+                api: *api,
+                peers: *peers,
+                identity: report.identity.to_string(),
+                process: None,
+            });
+        }
+        let cluster = Self { nodes, client_key };
+        for node in &cluster.nodes {
+            let text = cluster.config_of(node, &enrolled).to_toml()?;
+            write_private(&node.folder.join("quorate.toml"), text.as_bytes())?;
+        }
+        Ok(cluster)
+    }
+
+    fn config_of(&self, node: &LocalNode, client: &EnrolledClient) -> Config {
+        let others = self.nodes.iter().filter(|other| other.name != node.name);
+        Config {
+            name: node.name.clone(),
+            data: PathBuf::from("data"),
+            listen: Listen { peers: node.peers, api: node.api },
+            seal: Seal { passphrase_file: Some(PathBuf::from("passphrase")), ..Seal::default() },
+            limits: Default::default(),
+            log: Default::default(),
+            chains: Default::default(),
+            peers: others
+                .map(|other| Peer {
+                    name: other.name.clone(),
+                    address: other.peers.to_string(),
+                    identity: other.identity.clone(),
+                })
+                .collect(),
+            clients: vec![client.clone()],
+        }
+    }
+
+    /// The node of that name.
+    pub(crate) fn node(&mut self, name: &str) -> anyhow::Result<&mut LocalNode> {
+        self.nodes.iter_mut().find(|n| n.name == name).with_context(|| format!("there is no node `{name}`"))
+    }
+
+    /// A client of one node.
+    pub(crate) fn client(&self, name: &str) -> anyhow::Result<Client> {
+        let node = self.nodes.iter().find(|n| n.name == name).with_context(|| format!("there is no node `{name}`"))?;
+        let key = crate::connection::read_client_key(&self.client_key)?;
+        Ok(Client::new(&format!("http://{}", node.api), CLIENT, key)?)
+    }
+
+    /// Waits until the node of that name sees `peers` others.
+    pub(crate) async fn wait_ready(&mut self, name: &str, peers: usize) -> anyhow::Result<()> {
+        let client = self.client(name)?;
+        let started = Instant::now();
+        loop {
+            let connected = client.nodes().await.map(|status| status.peers.iter().filter(|p| p.connected).count());
+            if connected.as_ref().is_ok_and(|n| *n >= peers) {
+                return Ok(());
+            }
+            let node = self.node(name)?;
+            if let Some(status) = node.process.as_mut().and_then(|p| p.try_wait().ok().flatten()) {
+                bail!("node `{name}` ended with {status}; its last words:\n{}", node.last_words());
+            }
+            if started.elapsed() > READY_WITHIN {
+                let seen = connected.map_or_else(|e| e.to_string(), |n| format!("it sees {n} of {peers} peers"));
+                bail!("node `{name}` was not ready in time: {seen}; its last words:\n{}", node.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Waits until one node has noticed that another is gone.
+    pub(crate) async fn wait_gone(&self, name: &str, gone: &str) -> anyhow::Result<()> {
+        let client = self.client(name)?;
+        let started = Instant::now();
+        while started.elapsed() < READY_WITHIN {
+            let status = client.nodes().await?;
+            if status.peers.iter().any(|p| p.name == gone && !p.connected) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        bail!("node `{name}` does not notice that `{gone}` is gone")
+    }
+}
+
+impl LocalNode {
+    /// Starts the node as a process of its own; its log goes to `log` in its folder.
+    pub(crate) fn start(&mut self) -> anyhow::Result<u32> {
+        let log = OpenOptions::new().create(true).append(true).open(self.folder.join("log"))?;
+        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let child = Command::new(program)
+            .args(["node", "run", "--config"])
+            .arg(self.folder.join("quorate.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start node `{}`", self.name))?;
+        let pid = child.id();
+        self.process = Some(child);
+        Ok(pid)
+    }
+
+    /// Kills the node at once, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            // An error means that it is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks the node to end (SIGTERM) and waits for it; kills it if it does not.
+    pub(crate) fn stop(&mut self) {
+        let Some(mut child) = self.process.take() else { return };
+        let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().is_ok_and(|s| s.success());
+        let started = Instant::now();
+        while asked && started.elapsed() < GONE_WITHIN {
+            if child.try_wait().is_ok_and(|status| status.is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    fn last_words(&self) -> String {
+        let mut text = String::new();
+        if let Ok(mut file) = File::open(self.folder.join("log")) {
+            let _ = file.read_to_string(&mut text);
+        }
+        let lines: Vec<_> = text.lines().rev().take(8).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for LocalNode {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
