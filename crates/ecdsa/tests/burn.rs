@@ -1,7 +1,7 @@
 //! Which failures burn a pair, what a burned pair refuses, and what must never burn two honest parties.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
-#[path = "common.rs"]
+#[path = "helpers/common.rs"]
 mod common;
 
 use common::{Keys, cached, fresh_setups, index, session_id, sign_with};

@@ -1,7 +1,7 @@
 //! What secrets must not do: be copied, printed or written; and what decoders and sessions must not do: panic.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "common.rs"]
+#[path = "helpers/common.rs"]
 mod common;
 
 use common::{cached, fresh_setups, index, session_id};
@@ -143,7 +143,7 @@ fn a_session_survives_random_changes() {
                 return quorate_testkit::Fate::Deliver;
             }
             let bytes = tamper::rewrite(&parcel.bytes, &identity(2), |parts| {
-                let body = if plan[0] % 2 == 0 && !parts.broadcast.is_empty() {
+                let body = if plan[0].is_multiple_of(2) && !parts.broadcast.is_empty() {
                     &mut parts.broadcast
                 } else {
                     &mut parts.direct

@@ -1,9 +1,9 @@
 //! Known answers of set-up and signing: every frame of every round under given entropy, and what comes out.
 //!
 //! With `QUORATE_PRINT_VECTORS` set the test prints the file that would make it pass, and still compares.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "common.rs"]
+#[path = "helpers/common.rs"]
 mod common;
 
 use common::{Keys, cached, fresh_setups, sign_with};

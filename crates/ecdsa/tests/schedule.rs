@@ -1,7 +1,7 @@
 //! Set-up and signing under every order of delivery, with duplicates, slow, silent and lossy parties.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "common.rs"]
+#[path = "helpers/common.rs"]
 mod common;
 
 use common::{Keys, cached, fresh_setups, index, keys3, session_id};
