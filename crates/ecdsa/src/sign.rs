@@ -447,3 +447,6 @@ impl<C: EcdsaCurve> Round for AwaitPartial<C> {
         Ok(Turn::done(signature))
     }
 }
+
+#[cfg(test)]
+mod tests;

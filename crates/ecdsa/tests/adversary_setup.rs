@@ -1,7 +1,7 @@
 //! Every message of the pairwise set-up and every field of it, changed, replayed, redirected, cut and padded by party 2.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::indexing_slicing, reason = "tests")]
 
-#[path = "common.rs"]
+#[path = "helpers/common.rs"]
 mod common;
 
 use common::{Keys, cached, index, keys3};

@@ -1,7 +1,7 @@
 //! Which failures burn a pair, what a burned pair refuses, and what must never burn two honest parties.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
-#[path = "common.rs"]
+#[path = "helpers/common.rs"]
 mod common;
 
 use common::{Keys, cached, fresh_setups, index, session_id, sign_with};
@@ -223,6 +223,25 @@ fn frames_of_other_sessions_are_dropped_without_harm() {
         give(&mut right, 1, &a);
     }
     assert_eq!(one.poll_output().unwrap().unwrap(), right.poll_output().unwrap().unwrap());
+}
+
+/// A coordinator gives two honest parties different digests under one session id, which should bind the digest: no signature on either,
+/// and no burn.
+///
+/// covers: A5, C3, C8
+#[test]
+fn two_digests_in_one_session_give_no_signature_and_no_burn() {
+    let setups = fresh_setups(keys());
+    let committee = keys().public().quorum(&[index(1), index(2)]).unwrap();
+    let outcome = World::start(1, sid(1), &committee, |p| {
+        let (share, setup) = (&keys().shares[&p.me], setups[&p.me].clone());
+        let digest = [u8::try_from(p.me.get()).unwrap(); 32];
+        sign::start(p, share, setup, digest)
+    })
+    .with_adversary(|p: &Parcel| if tamper::is_abort(&p.bytes) { Fate::Drop } else { Fate::Deliver })
+    .run();
+    judge("two digests", Expect::Nobody(Check::FinalSignature), &outcome, 2);
+    judge("two digests", Expect::Nobody(Check::FinalSignature), &outcome, 1);
 }
 
 /// Between two parties, where nothing is echoed: the same verdicts.

@@ -1,7 +1,7 @@
 //! Key generation, set-up and signing among honest parties, for every size up to three and some of four and five, on both curves.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-#[path = "common.rs"]
+#[path = "helpers/common.rs"]
 mod common;
 
 use common::{Keys, keys, sign};

@@ -1,7 +1,7 @@
 //! Known answers of the key generation: every frame of every round under given entropy, and what comes out.
 //!
 //! With `QUORATE_PRINT_VECTORS` set the test prints the file that would make it pass, and still compares.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use quorate_keys::dkg;
 use quorate_protocol::access::Access;

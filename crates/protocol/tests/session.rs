@@ -1,5 +1,5 @@
 //! The session machinery under a hostile network and hostile parties, with a protocol that does nothing but talk.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_protocol::abort::{Abort, Blame, Check};
@@ -222,9 +222,9 @@ fn a_false_report_names_the_liar_and_a_true_one_the_author() {
         }
         let outcome = forge(move |parcel| {
             let other = identity(3);
-            let author = Some((index(3), &other as &dyn Identity));
+            let author: (PartyIndex, &dyn Identity) = (index(3), &other);
             (round_of(parcel) == round && parcel.to.get() == 1)
-                .then(|| tamper::report(&parcel.bytes, &identity(CHEATER), 1, [9; 32], author).unwrap())
+                .then(|| tamper::report(&parcel.bytes, &identity(CHEATER), 1, [9; 32], Some(author)).unwrap())
         });
         let abort = outcome.abort_of(1).unwrap();
         assert_eq!((abort.check, abort.blame), (Check::Equivocation, Blame::Party(index(3))));

@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SESSIONS: usize = 64;
 
+fn sid(session: usize) -> [u8; 32] {
+    [u8::try_from(session).unwrap() + 1; 32]
+}
+
 /// A cheating peer opens 64 sessions at once and guesses a nibble of Δ in each. However the threads run, every guess before the first
 /// wrong one is answered, that one is answered, and none after it: the verdicts end with the first failure.
 ///
@@ -26,7 +30,7 @@ fn parallel_guesses_get_no_verdict_after_the_first_failure() {
         let messages: Vec<_> = (0..SESSIONS)
             .map(|i| {
                 let guess = if i < wrong_from { delta[0] } else { delta[0] ^ 1 };
-                guessing(&receiver, &[i as u8; 32], guess, &mut rng)
+                guessing(&receiver, &sid(i), guess, &mut rng)
             })
             .collect();
         // The honest prover's message passes as long as nothing is burned, so a pass below is a right guess and no accident.
@@ -46,7 +50,7 @@ fn parallel_guesses_get_no_verdict_after_the_first_failure() {
                         let mut place = None;
                         let verdict = setup.check_with(peer, |leaves| {
                             place = Some(evaluated.fetch_add(1, Ordering::SeqCst));
-                            extend_sender(leaves, &[i as u8; 32], message)
+                            extend_sender(leaves, &sid(i), message)
                         });
                         (place, verdict.map(|_| ()).map_err(|abort| abort.check))
                     })
