@@ -51,16 +51,26 @@ pub(crate) struct Failure {
     pub(crate) without: Vec<PartyIndex>,
     /// Trying again with somebody else is of no use: the failure is here.
     pub(crate) local: bool,
+    /// A check failed. Which one is for this node's operators only: for some checks it would tell a cheater a bit of a secret.
+    pub(crate) hushed: bool,
 }
 
 impl Failure {
     /// A failure of this node.
     pub(crate) fn local(problem: Problem) -> Self {
-        Self { problem, without: Vec::new(), local: true }
+        Self { problem, without: Vec::new(), local: true, hushed: false }
+    }
+
+    /// What other nodes may know of it.
+    pub(crate) fn for_peers(&self) -> Problem {
+        if self.hushed {
+            return Problem::new(Code::CeremonyAborted, "it ended the session: its own log says why");
+        }
+        self.problem.clone()
     }
 
     fn of(code: Code, detail: String, without: Vec<PartyIndex>) -> Self {
-        Self { problem: Problem::new(code, detail), without, local: false }
+        Self { problem: Problem::new(code, detail), without, local: false, hushed: false }
     }
 }
 
@@ -215,6 +225,7 @@ impl Ceremony<'_> {
         }
         let party = abort.blame.party();
         let mut failure = Failure::of(Code::CeremonyAborted, detail, party.into_iter().collect());
+        failure.hushed = true;
         if let Blame::Party(p) = abort.blame {
             failure.problem = failure.problem.with_culprits(vec![self.name(p)]);
         }

@@ -51,11 +51,12 @@ impl Shared {
         self.store.operation(id.as_str()).await.map_err(|error| store_problem(&error))
     }
 
-    /// Stores the operation as queued unless it is there. Durable when it returns.
+    /// Stores the operation unless it is there: queued, or for signing, which needs no count of its first attempt, running at
+    /// once. Durable when it returns.
     pub(crate) async fn begin(&self, judged: &Judged) -> Result<Operation, Problem> {
-        let key_id = match &judged.ask {
-            Ask::Create(_) => None,
-            Ask::Sign(key, _) => Some(key.as_str().to_owned()),
+        let (key_id, status) = match &judged.ask {
+            Ask::Create(_) => (None, OperationStatus::Queued),
+            Ask::Sign(key, _) => (Some(key.as_str().to_owned()), OperationStatus::Running),
         };
         let operation = NewOperation {
             op_id: judged.operation.as_str().to_owned(),
@@ -63,7 +64,7 @@ impl Shared {
             request: judged.request.encode(),
             kind: judged.ask.kind().as_str().to_owned(),
             key_id,
-            status: OperationStatus::Queued,
+            status,
             expires_at: judged.request.expires().saturating_mul(1000),
         };
         match self.store.begin_operation(operation, clock::millis()).await {

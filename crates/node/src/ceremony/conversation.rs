@@ -108,6 +108,28 @@ impl Conversation {
         &self.ended
     }
 
+    /// Waits for the first member whose part failed; for ever if none does.
+    pub(crate) async fn failure(&mut self) -> (PartyIndex, Problem) {
+        loop {
+            let failed = |(party, outcome): (&PartyIndex, &Outcome)| match outcome {
+                Outcome::Failed(refusal) => Some((*party, refusal.problem())),
+                _ => None,
+            };
+            if let Some(found) = self.ended.iter().find_map(failed) {
+                return found;
+            }
+            match self.replies.recv().await {
+                Some((peer, Reply::Ended(outcome))) => {
+                    if let Some(party) = self.members.get(&peer) {
+                        self.ended.insert(*party, outcome);
+                    }
+                }
+                Some(_) => {}
+                None => std::future::pending::<()>().await,
+            }
+        }
+    }
+
     /// Waits for the first member whose part ended with `wanted`.
     pub(crate) async fn first<T>(
         &mut self,

@@ -365,7 +365,14 @@ async fn together(
         }
     }
     let mut ceremony = plan.ceremony(shared, judged, deadline, CancellationToken::clone(&shared.stop));
-    let key = plan.run(judged, attempt, &mut ceremony).await.map_err(|failure| failure.problem)?;
+    let key = tokio::select! {
+        biased;
+        key = plan.run(judged, attempt, &mut ceremony) => key.map_err(|failure| failure.problem)?,
+        (party, problem) = talk.failure() => {
+            let detail = format!("`{}` failed: {}", name(&party), problem.detail);
+            return Err(Problem::new(Code::CeremonyAborted, detail));
+        }
+    };
     let outcomes = talk.outcomes(deadline).await;
     for party in plan.committee.indices().filter(|party| *party != plan.me) {
         match outcomes.get(&party) {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use quorate_api::{Code, OperationResult, Problem, SignedRequest};
 use quorate_net::PeerId;
 use quorate_protocol::party::{Committee, PartyIndex};
+use quorate_store::OperationStatus;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::sign::{self, Asked};
-use super::{Attempt, Ceremony, create};
+use super::{Attempt, Ceremony, Failure, create};
 use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, WireSignature, Work};
 use crate::judge::{Ask, Judged, judge};
 use crate::operations::stored_result;
@@ -122,8 +123,10 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         let detail = "this node takes part in another attempt of the same request";
         return Err(Problem::new(Code::OperationRunning, detail).into());
     };
-    shared.begin(&judged).await?;
-    shared.run_attempt(&judged.operation).await?;
+    let begun = shared.begin(&judged).await?;
+    if begun.status != OperationStatus::Running || matches!(judged.ask, Ask::Create(_)) {
+        shared.run_attempt(&judged.operation).await?;
+    }
     Ok(Agreed { judged, attempt, work, hold })
 }
 
@@ -176,27 +179,31 @@ async fn take_part_in_signing(
         skipped: Vec::new(),
         figures: quorate_api::Figures::default(),
     };
-    let signed = sign::run(asked, judged, attempt, &mut ceremony).await.map_err(|failure| failure.problem);
+    let signed = sign::run(asked, judged, attempt, &mut ceremony).await;
     let mut figures = ceremony.figures;
     figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let stored = match signed {
-        Err(problem) => Err(problem),
+        Err(failure) => Err(failure),
         Ok(signatures) => match asked.result(&signatures, quorum, Vec::new(), figures) {
-            Err(problem) => Err(problem),
-            Ok(result) => shared.succeed(&judged.operation, &asked.key.id, result).await.map(|_| signatures),
+            Err(problem) => Err(Failure::local(problem)),
+            Ok(result) => match shared.succeed(&judged.operation, &asked.key.id, result).await {
+                Ok(_) => Ok(signatures),
+                Err(problem) => Err(Failure::local(problem)),
+            },
         },
     };
     let outcome = match stored {
         Ok(signatures) => Outcome::Signed { signatures: sign::to_wire(&signatures) },
-        Err(problem) => failed(shared, judged, problem).await,
+        Err(failure) => failed(shared, judged, failure).await,
     };
     shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
 }
 
 /// A member's failure is never the operation's answer: the coordinator may yet succeed with others.
-async fn failed(shared: &Shared, judged: &Judged, problem: Problem) -> Outcome {
+async fn failed(shared: &Shared, judged: &Judged, failure: Failure) -> Outcome {
+    let outcome = Outcome::Failed(Refusal::new(&failure.for_peers(), None));
+    let problem = failure.problem;
     tracing::info!(operation = %judged.operation, detail = %problem.detail, "this node's part failed");
-    let outcome = Outcome::Failed(Refusal::new(&problem, None));
     let kept =
         if problem.code.retryable() { problem } else { Problem::new(Code::CeremonyAborted, problem.detail) };
     shared.give_up(&judged.operation, &kept).await;
@@ -218,7 +225,7 @@ async fn take_part_in_creation(
         Ok(key) => key,
         Err(failure) => {
             shared.discard_pending(&plan.draft.id).await;
-            let outcome = failed(shared, judged, failure.problem).await;
+            let outcome = failed(shared, judged, failure).await;
             shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
             return;
         }
@@ -256,6 +263,6 @@ async fn take_part_in_creation(
         }
     };
     if let Err(problem) = result {
-        failed(shared, judged, problem).await;
+        failed(shared, judged, Failure::local(problem)).await;
     }
 }

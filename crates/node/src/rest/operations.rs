@@ -65,8 +65,11 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
                 ceremony::create::check(shared, &judged, create)?;
             }
         }
-        if let Some(hold) = shared.registry.coordinate(&id) {
-            shared.begin(&judged).await?;
+        // Stored before anybody can wait for it.
+        let begun = shared.begin(&judged).await?;
+        if !begun.status.is_final()
+            && let Some(hold) = shared.registry.coordinate(&id)
+        {
             shared.tasks.spawn(coordinate(Arc::clone(shared), judged, hold));
         }
     }

@@ -65,7 +65,7 @@ enum Outcome {
 }
 
 /// Node c, taken over: its identity and its share in our hands.
-struct Traitor {
+pub(crate) struct Traitor {
     network: Network,
     control: ControlReceiver,
     secrets: Unsealed,
@@ -73,29 +73,53 @@ struct Traitor {
 }
 
 impl Traitor {
-    /// Stops node 2 of the cluster and takes its place.
-    async fn replace(cluster: &mut Cluster) -> Self {
-        cluster.stop(2).await;
-        let secrets = unseal(&cluster.configs[2].data).await;
-        let peers = (0..2).map(|at| Peer {
-            id: cluster.identities[at],
-            name: cluster.configs[at].name.clone(),
-            address: cluster.configs[at].listen.peers.to_string(),
+    /// Stops a node of the cluster and takes its place.
+    pub(crate) async fn replace(cluster: &mut Cluster, at: usize) -> Self {
+        cluster.stop(at).await;
+        let secrets = unseal(&cluster.configs[at].data).await;
+        let others: Vec<usize> = (0..cluster.configs.len()).filter(|other| *other != at).collect();
+        let peers = others.iter().map(|other| Peer {
+            id: cluster.identities[*other],
+            name: cluster.configs[*other].name.clone(),
+            address: cluster.configs[*other].listen.peers.to_string(),
         });
         let mut limits = quorate_net::Limits::default();
         limits.max_frame = 2 << 20;
         limits.inbox_frames = 100_000;
         let config = NetConfig {
             identity: IdentityKey::from_seed(Zeroizing::new(secrets.identity_seed)),
-            listen: cluster.configs[2].listen.peers,
+            listen: cluster.configs[at].listen.peers,
             peers: peers.collect(),
             limits,
         };
         let network = Network::start(config).await.unwrap();
-        let ids = [cluster.identities[0], cluster.identities[1]];
+        let ids: Vec<PeerId> = others.iter().map(|other| cluster.identities[*other]).collect();
         network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
         let control = network.control().unwrap();
         Self { network, control, secrets, next: 0 }
+    }
+
+    /// Forgets what came so far.
+    pub(crate) async fn drain(&mut self) {
+        while timeout(Duration::from_millis(200), self.control.recv()).await.is_ok() {}
+    }
+
+    /// Accepts what is proposed next and does nothing about it, until it is called off.
+    pub(crate) async fn accept_only(&mut self, within: Duration) -> bool {
+        let until = tokio::time::Instant::now() + within;
+        let mut accepted = None;
+        while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
+            match borsh::from_slice(&bytes[1..]).unwrap() {
+                Control::Propose(proposal) => {
+                    accepted = Some(proposal.ceremony);
+                    let (ceremony, answer) = (proposal.ceremony, Answer::Accept);
+                    self.send(from, &Control::Answer { ceremony, answer }).await;
+                }
+                Control::Cancel { ceremony } if accepted == Some(ceremony) => return true,
+                _ => {}
+            }
+        }
+        false
     }
 
     async fn send(&self, to: PeerId, message: &Control) {
@@ -153,7 +177,7 @@ async fn a_lying_coordinator_is_refused() {
     let operations = |page: quorate_api::Page<quorate_api::Operation>| page.items.len();
     let list = ListQuery { limit: 200, after: None };
     let before = operations(cluster.client(0).operations(&list).await.unwrap());
-    let mut traitor = Traitor::replace(&mut cluster).await;
+    let mut traitor = Traitor::replace(&mut cluster, 2).await;
     let honest = cluster.identities[0];
     let own = client_key(1);
     let other = client_key(2);
@@ -290,7 +314,7 @@ async fn a_lying_coordinator_is_refused() {
 async fn what_is_signed_is_what_was_asked() {
     let mut cluster = Cluster::start(3).await;
     let key = message_key(&cluster).await;
-    let mut traitor = Traitor::replace(&mut cluster).await;
+    let mut traitor = Traitor::replace(&mut cluster, 2).await;
     let honest = cluster.identities[0];
     let request = sign_request(&key, &message("pay bob"), CLIENT, now() + 60, &unique("swap"));
     let request: SignedRequest = request.sign(&client_key(1));
@@ -362,7 +386,7 @@ impl quorate_net::Effects for Careless {
 async fn ten_thousand_bogus_proposals_cost_little() {
     let mut cluster = Cluster::start(3).await;
     let key = message_key(&cluster).await;
-    let mut traitor = Traitor::replace(&mut cluster).await;
+    let mut traitor = Traitor::replace(&mut cluster, 2).await;
     let honest = cluster.identities[0];
     let before = cluster.client(0).operations(&ListQuery { limit: 200, after: None }).await.unwrap();
     let begun = Instant::now();

@@ -79,8 +79,19 @@ async fn transactions_with_several_inputs_are_finished() {
         let key = cluster.create(scheme, 2, None).await;
         let address = key.addresses.iter().find(|a| a.chain == "bitcoin").unwrap().address.clone();
         let public = quorate_api::intent::PublicKey::new(scheme, &key.public_key.0).unwrap();
+        // What is spent: a transaction with two outputs of the key.
+        let output = bitcoin::TxOut {
+            value: bitcoin::Amount::from_sat(100_000),
+            script_pubkey: bitcoin::ScriptBuf::from(build::bitcoin_output_script(&public).unwrap()),
+        };
+        let funding = bitcoin::Transaction {
+            version: bitcoin::transaction::Version::TWO,
+            lock_time: bitcoin::absolute::LockTime::ZERO,
+            input: vec![bitcoin::TxIn::default()],
+            output: vec![output.clone(), output],
+        };
         let spend = build::BitcoinSpend {
-            txid: "11".repeat(32),
+            txid: funding.compute_txid().to_string(),
             vout: 0,
             amount_sat: 100_000,
             to: address,
@@ -95,6 +106,7 @@ async fn transactions_with_several_inputs_are_finished() {
         let mut second = psbt.unsigned_tx.input[0].clone();
         second.previous_output.vout = 1;
         psbt.unsigned_tx.input.push(second);
+        psbt.inputs[0].non_witness_utxo = Some(funding);
         psbt.inputs.push(psbt.inputs[0].clone());
         let spent: Vec<_> = psbt.inputs.iter().map(|input| input.witness_utxo.clone().unwrap()).collect();
         let sign = Sign { intent: Intent::BitcoinPsbt { psbt: psbt.to_string() }, quorum: None };

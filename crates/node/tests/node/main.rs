@@ -11,5 +11,6 @@ mod byzantine;
 mod canary;
 mod cluster;
 mod end_to_end;
+mod faults;
 mod requests;
 mod unseal;

@@ -10,12 +10,11 @@ use crate::cluster::passphrase;
 
 pub(crate) struct Unsealed {
     pub(crate) identity_seed: [u8; 32],
-    /// For each key: its id, record and secret share (format, index, scalar), and the set-up if there is one.
+    /// For each key: its record and secret share (format, index, scalar), and the set-up if there is one.
     pub(crate) keys: Vec<UnsealedKey>,
 }
 
 pub(crate) struct UnsealedKey {
-    pub(crate) id: String,
     pub(crate) record: serde_json::Value,
     pub(crate) secret: Zeroizing<Vec<u8>>,
     pub(crate) setup: Zeroizing<Vec<u8>>,
@@ -47,7 +46,6 @@ pub(crate) async fn unseal(data: &Path) -> Unsealed {
         assert!(rest.is_empty());
         keys.push(UnsealedKey {
             record: serde_json::from_slice(&key.record).unwrap(),
-            id: key.key_id,
             secret: Zeroizing::new(secret.to_vec()),
             setup: Zeroizing::new(setup.to_vec()),
         });

@@ -1,0 +1,327 @@
+//! Nodes that are silent, burned pairs, interrupted operations, slow clients, folders that are not what they should be.
+
+use std::io::Read as _;
+use std::time::{Duration, Instant};
+
+use quorate_api::intent::{Purpose, Scheme};
+use quorate_api::{Code, KeyId, KeyStatus, OperationStatus};
+use quorate_net::PeerId;
+use quorate_node::{Config, FolderError, Node, NodeError, init_with};
+use quorate_seal::{Params, Passphrase};
+use quorate_store::{
+    Burn, InstanceId, KeyStatus as StoredStatus, NewOperation, OtDirection, Store, StoreError,
+};
+use zeroize::Zeroizing;
+
+use crate::byzantine::Traitor;
+use crate::cluster::{CLIENT, Cluster, WAIT, client_key, message, now, passphrase, problem, signed, unique};
+use crate::requests::sign_request;
+
+fn quick(cluster: &mut Cluster) {
+    for config in &mut cluster.configs {
+        config.limits.answer_deadline = Duration::from_millis(800);
+        config.limits.attempt_deadline = Duration::from_millis(1500);
+    }
+}
+
+fn message_purpose() -> Option<Vec<Purpose>> {
+    Some(vec![Purpose::Message])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_member_is_replaced_and_named() {
+    let mut cluster = Cluster::prepare(3).await;
+    quick(&mut cluster);
+    cluster.start_all().await;
+    let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
+    let mut traitor = Traitor::replace(&mut cluster, 1).await;
+    // Connected, and it says nothing at all.
+    let result = cluster.sign(0, &key.id, "first").await.unwrap();
+    assert_eq!(result.quorum, ["node-a", "node-c"]);
+    assert_eq!(result.skipped.len(), 1);
+    assert_eq!(result.skipped[0].party, "node-b");
+    assert!(result.skipped[0].reason.contains("did not answer the proposal"), "{:?}", result.skipped);
+    // It accepts, and then says nothing.
+    traitor.drain().await;
+    let (accepted, result) =
+        tokio::join!(traitor.accept_only(Duration::from_secs(10)), cluster.sign(0, &key.id, "second"));
+    let result = result.unwrap();
+    assert!(accepted);
+    assert_eq!(result.quorum, ["node-a", "node-c"]);
+    assert_eq!(result.skipped.len(), 1);
+    assert!(
+        result.skipped[0].reason.contains("did not answer in time in frost-ed25519"),
+        "{:?}",
+        result.skipped
+    );
+    // Without a third node there is nobody to replace it, and the problem says who it was.
+    cluster.stop(2).await;
+    let error = cluster.sign(0, &key.id, "third").await.unwrap_err();
+    assert_eq!(error.code, Code::NotEnoughParties);
+    assert!(error.detail.contains("`node-b` did not answer") && error.detail.contains("node-c"), "{error}");
+}
+
+async fn burn(cluster: &Cluster, at: usize, key: &KeyId, peer: PeerId) {
+    let store = Store::open(&cluster.configs[at].data).await.unwrap();
+    let epoch = store.key(key.as_str()).await.unwrap().unwrap().epoch;
+    let instance = InstanceId {
+        key_id: key.as_str().to_owned(),
+        epoch,
+        peer: peer.as_bytes().to_vec(),
+        direction: OtDirection::Sender,
+        generation: 0,
+    };
+    let burn = Burn { instance, session: vec![1; 32], evidence_hash: [2; 32], burned_at: 1 };
+    assert!(store.burn(burn).await.unwrap());
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burned_pair_never_signs_together_again() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::EcdsaSecp256k1, 2, message_purpose()).await;
+    let schnorr = cluster.create(Scheme::Bip340, 2, message_purpose()).await;
+    assert_eq!(cluster.sign(0, &key.id, "before").await.unwrap().quorum, ["node-a", "node-b"]);
+    // b has burned its pair with a.
+    cluster.stop(1).await;
+    burn(&cluster, 1, &key.id, cluster.identities[0]).await;
+    cluster.start_all().await;
+    // a does not know: b refuses, and a goes on with c.
+    let result = cluster.sign(0, &key.id, "after").await.unwrap();
+    assert_eq!(result.quorum, ["node-a", "node-c"]);
+    assert!(result.skipped[0].reason.contains("burned after a failed check"), "{:?}", result.skipped);
+    // b knows: it does not even ask a.
+    let result = cluster.sign(1, &key.id, "after").await.unwrap();
+    assert_eq!((result.quorum, result.skipped), (vec!["node-b".to_owned(), "node-c".to_owned()], vec![]));
+    // Other keys are not touched, and neither is a scheme without such set-ups.
+    assert_eq!(cluster.sign(1, &schnorr.id, "after").await.unwrap().quorum, ["node-a", "node-b"]);
+    // Without c there is no quorum left, on either side, and it says why.
+    cluster.stop(2).await;
+    for at in [0, 1] {
+        let error = cluster.sign(at, &key.id, "too few").await.unwrap_err();
+        assert_eq!(error.code, Code::NotEnoughParties, "{error}");
+        assert!(error.detail.contains("burned") && error.detail.contains("node-c"), "{error}");
+    }
+    // With all nodes of a 2 of 2 there, it is the burn alone.
+    cluster.start_all().await;
+    let create = quorate_api::CreateKey {
+        parties: Some(vec!["node-a".to_owned(), "node-b".to_owned()]),
+        ..crate::cluster::create_key(Scheme::EcdsaP256, 2, message_purpose())
+    };
+    let operation = cluster.client(0).create_key(&create, &unique("pair"), WAIT).await.unwrap();
+    let pair = crate::cluster::created(&operation);
+    cluster.sign(0, &pair.id, "before").await.unwrap();
+    cluster.stop(0).await;
+    burn(&cluster, 0, &pair.id, cluster.identities[1]).await;
+    cluster.start_all().await;
+    for at in [0, 1] {
+        let error = cluster.sign(at, &pair.id, "after").await.unwrap_err();
+        assert_eq!(error.code, Code::KeyBurned, "{error}");
+        assert!(error.detail.contains("new key"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_interrupted_can_be_asked_again() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
+    cluster.stop(0).await;
+    // As if the node had died while it ran: the operation is stored and has no result.
+    let once = unique("interrupted");
+    let request = sign_request(&key.id, &message("again"), CLIENT, now() + 60, &once).sign(&client_key(1));
+    let store = Store::open(&cluster.configs[0].data).await.unwrap();
+    let operation = NewOperation {
+        op_id: request.operation_id().to_string(),
+        request_hash: request.fingerprint(),
+        request: request.encode(),
+        kind: "sign".to_owned(),
+        key_id: Some(key.id.to_string()),
+        status: quorate_store::OperationStatus::Running,
+        expires_at: u64::MAX / 2,
+    };
+    store.begin_operation(operation, 1).await.unwrap();
+    store.close().await;
+    cluster.start_all().await;
+    let client = cluster.client(0);
+    let seen = client.operation(&request.operation_id(), Duration::ZERO).await.unwrap();
+    assert_eq!(seen.status, OperationStatus::Failed);
+    let error = seen.error.unwrap();
+    assert!(error.code.retryable() && error.detail.contains("send the same request again"), "{error}");
+    // The same request is another attempt of the same operation.
+    let done = client.sign(&key.id, &message("again"), &once, WAIT).await.unwrap();
+    assert_eq!((done.id.clone(), done.status), (request.operation_id(), OperationStatus::Succeeded));
+    assert!(done.error.is_none());
+    // And then it is answered for ever.
+    let again = client.sign(&key.id, &message("again"), &once, WAIT).await.unwrap();
+    assert_eq!(signed(&again).signatures, signed(&done).signatures);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_dies_without_notice_loses_nothing() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::EcdsaSecp256k1, 2, message_purpose()).await;
+    let mut cases = 0;
+    for delay in [0, 5, 20, 60] {
+        let once = unique("dies");
+        let client = cluster.client(0);
+        let (id, sign, at) = (key.id.clone(), message("dies"), once.clone());
+        let asking = tokio::spawn(async move { client.sign(&id, &sign, &at, Duration::from_secs(3)).await });
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        // No shutdown: the handle is dropped in the middle of whatever runs.
+        drop(cluster.nodes[0].take());
+        asking.abort();
+        // Its folder is locked until its last write is done.
+        let begun = Instant::now();
+        loop {
+            match Node::start(cluster.configs[0].clone()).await {
+                Ok(node) => break cluster.nodes[0] = Some(node),
+                Err(error) if begun.elapsed() > Duration::from_secs(20) => panic!("{error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        cluster.start_all().await;
+        let done = cluster.client(0).sign(&key.id, &message("dies"), &once, WAIT).await.unwrap();
+        assert_eq!(done.status, OperationStatus::Succeeded);
+        cases += 1;
+    }
+    assert_eq!(cases, 4);
+}
+
+/// A creation that did not end here leaves a key that is shown and cannot be used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unfinished_keys_are_shown_and_do_not_sign() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
+    cluster.stop(1).await;
+    // Set b back to before it heard that all have their share: the share is complete there.
+    let path = cluster.configs[1].data.join(quorate_store::DATABASE_FILE);
+    {
+        use sqlx::Connection as _;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        let changed = sqlx::query("UPDATE keys SET status = 'pending'").execute(&mut database).await.unwrap();
+        assert_eq!(changed.rows_affected(), 1);
+        database.close().await.unwrap();
+    }
+    cluster.start_all().await;
+    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Creating);
+    assert_eq!(cluster.sign(1, &key.id, "not yet").await.unwrap_err().code, Code::KeyDisabled);
+    // Another party of the key uses it, which shows that it is complete everywhere.
+    let named =
+        quorate_api::Sign { quorum: Some(vec!["node-a".to_owned(), "node-b".to_owned()]), ..message("now") };
+    cluster.client(0).sign(&key.id, &named, &unique("now"), WAIT).await.unwrap();
+    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Active);
+    cluster.sign(1, &key.id, "and here too").await.unwrap();
+}
+
+/// What the store holds is bound to the seal: a key given another purpose, or another key's share, does not open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_record_is_noticed() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Solana])).await;
+    let error = cluster.sign(0, &key.id, "not for this").await.unwrap_err();
+    assert_eq!(error.code, Code::PurposeNotAllowed);
+    for at in 0..3 {
+        cluster.stop(at).await;
+        let store = Store::open(&cluster.configs[at].data).await.unwrap();
+        let old = store.key(key.id.as_str()).await.unwrap().unwrap();
+        assert_eq!(old.status, StoredStatus::Active);
+        let record = String::from_utf8(old.record).unwrap().replace("\"solana\"", "\"message\"");
+        store
+            .replace_share(
+                key.id.as_str(),
+                old.epoch,
+                old.epoch + 1,
+                record.into_bytes(),
+                old.sealed_share,
+                1,
+            )
+            .await
+            .unwrap();
+        store.close().await;
+    }
+    cluster.start_all().await;
+    let error = cluster.sign(0, &key.id, "not for this").await.unwrap_err();
+    assert_eq!(error.code, Code::Internal);
+    assert!(error.detail.contains("does not open"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_clients_hold_nobody_up() {
+    let mut cluster = Cluster::prepare(3).await;
+    for config in &mut cluster.configs {
+        config.limits.http_read = Duration::from_millis(400);
+        config.limits.max_connections = 4;
+    }
+    cluster.start_all().await;
+    let address = cluster.nodes[0].as_ref().unwrap().api_addr();
+    // More than there is room for: silent ones, and ones that never end their head or their body.
+    let starts: [&[u8]; 3] = [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
+        b"POST /v1/keys HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{",
+    ];
+    let mut slow = Vec::new();
+    for number in 0..12 {
+        use std::io::Write as _;
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(starts[number % 3]).unwrap();
+        slow.push(stream);
+    }
+    let begun = Instant::now();
+    assert!(cluster.client(0).nodes().await.is_ok());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let mut closed = 0;
+    for mut stream in slow {
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut rest = Vec::new();
+        if stream.read_to_end(&mut rest).is_ok() {
+            closed += 1;
+        }
+    }
+    assert_eq!(closed, 12, "every slow connection is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_starts_only_with_its_own_folder_and_passphrase() {
+    let mut cluster = Cluster::start(2).await;
+    let config = cluster.configs[0].clone();
+    // In use.
+    let error = Node::start(config.clone()).await.unwrap_err();
+    assert!(matches!(error, NodeError::Folder(FolderError::Store(StoreError::Locked { .. }))), "{error}");
+    cluster.stop(0).await;
+    // Made before.
+    let error = init_with(&config.data, "node-a", passphrase(), Params::FLOOR).await.unwrap_err();
+    assert!(matches!(error, FolderError::Initialised(_)), "{error}");
+    // Another passphrase.
+    let file = config.seal.passphrase_file.clone().unwrap();
+    std::fs::write(&file, "wrong").unwrap();
+    let error = Node::start(config.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("wrong passphrase"), "{error}");
+    std::fs::write(&file, crate::cluster::PASSPHRASE).unwrap();
+    // No node in it.
+    let empty = tempfile::tempdir().unwrap();
+    let other = Config { data: empty.path().to_owned(), ..config.clone() };
+    let error = Node::start(other).await.unwrap_err();
+    assert!(matches!(error, NodeError::Folder(FolderError::Uninitialised(_))), "{error}");
+    // Another node's identity.
+    let identity = config.data.join("identity");
+    let good = std::fs::read(&identity).unwrap();
+    std::fs::copy(cluster.configs[1].data.join("identity"), &identity).unwrap();
+    let error = Node::start(config.clone()).await.unwrap_err();
+    assert!(matches!(error, NodeError::Folder(FolderError::Identity(_))), "{error}");
+    std::fs::write(&identity, &good).unwrap();
+    // The port is taken.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut other = config.clone();
+    other.listen.api = taken.local_addr().unwrap();
+    let error = Node::start(other).await.unwrap_err();
+    assert!(matches!(error, NodeError::Listen { .. }), "{error}");
+    // And after all that it starts.
+    cluster.start_all().await;
+    let empty = Passphrase::new(Zeroizing::new(Vec::new()));
+    assert!(empty.is_err());
+    assert!(
+        problem(cluster.client(0).key(&KeyId::from_bytes([1; 16])).await.unwrap_err()).code == Code::NotFound
+    );
+}
