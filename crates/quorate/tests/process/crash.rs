@@ -3,7 +3,7 @@
 //! covers: S18, S26
 
 use crate::support::{
-    Cluster, HANGS, NAMES, Seeded, WAIT, create, created, fresh, sign, signatures,
+    Cluster, HANGS, NAMES, Seeded, WAIT, create, created, fresh, result, sign, signatures,
 };
 use quorate_api::client::ClientError;
 use quorate_api::intent::Scheme;
@@ -80,11 +80,11 @@ fn case(cluster: &mut Cluster, pair: (usize, usize), what: &Ask, delay: Duration
     cluster.wait_connected();
     let again = insist(cluster, asked, what, &repeat, begun);
     if let Some(Ok(first)) = &first {
-        assert_eq!(first.result, again.result, "what was answered is answered otherwise after the crash");
+        assert_eq!(result(first), result(&again), "what was answered is answered otherwise after the crash");
         count.answered_before += 1;
     }
     let third = insist(cluster, asked, what, &repeat, begun);
-    assert_eq!(again.result, third.result);
+    assert_eq!(result(&again), result(&third));
     assert!(begun.elapsed() < ANSWERED_WITHIN, "{:?} from the crash to the answer", begun.elapsed());
     count.cases += 1;
     again

@@ -265,7 +265,8 @@ impl Cluster {
                 write_private(&home.join("passphrase"), hex::encode(secret).as_bytes());
                 let passphrase = PassphraseSource::File(home.join("passphrase")).read().unwrap();
                 // The least costs that a node accepts: these tests start many.
-                let made = quorate_node::init_with(&home.join("data"), name, passphrase, Params::FLOOR);
+                let data = home.join("data");
+                let made = quorate_node::init_with(&data, name, passphrase, Params::FLOOR);
                 let identity = runtime.block_on(made).unwrap().identity.to_string();
                 Node { name, home, api: port(), peers: port(), identity, child: None }
             })
@@ -392,6 +393,11 @@ pub(crate) fn created(operation: &Operation) -> KeyId {
     }
 }
 
+/// The whole result, as programs read it.
+pub(crate) fn result(operation: &Operation) -> Value {
+    serde_json::to_value(operation.result.as_ref().expect("a result")).unwrap()
+}
+
 /// The signatures of a result, in hex.
 pub(crate) fn signatures(operation: &Operation) -> Vec<String> {
     match &operation.result {
@@ -421,7 +427,8 @@ impl Cluster {
         fs::create_dir(&home).unwrap();
         write_private(&home.join("passphrase"), b"a stranger");
         let passphrase = PassphraseSource::File(home.join("passphrase")).read().unwrap();
-        let made = quorate_node::init_with(&home.join("data"), "stranger", passphrase, Params::FLOOR);
+        let data = home.join("data");
+        let made = quorate_node::init_with(&data, "stranger", passphrase, Params::FLOOR);
         cluster.runtime.block_on(made).unwrap().identity.to_string()
     }
 }
