@@ -49,16 +49,29 @@ impl Output {
     /// Says on standard error what went wrong.
     pub(crate) fn failure(&self, error: &anyhow::Error) {
         match self.format {
-            Format::Table => eprintln!("error: {}", printable(&format!("{error:#}"))),
+            Format::Table => eprintln!("error: {}", printable(&chain(error))),
             Format::Json => {
                 let error = match error.downcast_ref::<ClientError>() {
                     Some(ClientError::Problem(problem)) => serde_json::json!({ "error": problem }),
-                    _ => serde_json::json!({ "error": { "detail": format!("{error:#}") } }),
+                    _ => serde_json::json!({ "error": { "detail": chain(error) } }),
                 };
                 eprintln!("{error}");
             }
         }
     }
+}
+
+/// The error and its causes, each said once: many errors repeat their cause in their own text.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(&format!(": {cause}"));
+        }
+    }
+    text
 }
 
 /// The text without what could move the cursor or reorder a line: most of it comes from a node, and a node

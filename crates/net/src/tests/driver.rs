@@ -20,7 +20,7 @@ use crate::driver::{DriverError, Effects, Progress, Routes, run};
 struct Number(u64);
 
 impl Message for Number {
-    const STEP: &'static str = "TOY.1";
+    const STEP: &'static str = "toy hello";
     const TAG: u16 = 0xff01;
     const CHANNEL: Channel = Channel::Broadcast;
     const MAX_LEN: usize = 8;
@@ -30,7 +30,7 @@ impl Message for Number {
 struct Whisper(u64);
 
 impl Message for Whisper {
-    const STEP: &'static str = "TOY.2";
+    const STEP: &'static str = "toy sum";
     const TAG: u16 = 0xff02;
     const CHANNEL: Channel = Channel::Private;
     const MAX_LEN: usize = 8;

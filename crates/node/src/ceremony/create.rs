@@ -309,6 +309,10 @@ async fn try_once(
             figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let result = OperationResult::CreateKey { key: Box::new(key), figures };
             let stored = shared.succeed(&judged.operation, &plan.draft.id, result).await?;
+            // The key exists from here on, whatever happens: its first use would make it active too.
+            if let Err(problem) = shared.activate(&plan.draft.id).await {
+                tracing::error!(key = %plan.draft.id, detail = %problem.detail, "new key not active yet");
+            }
             talk.activate(shared.config.limits.answer_deadline).await;
             Ok(stored)
         }
@@ -347,7 +351,8 @@ async fn together(
                 "`{}` has created the key `{key}` for this request before: use that one",
                 name(&party)
             );
-            return Err(Problem::new(Code::Unprocessable, detail));
+            // Open, not final: this node's own share of that key becomes active with its first use.
+            return Err(Problem::new(Code::OperationRunning, detail));
         }
         Said::Done(party, Done::Signed { .. }) => {
             let detail = format!("`{}` answered something else than was asked", name(&party));
@@ -381,7 +386,6 @@ async fn together(
             }
         }
     }
-    shared.activate(&plan.draft.id).await?;
     Ok((key, ceremony.figures))
 }
 

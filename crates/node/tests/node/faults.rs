@@ -239,28 +239,49 @@ async fn a_creation_that_breaks_off_can_be_asked_again() {
     assert_eq!(active, 4, "one for each request: {keys:?}");
 }
 
-/// A creation that did not end here leaves a key that is shown and cannot be used.
+async fn change_keys(cluster: &Cluster, at: usize, change: &'static str) {
+    use sqlx::Connection as _;
+    let path = cluster.configs[at].data.join(quorate_store::DATABASE_FILE);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    assert_eq!(sqlx::query(change).execute(&mut database).await.unwrap().rows_affected(), 1);
+    database.close().await.unwrap();
+}
+
+/// A creation that did not end here leaves a key that is shown, and that cannot be used unless all of it is here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_keys_are_shown_and_do_not_sign() {
     let mut cluster = Cluster::start(3).await;
     let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
-    cluster.stop(1).await;
-    // Set b back to before it heard that all have their share: the share is complete there.
-    let path = cluster.configs[1].data.join(quorate_store::DATABASE_FILE);
-    {
-        use sqlx::Connection as _;
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-        let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        let changed = sqlx::query("UPDATE keys SET status = 'pending'").execute(&mut database).await.unwrap();
-        assert_eq!(changed.rows_affected(), 1);
-        database.close().await.unwrap();
-    }
-    cluster.start_all().await;
-    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Creating);
-    assert_eq!(cluster.sign(1, &key.id, "not yet").await.unwrap_err().code, Code::KeyDisabled);
-    // Another party of the key uses it, which shows that it is complete everywhere.
     let named =
         quorate_api::Sign { quorum: Some(vec!["node-a".to_owned(), "node-b".to_owned()]), ..message("now") };
+    // As if b had died in the middle of the creation.
+    cluster.stop(1).await;
+    change_keys(
+        &cluster,
+        1,
+        "UPDATE keys SET status = 'pending', record = CAST(replace(CAST(record AS TEXT), '\"complete\":true', '\"complete\":false') AS BLOB)",
+    )
+    .await;
+    cluster.start_all().await;
+    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Creating);
+    assert_eq!(cluster.sign(1, &key.id, "not here").await.unwrap_err().code, Code::KeyDisabled);
+    let error = cluster.client(0).sign(&key.id, &named, &unique("now"), WAIT).await.unwrap_err();
+    let error = problem(error);
+    assert!(error.code == Code::KeyDisabled && error.detail.contains("`node-b` refuses"), "{error}");
+    let result = cluster.sign(0, &key.id, "without b").await.unwrap();
+    assert_eq!(result.quorum, ["node-a", "node-c"]);
+    // As if it had died after everything was there, but before it heard that all others have theirs.
+    cluster.stop(1).await;
+    change_keys(
+        &cluster,
+        1,
+        "UPDATE keys SET record = CAST(replace(CAST(record AS TEXT), '\"complete\":false', '\"complete\":true') AS BLOB)",
+    )
+    .await;
+    cluster.start_all().await;
+    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Creating);
+    // Its use shows that the creation is over.
     cluster.client(0).sign(&key.id, &named, &unique("now"), WAIT).await.unwrap();
     assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Active);
     cluster.sign(1, &key.id, "and here too").await.unwrap();

@@ -86,12 +86,12 @@ async fn only_enrolled_clients_get_in_and_only_in_time() {
         ("zero", path("/v1/keys", br#"{"scheme":"ed25519","threshold":0}"#), Code::InvalidRequest),
         (
             "stranger",
-            path("/v1/keys", br#"{"scheme":"ed25519","threshold":1,"parties":["node-a","node-x"]}"#),
+            path("/v1/keys", br#"{"scheme":"ed25519","threshold":2,"parties":["node-a","node-x"]}"#),
             Code::Unprocessable,
         ),
         (
             "not a party",
-            path("/v1/keys", br#"{"scheme":"ed25519","threshold":1,"parties":["node-b","node-c"]}"#),
+            path("/v1/keys", br#"{"scheme":"ed25519","threshold":2,"parties":["node-b","node-c"]}"#),
             Code::Unprocessable,
         ),
         (

@@ -6,7 +6,7 @@ mod steps;
 
 use crate::commands::block_on;
 use crate::local::{LocalCluster, NAMES};
-use crate::output::Output;
+use crate::output::{Output, chain};
 use anyhow::Context as _;
 use clap::Args;
 use quorate_intent::Scheme;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> anyhow::Result<()> {
         }
     });
     let elapsed_s = started.elapsed().as_secs_f64();
-    report.tell(&Event::End { ok: told.is_ok(), elapsed_s, error: told.as_ref().err().map(|e| format!("{e:#}")) })?;
+    report.tell(&Event::End { ok: told.is_ok(), elapsed_s, error: told.as_ref().err().map(chain) })?;
     told
 }
 

@@ -4,9 +4,9 @@ use crate::cli::Connection;
 use crate::commands::block_on;
 use crate::failure::usage;
 use crate::output::{Output, fields, table};
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
-use quorate_node::config::{Config, LogFormat};
+use quorate_node::config::{Config, ConfigError, LogFormat};
 use quorate_seal::PassphraseSource;
 use std::path::PathBuf;
 
@@ -92,7 +92,10 @@ fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
 }
 
 fn run_node(args: &RunArgs) -> anyhow::Result<()> {
-    let config = Config::load(&args.config, quorate_node::config::environment())?;
+    let config = Config::load(&args.config, quorate_node::config::environment()).map_err(|error| match error {
+        ConfigError::Read { .. } => anyhow!("{error}; name the node's file with `--config FILE`, docs/operating.md shows one"),
+        error => error.into(),
+    })?;
     start_log(config.log.format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(async {

@@ -1,0 +1,185 @@
+//! One node is killed at a seeded moment of a ceremony and started again.
+//!
+//! covers: S18, S26
+
+use crate::support::{
+    Cluster, HANGS, NAMES, Seeded, WAIT, create, created, fresh, result, sign, signatures,
+};
+use quorate_api::client::ClientError;
+use quorate_api::intent::Scheme;
+use quorate_api::{CreateKey, KeyId, Operation, Sign};
+use std::time::{Duration, Instant};
+
+/// The node that asks, and the one that is killed.
+const PAIRS: [(usize, usize); 6] = [(0, 0), (0, 1), (1, 1), (1, 0), (2, 2), (2, 0)];
+/// Longest time from a crash to the answer of the same request.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(40);
+
+#[derive(Clone)]
+enum Ask {
+    Create(CreateKey),
+    Sign(KeyId, Sign),
+}
+
+type Answer = Result<Operation, ClientError>;
+
+fn ask(cluster: &Cluster, node: usize, ask: &Ask, repeat: &str) -> tokio::task::JoinHandle<Answer> {
+    let (client, ask, repeat) = (cluster.client(node), ask.clone(), repeat.to_owned());
+    cluster.runtime.spawn(async move {
+        match &ask {
+            Ask::Create(create) => client.create_key(create, &repeat, WAIT).await,
+            Ask::Sign(key, sign) => client.sign(key, sign, &repeat, WAIT).await,
+        }
+    })
+}
+
+fn answer(cluster: &Cluster, asked: tokio::task::JoinHandle<Answer>) -> Answer {
+    let answer = cluster.runtime.block_on(async { tokio::time::timeout(HANGS, asked).await });
+    answer.unwrap_or_else(|_| panic!("a request hangs\n{}", cluster.logs())).unwrap()
+}
+
+/// The same request until it is answered; what is in between must say that trying again is right.
+fn insist(cluster: &Cluster, node: usize, what: &Ask, repeat: &str, begun: Instant) -> Operation {
+    loop {
+        match answer(cluster, ask(cluster, node, what, repeat)) {
+            Ok(operation) => return operation,
+            Err(ClientError::Problem(problem)) if problem.code.retryable() => {
+                let late = begun.elapsed() > ANSWERED_WITHIN;
+                assert!(!late, "no answer: {problem}\n{}", cluster.logs());
+            }
+            Err(error) => panic!("{} gives the same request: {error:?}\n{}", NAMES[node], cluster.logs()),
+        }
+    }
+}
+
+/// How long the work takes undisturbed.
+fn usual(cluster: &Cluster, mut work: impl FnMut(&Cluster)) -> Duration {
+    work(cluster);
+    let begun = Instant::now();
+    work(cluster);
+    begun.elapsed()
+}
+
+#[derive(Default)]
+struct Count {
+    cases: usize,
+    answered_before: usize,
+}
+
+/// Asks, kills, restarts, asks again. Gives the answer that stands.
+fn case(cluster: &mut Cluster, pair: (usize, usize), what: &Ask, delay: Duration, count: &mut Count) -> Operation {
+    let (asked, killed) = pair;
+    let repeat = fresh();
+    let pending = ask(cluster, asked, what, &repeat);
+    std::thread::sleep(delay);
+    let begun = Instant::now();
+    cluster.nodes[killed].kill();
+    let early = pending.is_finished();
+    let first = if early || asked == killed { Some(answer(cluster, pending)) } else { None };
+    cluster.nodes[killed].start();
+    cluster.wait_connected();
+    let again = insist(cluster, asked, what, &repeat, begun);
+    if let Some(Ok(first)) = &first {
+        assert_eq!(result(first), result(&again), "what was answered is answered otherwise after the crash");
+        count.answered_before += 1;
+    }
+    let third = insist(cluster, asked, what, &repeat, begun);
+    assert_eq!(result(&again), result(&third));
+    assert!(begun.elapsed() < ANSWERED_WITHIN, "{:?} from the crash to the answer", begun.elapsed());
+    count.cases += 1;
+    again
+}
+
+fn killed_while_signing(scheme: Scheme, cases: usize, seed: u64) {
+    let mut cluster = Cluster::start("");
+    let key = cluster.create(0, scheme);
+    let usual = usual(&cluster, |cluster| {
+        cluster.must_sign(1, &key, None);
+    });
+    let (mut seeded, mut count) = (Seeded(seed), Count::default());
+    let slots = f64::from(u32::try_from(cases).unwrap());
+    for (slot, at) in (0..cases).zip(0_u32..) {
+        let delay = usual.mul_f64((f64::from(at) + seeded.share()) / slots * 1.1);
+        let pair = PAIRS[slot % PAIRS.len()];
+        let message = fresh();
+        let what = Ask::Sign(key.clone(), sign(&message, None));
+        let done = case(&mut cluster, pair, &what, delay, &mut count);
+        cluster.verify(&done);
+        cluster.must_sign(slot % 3, &key, None);
+    }
+    for node in 0..3 {
+        cluster.must_sign(node, &key, None);
+    }
+    println!("{scheme:?}: {} cases, usually {usual:?}, {} answered before the crash", count.cases, count.answered_before);
+    assert_eq!(count.cases, cases);
+}
+
+fn killed_while_creating(scheme: Scheme, cases: usize, seed: u64) {
+    let mut cluster = Cluster::start("");
+    let usual = usual(&cluster, |cluster| {
+        cluster.create(0, scheme);
+    });
+    let (mut seeded, mut count) = (Seeded(seed), Count::default());
+    let slots = f64::from(u32::try_from(cases).unwrap());
+    for (slot, at) in (0..cases).zip(0_u32..) {
+        let delay = usual.mul_f64((f64::from(at) + seeded.share()) / slots * 1.1);
+        let pair = PAIRS[slot % PAIRS.len()];
+        let done = case(&mut cluster, pair, &Ask::Create(create(scheme)), delay, &mut count);
+        let key = created(&done);
+        // The node that was killed coordinates first: the key is not half there on it. Then every pair signs: no share is lost.
+        cluster.must_sign(pair.1, &key, None);
+        for quorum in [["a", "b"], ["a", "c"], ["b", "c"]] {
+            let by = if quorum.contains(&NAMES[pair.0]) { pair.0 } else { (pair.0 + 1) % 3 };
+            cluster.must_sign(by, &key, Some(&quorum));
+        }
+        for node in 0..3 {
+            cluster.must_sign(node, &key, None);
+        }
+    }
+    println!("{scheme:?}: {} cases, usually {usual:?}, {} answered before the crash", count.cases, count.answered_before);
+    assert_eq!(count.cases, cases);
+}
+
+#[test]
+fn a_node_killed_while_frost_signs_loses_nothing() {
+    killed_while_signing(Scheme::Ed25519, 12, 1);
+}
+
+#[test]
+fn a_node_killed_while_a_frost_key_is_made_loses_nothing() {
+    killed_while_creating(Scheme::Ed25519, 6, 2);
+}
+
+#[test]
+fn a_node_killed_while_ecdsa_signs_loses_nothing() {
+    killed_while_signing(Scheme::EcdsaP256, 6, 3);
+}
+
+#[test]
+fn a_node_killed_while_an_ecdsa_key_is_made_loses_nothing() {
+    killed_while_creating(Scheme::EcdsaSecp256k1, 6, 4);
+}
+
+/// The answer is kept by the quorum: another node that is asked the same later gives the same.
+#[test]
+fn an_answer_is_the_same_on_a_node_that_had_no_part_in_it() {
+    let mut cluster = Cluster::start("");
+    let key = cluster.create(0, Scheme::Ed25519);
+    let mut cases = 0;
+    for asked in 0..3 {
+        let repeat = fresh();
+        let what = Ask::Sign(key.clone(), sign(&repeat, None));
+        let first = answer(&cluster, ask(&cluster, asked, &what, &repeat)).unwrap();
+        // Kill right after the answer, when a member may not have stored it.
+        let member = if asked == 0 { 1 } else { 0 };
+        cluster.nodes[member].kill();
+        cluster.nodes[member].start();
+        cluster.wait_connected();
+        for other in [member, 3 - asked - member] {
+            let again = insist(&cluster, other, &what, &repeat, Instant::now());
+            assert_eq!(signatures(&first), signatures(&again), "asked {asked}, then {other}");
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 6);
+}

@@ -1,0 +1,22 @@
+//! Real `quorate` processes on loopback, with real folders: killed, starved, abused, misconfigured, and asked again.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "test code"
+)]
+
+mod abuse;
+mod canary;
+mod crash;
+mod folder;
+mod identity;
+mod parties;
+mod requests;
+mod shutdown;
+mod story;
+mod support;
