@@ -8,6 +8,7 @@ use std::time::Duration;
 use quorate_api::{ClientPublicKey, Problem, SignedRequest};
 use quorate_net::{ControlReceiver, NetConfig, Network, Peer, PeerId, StartError};
 use quorate_seal::PassphraseError;
+use quorate_store::fault::Faults;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -75,6 +76,14 @@ impl Node {
     /// # Errors
     /// [`NodeError`] says what to change.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
+        Self::start_with_faults(config, Faults::default()).await
+    }
+
+    /// As [`start`](Self::start), with writes that fail on purpose. For tests.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with_faults(config: Config, faults: Faults) -> Result<Self, NodeError> {
         config.check()?;
         let no_passphrase = || ConfigError::Check(vec!["[seal] names no passphrase".to_owned()]);
         let source = config.passphrase().ok_or_else(no_passphrase)?;
@@ -83,7 +92,7 @@ impl Node {
             path: config.data.clone(),
             source: std::io::Error::other(error),
         })??;
-        let opened = folder::open(&config.data, passphrase).await?;
+        let opened = folder::open(&config.data, passphrase, faults).await?;
         let store = opened.store.clone();
         match Self::start_opened(config, opened).await {
             Ok(node) => Ok(node),
@@ -157,6 +166,12 @@ impl Node {
             while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 counted.metrics.upkeep();
             }
+        });
+        // Sessions run to their end even if nobody waits for them; without the network that is now.
+        let (network, stopped) = (shared.network.clone(), stop.clone());
+        shared.tasks.spawn(async move {
+            stopped.cancelled().await;
+            network.shutdown().await;
         });
         tracing::info!(name = %shared.config.name, %id, %api, peers = %shared.network.local_addr(), interrupted, "node started");
         Ok(Self { shared, api, _stop: stop.drop_guard() })

@@ -14,7 +14,7 @@ use quorate_protocol::message::encode;
 use quorate_protocol::party::{Committee, IdentityKey, Party, PartyIndex};
 use quorate_protocol::session::SessionId;
 use quorate_protocol::transcript::{Transcript, tags};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::conversation::{Conversation, Said};
@@ -254,18 +254,8 @@ pub(crate) async fn coordinate(
 ) -> Result<OperationResult, Problem> {
     let deadline = Instant::now() + shared.config.limits.ceremony_deadline;
     loop {
-        let hold = loop {
-            let watch = shared.registry.watch(&judged.operation);
-            match (shared.registry.enter_session(&judged.operation), watch) {
-                (Some(hold), _) => break hold,
-                (None, None) => {}
-                (None, Some(mut watch)) => {
-                    if timeout_at(deadline, watch.changed()).await.is_err() {
-                        return Err(busy());
-                    }
-                }
-            }
-        };
+        let entered = shared.registry.enter_session(&judged.operation, deadline).await;
+        let hold = entered.ok_or_else(busy)?;
         if let Some(op) = shared.operation(&judged.operation).await?
             && let Some(done) = stored_result(&op)?
         {

@@ -119,7 +119,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             return Err(Problem::new(Code::InvalidRequest, detail).into());
         }
     };
-    let Some(hold) = shared.registry.enter_session(&judged.operation) else {
+    let Some(hold) = shared.registry.join_session(&judged.operation) else {
         let detail = "this node takes part in another attempt of the same request";
         return Err(Problem::new(Code::OperationRunning, detail).into());
     };

@@ -21,7 +21,6 @@ use crate::control::{Done, Outcome, Proposal, WireSignature, Work};
 use crate::judge::Judged;
 use crate::keys::OpenKey;
 use crate::operations::stored_result;
-use crate::registry::Hold;
 use crate::shared::{Shared, party_name, random};
 use crate::verify::verify;
 
@@ -250,7 +249,10 @@ pub(crate) async fn coordinate(
     let mut busy: BTreeMap<PartyIndex, Instant> = BTreeMap::new();
     let mut attempts = 0_u32;
     loop {
-        let hold = enter(shared, judged, deadline).await?;
+        let Some(hold) = shared.registry.enter_session(&judged.operation, deadline).await else {
+            let detail = "this node takes part in another attempt of the same request: ask again";
+            return Err(Problem::new(Code::OperationRunning, detail));
+        };
         let op = shared.operation(&judged.operation).await?;
         // Another coordinator may have got it meanwhile.
         if let Some(done) = op.as_ref().map(stored_result).transpose()?.flatten() {
@@ -308,21 +310,6 @@ pub(crate) async fn coordinate(
         if Instant::now() >= deadline {
             let detail = last.map_or_else(|| "time is over".to_owned(), |problem| problem.detail);
             return Err(Problem::new(Code::DeadlineExceeded, detail));
-        }
-    }
-}
-
-/// Waits until this node takes part in no other session of the operation.
-async fn enter(shared: &Shared, judged: &Judged, deadline: Instant) -> Result<Hold, Problem> {
-    loop {
-        let watch = shared.registry.watch(&judged.operation);
-        if let Some(hold) = shared.registry.enter_session(&judged.operation) {
-            return Ok(hold);
-        }
-        let Some(mut watch) = watch else { continue };
-        if timeout_at(deadline, watch.changed()).await.is_err() {
-            let detail = "this node takes part in another attempt of the same request: ask again";
-            return Err(Problem::new(Code::OperationRunning, detail));
         }
     }
 }
@@ -455,7 +442,8 @@ async fn try_once(
             }
             let detail = format!("`{}` refuses: {}", asked.name(party), problem.detail);
             let mut without = vec![party];
-            without.extend(burned.filter(|other| *other != party));
+            // Somebody who is not asked is no reason: believing it would have us ask the same party for ever.
+            without.extend(burned.filter(|other| *other != party && parties.contains(other)));
             without.sort_unstable();
             return Ok(Tried::Failed(Failure::of(problem.code, detail, without)));
         }
