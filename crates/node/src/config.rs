@@ -2,6 +2,8 @@
 
 mod check;
 mod overrides;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -110,7 +112,7 @@ pub struct Limits {
     pub connect_grace: Duration,
     /// Operations this node coordinates at once; more wait. Default 64.
     pub max_ceremonies: usize,
-    /// Proposals of one peer that are looked at or run at once; more are dropped. Default 64.
+    /// Proposals of one peer that are looked at or run at once; more are dropped. Default 256.
     pub max_proposals_per_peer: usize,
     /// Largest request body in bytes. Default 1 MiB, which is also the most.
     pub max_body: usize,
@@ -133,7 +135,7 @@ impl Default for Limits {
             answer_deadline: Duration::from_secs(2),
             connect_grace: Duration::from_secs(1),
             max_ceremonies: 64,
-            max_proposals_per_peer: 64,
+            max_proposals_per_peer: 256,
             max_body: quorate_api::MAX_BODY,
             max_connections: 512,
             http_read: Duration::from_secs(10),
@@ -208,7 +210,7 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config = Self::parse(&text, environment)?;
-        config.resolve(path.parent().unwrap_or(Path::new(".")));
+        config.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
         config.check()?;
         Ok(config)
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use quorate_net::{IdentityKey, PeerId};
 use quorate_protocol::party::LocalIdentity;
 use quorate_seal::{Context, Params, Passphrase, SealError, Sealer};
+use quorate_store::fault::Faults;
 use quorate_store::{Meta, Store, StoreError};
 use zeroize::Zeroizing;
 
@@ -141,11 +142,11 @@ pub(crate) struct Opened {
     pub(crate) party: LocalIdentity,
 }
 
-pub(crate) async fn open(data: &Path, passphrase: Passphrase) -> Result<Opened, FolderError> {
+pub(crate) async fn open(data: &Path, passphrase: Passphrase, faults: Faults) -> Result<Opened, FolderError> {
     if !data.join(IDENTITY_FILE).exists() {
         return Err(FolderError::Uninitialised(data.to_owned()));
     }
-    let store = Store::open(data).await?;
+    let store = Store::open_with_faults(data, faults).await?;
     match unseal(data, passphrase, &store).await {
         Ok((sealer, seed)) => {
             let channel = IdentityKey::from_seed(seed.clone());

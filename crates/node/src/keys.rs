@@ -10,7 +10,7 @@
 //! The sealed bytes begin with the hash of the record, so a changed record (purposes, parties) does not open.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{Code, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, Problem};
@@ -97,8 +97,11 @@ pub(crate) struct Material {
     record: [u8; 32],
 }
 
-/// The secrets in use, by key.
-pub(crate) type OpenMaterials = HashMap<KeyId, Weak<Material>>;
+/// Opened secrets that are kept, at most: opening one takes longer than signing with it.
+const KEPT: usize = 256;
+
+/// The secrets that are open, by key.
+pub(crate) type OpenMaterials = HashMap<KeyId, Arc<Material>>;
 
 /// A key ready to be used in a ceremony.
 pub(crate) struct OpenKey {
@@ -304,11 +307,11 @@ impl Shared {
         Ok(OpenKey { id: id.clone(), record, public_key, revision: key.epoch, material })
     }
 
-    /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`]; when none runs there is none.
+    /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`].
     fn material(&self, id: &KeyId, key: &Key, record: &Record) -> Result<Arc<Material>, Problem> {
         let hash = record_hash(&key.record);
-        let in_use = |open: &OpenMaterials| open.get(id).and_then(Weak::upgrade).filter(|m| m.record == hash);
-        if let Some(material) = in_use(&locked(&self.materials)) {
+        let kept = |open: &OpenMaterials| open.get(id).filter(|material| material.record == hash).cloned();
+        if let Some(material) = kept(&locked(&self.materials)) {
             return Ok(material);
         }
         let opened = self
@@ -329,11 +332,14 @@ impl Shared {
         let material = Arc::new(Material { share, setup, record: hash });
         let mut open = locked(&self.materials);
         // Somebody may have been quicker: then theirs is the one.
-        if let Some(theirs) = in_use(&open) {
+        if let Some(theirs) = kept(&open) {
             return Ok(theirs);
         }
-        open.retain(|_, material| material.strong_count() > 0);
-        open.insert(id.clone(), Arc::downgrade(&material));
+        if open.len() >= KEPT {
+            // Never one that a session holds: a second value of it would not see its burns.
+            open.retain(|_, material| Arc::strong_count(material) > 1);
+        }
+        open.insert(id.clone(), Arc::clone(&material));
         Ok(material)
     }
 

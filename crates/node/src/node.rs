@@ -8,6 +8,7 @@ use std::time::Duration;
 use quorate_api::{ClientPublicKey, Problem, SignedRequest};
 use quorate_net::{ControlReceiver, NetConfig, Network, Peer, PeerId, StartError};
 use quorate_seal::PassphraseError;
+use quorate_store::fault::Faults;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -73,6 +74,14 @@ impl Node {
     /// # Errors
     /// [`NodeError`] says what to change.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
+        Self::start_with_faults(config, Faults::default()).await
+    }
+
+    /// As [`start`](Self::start), with writes that fail on purpose. For tests.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with_faults(config: Config, faults: Faults) -> Result<Self, NodeError> {
         config.check()?;
         let no_passphrase = || ConfigError::Check(vec!["[seal] names no passphrase".to_owned()]);
         let source = config.passphrase().ok_or_else(no_passphrase)?;
@@ -81,7 +90,7 @@ impl Node {
             path: config.data.clone(),
             source: std::io::Error::other(error),
         })??;
-        let opened = folder::open(&config.data, passphrase).await?;
+        let opened = folder::open(&config.data, passphrase, faults).await?;
         let store = opened.store.clone();
         match Self::start_opened(config, opened).await {
             Ok(node) => Ok(node),
@@ -107,10 +116,7 @@ impl Node {
             let key: ClientPublicKey = client.key.parse().map_err(|error| invalid(format!("{error}")))?;
             clients.insert(client.name.clone(), key);
         }
-        let mut limits = quorate_net::Limits::default();
-        // A proposal carries a whole request.
-        limits.max_frame = SignedRequest::MAX_ENCODED + 64 * 1024;
-        limits.absence_grace = ABSENCE;
+        let limits = net_limits();
         let per_peer = config.limits.max_proposals_per_peer;
         let peer_slots = peers.iter().map(|peer| (peer.id, Arc::new(Semaphore::new(per_peer)))).collect();
         let listen = config.listen.api;
@@ -120,6 +126,9 @@ impl Node {
         let network =
             Network::start(NetConfig { identity: channel, listen: config.listen.peers, peers, limits })
                 .await?;
+        if !listen.ip().is_loopback() {
+            tracing::warn!(%listen, "clients are served over plain http on an address that others can reach: use loopback or a proxy that does tls");
+        }
         let control = network.control();
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
@@ -216,6 +225,15 @@ impl Node {
     pub async fn wait(&self) {
         self.shared.stop.cancelled().await;
     }
+}
+
+#[expect(clippy::field_reassign_with_default, reason = "the struct is non-exhaustive")]
+fn net_limits() -> quorate_net::Limits {
+    let mut limits = quorate_net::Limits::default();
+    // A proposal carries a whole request.
+    limits.max_frame = SignedRequest::MAX_ENCODED + 64 * 1024;
+    limits.absence_grace = ABSENCE;
+    limits
 }
 
 /// Reads what peers say and hands it on. Nothing here waits for anything but the next message.

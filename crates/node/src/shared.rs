@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) coordinated: Mutex<HashMap<CeremonyId, Coordinated>>,
     /// Attempts that this node takes part in, by coordinator: what it may still say.
     pub(crate) joined: Mutex<HashMap<(PeerId, CeremonyId), Joined>>,
-    /// The secrets of keys that sessions use now.
+    /// The secrets of keys that are open.
     pub(crate) materials: Mutex<OpenMaterials>,
     /// Pairs that burned since the start, by key and revision; the store has those of before, and these unless it failed.
     pub(crate) burned: Mutex<HashSet<(KeyId, u64, PeerId)>>,

@@ -237,11 +237,10 @@ pub(crate) async fn coordinate(
     shared: &Arc<Shared>,
     judged: &Judged,
     key: &KeyId,
-    sign: &Sign,
+    asked: Asked,
 ) -> Result<OperationResult, Problem> {
     let begun = Instant::now();
     let deadline = begun + shared.config.limits.ceremony_deadline;
-    let asked = ask(shared, key, sign, shared.id).await?;
     let me = asked.me();
     let mut without: Vec<Vec<PartyIndex>> = asked.burned.iter().map(|peer| vec![me, *peer]).collect();
     let mut skipped: Vec<Skipped> = Vec::new();
@@ -443,7 +442,8 @@ async fn try_once(
             }
             let detail = format!("`{}` refuses: {}", asked.name(party), problem.detail);
             let mut without = vec![party];
-            without.extend(burned.filter(|other| *other != party));
+            // Somebody who is not asked is no reason: believing it would have us ask the same party for ever.
+            without.extend(burned.filter(|other| *other != party && parties.contains(other)));
             without.sort_unstable();
             return Ok(Tried::Failed(Failure::of(problem.code, detail, without)));
         }

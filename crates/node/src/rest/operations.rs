@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Signed;
 use super::answer::{Failed, json};
-use crate::ceremony;
+use crate::ceremony::{self, sign::Asked};
 use crate::judge::{Ask, Judged, judge};
 use crate::registry::Hold;
 use crate::shared::Shared;
@@ -56,21 +56,20 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
             let detail = "this node is shutting down: ask another one, or later";
             return Err(Problem::new(Code::Unavailable, detail));
         }
-        if known.is_none() {
-            // What cannot be is said at once and leaves nothing behind.
-            if let Ask::Sign(key, sign) = &judged.ask {
-                ceremony::sign::ask(shared, key, sign, shared.id).await?;
-            }
-            if let Ask::Create(create) = &judged.ask {
+        // What cannot be is said at once, and leaves nothing behind.
+        let asked = match &judged.ask {
+            Ask::Sign(key, sign) => Some(ceremony::sign::ask(shared, key, sign, shared.id).await?),
+            Ask::Create(create) => {
                 ceremony::create::check(shared, &judged, create)?;
+                None
             }
-        }
+        };
         // Stored before anybody can wait for it.
         let begun = shared.begin(&judged).await?;
         if !begun.status.is_final()
             && let Some(hold) = shared.registry.coordinate(&id)
         {
-            shared.tasks.spawn(coordinate(Arc::clone(shared), judged, hold));
+            shared.tasks.spawn(coordinate(Arc::clone(shared), judged, asked, hold));
         }
     }
     let operation = wait(shared, &id, until).await?;
@@ -84,7 +83,7 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
 }
 
 /// Works for the result of one operation and stores how it ended.
-async fn coordinate(shared: Arc<Shared>, judged: Judged, hold: Hold) {
+async fn coordinate(shared: Arc<Shared>, judged: Judged, asked: Option<Asked>, hold: Hold) {
     let stopped = shared.stop.clone();
     let deadline = shared.config.limits.ceremony_deadline;
     let work = async {
@@ -93,9 +92,12 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, hold: Hold) {
             let detail = "this node has too many ceremonies: ask again later";
             return Err(Problem::new(Code::RateLimited, detail));
         };
-        match &judged.ask {
-            Ask::Create(create) => ceremony::create::coordinate(&shared, &judged, create).await,
-            Ask::Sign(key, sign) => ceremony::sign::coordinate(&shared, &judged, key, sign).await,
+        match (&judged.ask, asked) {
+            (Ask::Create(create), _) => ceremony::create::coordinate(&shared, &judged, create).await,
+            (Ask::Sign(key, _), Some(asked)) => {
+                ceremony::sign::coordinate(&shared, &judged, key, asked).await
+            }
+            (Ask::Sign(..), None) => Err(Problem::new(Code::Internal, "the request was not prepared")),
         }
     };
     let result = tokio::select! {

@@ -83,9 +83,7 @@ impl Traitor {
             name: cluster.configs[*other].name.clone(),
             address: cluster.configs[*other].listen.peers.to_string(),
         });
-        let mut limits = quorate_net::Limits::default();
-        limits.max_frame = 2 << 20;
-        limits.inbox_frames = 100_000;
+        let limits = roomy();
         let config = NetConfig {
             identity: IdentityKey::from_seed(Zeroizing::new(secrets.identity_seed)),
             listen: cluster.configs[at].listen.peers,
@@ -97,6 +95,18 @@ impl Traitor {
         network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
         let control = network.control().unwrap();
         Self { network, control, secrets, next: 0 }
+    }
+
+    /// Answers what is proposed next.
+    async fn answer_next(&mut self, answer: Answer, within: Duration) -> bool {
+        let until = tokio::time::Instant::now() + within;
+        while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
+            if let Control::Propose(proposal) = borsh::from_slice(&bytes[1..]).unwrap() {
+                self.send(from, &Control::Answer { ceremony: proposal.ceremony, answer }).await;
+                return true;
+            }
+        }
+        false
     }
 
     /// Forgets what came so far.
@@ -165,8 +175,152 @@ impl Traitor {
     }
 }
 
+#[expect(clippy::field_reassign_with_default, reason = "the struct is non-exhaustive")]
+fn roomy() -> quorate_net::Limits {
+    let mut limits = quorate_net::Limits::default();
+    limits.max_frame = 2 << 20;
+    limits.inbox_frames = 100_000;
+    limits
+}
+
 async fn message_key(cluster: &Cluster) -> KeyId {
     cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await.id
+}
+
+impl Traitor {
+    /// Proposes to sign with its own share, and cheats in the check against the long-lived set-up; then, if asked to, calls the
+    /// attempt off at once. Gives how the other's part ended.
+    async fn cheat(&mut self, cluster: &Cluster, key: &KeyId, call_off: bool) -> Option<Outcome> {
+        use quorate_protocol::curve::Secp256k1;
+        let (honest, text) = (cluster.identities[0], "cheat");
+        let request = sign_request(key, &message(text), CLIENT, now() + 60, &unique("cheat"));
+        let request = request.sign(&client_key(1));
+        let (ceremony, answer) =
+            self.propose(honest, request.encode(), Work::Sign { quorum: vec![1, 3] }).await;
+        assert_eq!(answer, Some(Answer::Accept));
+        let own = &self.secrets.keys[0];
+        let package = hex::decode(own.record["package"].as_str().unwrap()).unwrap();
+        let package = quorate_keys::share::PublicPackage::<Secp256k1>::from_bytes(&package).unwrap();
+        let share = quorate_keys::share::KeyShare::from_secret_bytes(package, &own.secret).unwrap();
+        let setup = quorate_ecdsa::PairwiseSetup::<Secp256k1>::from_secret_bytes(&own.setup).unwrap();
+        let index = |i: u16| PartyIndex::new(i).unwrap();
+        let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
+        let digest = <bitcoin::hashes::sha256::Hash as bitcoin::hashes::Hash>::hash(text.as_bytes());
+        let digest = *bitcoin::hashes::Hash::as_byte_array(&digest);
+        let bindings: [(&'static str, &[u8]); 7] = [
+            ("request", &request.request_hash()),
+            ("coordinator", cluster.identities[2].as_bytes()),
+            ("attempt", &1_u32.to_le_bytes()),
+            ("nonce", &ceremony),
+            ("input", &0_u32.to_le_bytes()),
+            ("content", &digest),
+            ("tweak", b"none"),
+        ];
+        let session: SessionId = share.public().session_id("ecdsa-sign", &quorum, &bindings);
+        let params = Params {
+            session,
+            me: index(3),
+            committee: quorum,
+            identity: std::sync::Arc::new(LocalIdentity::from_seed(&self.secrets.identity_seed)),
+            entropy: Entropy::new([self.next; 32]),
+        };
+        let mut run = quorate_ecdsa::sign::start(params, &share, std::sync::Arc::new(setup), digest).unwrap();
+        let mut frame = run.poll_transmit().unwrap().bytes;
+        assert!(run.poll_transmit().is_none() && frame.len() > 1000, "{} bytes", frame.len());
+        // The last bytes are those of the digest that the OT extension is checked with.
+        *frame.last_mut().unwrap() ^= 1;
+        self.network.send(honest, session.into(), frame.into()).await.unwrap();
+        if call_off {
+            self.send(honest, &Control::Cancel { ceremony }).await;
+        }
+        self.ended(ceremony, Duration::from_secs(12)).await
+    }
+}
+
+/// covers: A1, A2: one failed check burns the pair for ever, even if the cheater calls the attempt off while it is being checked; and
+/// it is not told which check failed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_check_burns_the_pair_durably() {
+    let mut cases = 0;
+    for call_off in [false, true] {
+        let mut cluster = Cluster::start(3).await;
+        let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await.id;
+        let mut traitor = Traitor::replace(&mut cluster, 2).await;
+        let ended = traitor.cheat(&cluster, &key, call_off).await;
+        match ended {
+            Some(Outcome::Failed { detail, .. }) => {
+                let lower = detail.to_lowercase();
+                assert!(!lower.contains("extension") && !lower.contains("burn"), "{detail}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // The burn may still be on its way to the disk if the attempt was called off first.
+        let good = || {
+            let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
+            request.sign(&client_key(1)).encode()
+        };
+        let honest = cluster.identities[0];
+        let mut answers = Vec::new();
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let (ceremony, answer) = traitor.propose(honest, good(), Work::Sign { quorum: vec![1, 3] }).await;
+            traitor.send(honest, &Control::Cancel { ceremony }).await;
+            let refused = matches!(&answer, Some(Answer::Refuse { code, .. }) if code == "key_burned");
+            answers.push(answer);
+            if refused {
+                break;
+            }
+        }
+        match answers.last() {
+            Some(Some(Answer::Refuse { code, burned, .. })) => {
+                assert_eq!((code.as_str(), *burned), ("key_burned", Some(3)));
+            }
+            other => panic!("{other:?}"),
+        }
+        // Also after a restart, and the others go on.
+        cluster.stop(0).await;
+        cluster.start_node(0).await;
+        let ids = [cluster.identities[0], cluster.identities[1]];
+        traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
+        let (_, answer) = traitor.propose(honest, good(), Work::Sign { quorum: vec![1, 3] }).await;
+        assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
+        assert_eq!(cluster.sign(0, &key, "with b").await.unwrap().quorum, ["node-a", "node-b"]);
+        cases += 1;
+    }
+    assert_eq!(cases, 2);
+}
+
+/// What a member claims is verified: results that are none, refusals that try to look like something else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lying_member_is_passed_over() {
+    let mut cluster = Cluster::start(3).await;
+    let key = message_key(&cluster).await;
+    let mut traitor = Traitor::replace(&mut cluster, 1).await;
+    let answers = [
+        Answer::Done(Done::Signed { signatures: vec![([7; 64], None)], quorum: vec!["node-b".to_owned()] }),
+        Answer::Done(Done::Signed { signatures: Vec::new(), quorum: Vec::new() }),
+        Answer::Done(Done::Created { key: "key_00".to_owned() }),
+        Answer::Refuse {
+            code: "no such code".to_owned(),
+            detail: "\u{1b}[2J\nok".repeat(500),
+            burned: Some(1),
+        },
+        Answer::Refuse { code: "internal".to_owned(), detail: String::new(), burned: Some(77) },
+    ];
+    let count = answers.len();
+    for answer in answers {
+        traitor.drain().await;
+        let text = unique("lied to");
+        let (answered, result) =
+            tokio::join!(traitor.answer_next(answer, Duration::from_secs(10)), cluster.sign(0, &key, &text));
+        let result = result.unwrap();
+        assert!(answered);
+        assert_eq!(result.quorum, ["node-a", "node-c"]);
+        assert_eq!(result.skipped.len(), 1);
+        let reason = &result.skipped[0].reason;
+        assert!(reason.len() < 3000 && !reason.chars().any(char::is_control), "{reason:?}");
+    }
+    assert_eq!(count, 5);
 }
 
 /// covers: S22, S23: whatever a coordinator says, a member goes by the request, its own records and its own configuration.

@@ -8,6 +8,7 @@ use quorate_api::{Code, KeyId, KeyStatus, OperationStatus};
 use quorate_net::PeerId;
 use quorate_node::{Config, FolderError, Node, NodeError, init_with};
 use quorate_seal::{Params, Passphrase};
+use quorate_store::fault::{Fault, Faults};
 use quorate_store::{
     Burn, InstanceId, KeyStatus as StoredStatus, NewOperation, OtDirection, Store, StoreError,
 };
@@ -324,4 +325,165 @@ async fn a_node_starts_only_with_its_own_folder_and_passphrase() {
     assert!(
         problem(cluster.client(0).key(&KeyId::from_bytes([1; 16])).await.unwrap_err()).code == Code::NotFound
     );
+}
+
+/// Any write of a node may fail, written or not: nothing that depends on it leaves, the others go on, and the same request succeeds
+/// once the disk does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_disk_loses_nothing() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
+    let (mut at_coordinator, mut at_member, mut failed) = (0, 0, 0);
+    let faults = Faults::default();
+    cluster.stop(0).await;
+    cluster.nodes[0] =
+        Some(Node::start_with_faults(cluster.configs[0].clone(), faults.clone()).await.unwrap());
+    cluster.start_all().await;
+    for fault in [Fault::BeforeCommit, Fault::AfterCommit, Fault::DiskFull] {
+        for nth in 1..=4 {
+            // The node whose disk fails coordinates.
+            let (once, sign) = (unique("disk"), message("disk"));
+            faults.fail_nth_write(nth, fault);
+            let first = cluster.client(0).sign(&key.id, &sign, &once, WAIT).await;
+            if let Err(error) = first {
+                let error = problem(error);
+                assert!(error.code.retryable(), "{fault:?} {nth}: {error}");
+                failed += 1;
+            }
+            // Let the plan run out.
+            cluster.sign(0, &key.id, "in between").await.ok();
+            cluster.sign(0, &key.id, "in between").await.ok();
+            let done = cluster.client(0).sign(&key.id, &sign, &once, WAIT).await.unwrap();
+            assert_eq!(done.status, OperationStatus::Succeeded, "{fault:?} {nth}");
+            at_coordinator += 1;
+            // And as a member: the coordinator signs with the other one, or with it if that write did not matter.
+            faults.fail_nth_write(nth, fault);
+            let result = cluster.sign(1, &key.id, "as a member").await;
+            let result = result.unwrap_or_else(|error| panic!("{fault:?} {nth}: {error}"));
+            assert_eq!(result.quorum.len(), 2);
+            cluster.sign(1, &key.id, "in between").await.unwrap();
+            cluster.sign(0, &key.id, "in between").await.ok();
+            at_member += 1;
+        }
+    }
+    assert_eq!((at_coordinator, at_member), (12, 12));
+    assert!(failed > 0, "some of the writes mattered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_in_a_ceremony_leaves_it_to_be_asked_again() {
+    let mut cluster = Cluster::prepare(3).await;
+    cluster.configs[0].limits.shutdown_grace = Duration::from_millis(300);
+    cluster.start_all().await;
+    let key = cluster.create(Scheme::Ed25519, 3, message_purpose()).await;
+    let mut traitor = Traitor::replace(&mut cluster, 1).await;
+    let once = unique("shutdown");
+    let client = cluster.client(0);
+    let started = client.sign(&key.id, &message("shutdown"), &once, Duration::ZERO).await.unwrap();
+    assert_eq!(started.status, OperationStatus::Running);
+    // b accepts and says nothing more, so the ceremony hangs.
+    let node = cluster.nodes[0].take().unwrap();
+    let begun = Instant::now();
+    let (_, took) = tokio::join!(traitor.accept_only(Duration::from_millis(500)), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        node.shutdown().await;
+        begun.elapsed()
+    });
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    drop(traitor);
+    cluster.start_all().await;
+    let client = cluster.client(0);
+    let seen = client.operation(&started.id, Duration::ZERO).await.unwrap();
+    assert_eq!(seen.status, OperationStatus::Failed);
+    assert!(seen.error.unwrap().code.retryable());
+    let done = client.sign(&key.id, &message("shutdown"), &once, WAIT).await.unwrap();
+    assert_eq!((done.id, done.status), (started.id, OperationStatus::Succeeded));
+}
+
+/// Nodes compare what they know of each other before they make a key together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_know_each_other_differently_make_no_key() {
+    let mut cluster = Cluster::prepare(3).await;
+    // b calls c by another name.
+    cluster.configs[1].peers[1].name = "node-z".to_owned();
+    cluster.start_all().await;
+    let create = crate::cluster::create_key(Scheme::Ed25519, 2, None);
+    let error = cluster.client(0).create_key(&create, &unique("names"), WAIT).await.unwrap_err();
+    let error = problem(error);
+    assert_eq!(error.code, Code::Unprocessable);
+    assert!(error.detail.contains("`node-b` refuses") && error.detail.contains("node-z"), "{error}");
+    // Among those that agree it works.
+    let two = quorate_api::CreateKey {
+        parties: Some(vec!["node-a".to_owned(), "node-c".to_owned()]),
+        ..crate::cluster::create_key(Scheme::Ed25519, 2, None)
+    };
+    cluster.client(0).create_key(&two, &unique("names"), WAIT).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_says_how_it_is() {
+    use http_body_util::BodyExt as _;
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
+    for text in ["1", "2", "3"] {
+        cluster.sign(0, &key.id, text).await.unwrap();
+    }
+    let get = |path: &'static str| {
+        let url = format!("{}{path}", cluster.url(0));
+        async move {
+            let http: hyper_util::client::legacy::Client<_, http_body_util::Empty<bytes::Bytes>> =
+                hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+                    .build_http();
+            let response = http.get(url.parse().unwrap()).await.unwrap();
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        }
+    };
+    assert_eq!(get("/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(get("/readyz").await.0, 200);
+    assert!(get("/version").await.1.contains("\"quorate\""));
+    let (status, metrics) = get("/metrics").await;
+    assert_eq!(status, 200);
+    for name in [
+        "quorate_requests_total{kind=\"sign\",result=\"succeeded\"} 3",
+        "quorate_requests_total{kind=\"create_key\",result=\"succeeded\"} 1",
+        "quorate_ceremony_seconds_count{protocol=\"frost-ed25519\",phase=\"total\"} 3",
+        "quorate_ceremony_seconds_count{protocol=\"dkg\",phase=\"total\"} 1",
+        "quorate_ceremonies_active 0",
+        "quorate_peer_up{peer=\"node-b\"} 1",
+    ] {
+        assert!(metrics.contains(name), "no `{name}` in\n{metrics}");
+    }
+    // Lists come in pages, each item once.
+    let (mut after, mut seen) = (None, std::collections::BTreeSet::new());
+    for page in 1.. {
+        let query = quorate_api::ListQuery { limit: 1, after };
+        let answer = cluster.client(0).operations(&query).await.unwrap();
+        assert!(answer.items.len() <= 1 && page < 10);
+        seen.extend(answer.items.into_iter().map(|operation| operation.id));
+        after = answer.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 4);
+    let nodes = cluster.client(0).nodes().await.unwrap();
+    assert_eq!((nodes.keys, nodes.peers.len()), (1, 2));
+    cluster.stop(1).await;
+    cluster.stop(2).await;
+    let begun = Instant::now();
+    loop {
+        let (status, body) = {
+            let url = format!("{}/readyz", cluster.url(0));
+            let ready = quorate_api::client::readiness(&cluster.url(0)).await.unwrap();
+            (if ready.ready { 200 } else { 503 }, format!("{url}: {:?}", ready.reasons))
+        };
+        if status == 503 {
+            assert!(body.contains("none of 2 peers"), "{body}");
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "still ready: {body}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

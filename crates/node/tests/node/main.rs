@@ -1,11 +1,5 @@
 //! Real nodes on loopback: real connections, real SQLite files, requests over HTTP.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 mod byzantine;
 mod canary;

@@ -1,0 +1,113 @@
+use super::*;
+
+const TEXT: &str = r#"
+name = "node-a"
+data = "data"
+[listen]
+peers = "127.0.0.1:0"
+api = "127.0.0.1:0"
+[seal]
+passphrase_file = "pass"
+[limits]
+attempt_deadline = "1500ms"
+[[peers]]
+name = "node-b"
+address = "b.example:7401"
+identity = "1111111111111111111111111111111111111111111111111111111111111111"
+[[clients]]
+name = "alice"
+key = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+"#;
+
+fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::parse(text, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+#[test]
+fn a_configuration_is_read_and_written() {
+    let config = parse(TEXT, &[]).unwrap();
+    config.check().unwrap();
+    assert_eq!(config.limits.attempt_deadline, Duration::from_millis(1500));
+    assert_eq!(config.limits.ceremony_deadline, Limits::default().ceremony_deadline);
+    assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
+    let mut resolved = config;
+    resolved.resolve(Path::new("/etc/quorate"));
+    assert_eq!(resolved.data, Path::new("/etc/quorate/data"));
+    assert_eq!(resolved.passphrase(), Some(PassphraseSource::File("/etc/quorate/pass".into())));
+}
+
+#[test]
+fn the_environment_replaces_every_kind_of_key() {
+    let config = parse(
+        TEXT,
+        &[
+            ("QUORATE_NAME", "123"),
+            ("QUORATE_LISTEN__API", "127.0.0.1:99"),
+            ("QUORATE_LIMITS__MAX_CEREMONIES", "7"),
+            ("QUORATE_LIMITS__HTTP_READ", "2s"),
+            ("QUORATE_LOG__FORMAT", "json"),
+            ("QUORATE_CHAINS__BITCOIN", "regtest"),
+            ("QUORATE_CLIENTS", "[]"),
+            ("QUORATE_PASSPHRASE", "none of ours"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.name, "123");
+    assert_eq!(config.listen.api.port(), 99);
+    assert_eq!(config.limits.max_ceremonies, 7);
+    assert_eq!(config.limits.http_read, Duration::from_secs(2));
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.chains.bitcoin, Network::Regtest);
+    assert!(config.clients.is_empty());
+    let fd = parse(&TEXT.replace("passphrase_file = \"pass\"", ""), &[("QUORATE_SEAL__PASSPHRASE_FD", "3")]);
+    assert_eq!(fd.unwrap().passphrase(), Some(PassphraseSource::Fd(3)));
+}
+
+#[test]
+fn what_is_not_understood_is_an_error_that_says_what_to_do() {
+    type Case<'a> = (String, Vec<(&'a str, &'a str)>, &'a str);
+    let cases: Vec<Case<'_>> = vec![
+        (format!("colour = 1\n{TEXT}"), vec![], "colour"),
+        (TEXT.replace("[listen]", "[listen]\nother = 1"), vec![], "other"),
+        (TEXT.replace("\"1500ms\"", "\"soon\""), vec![], "is not a time"),
+        (TEXT.replace("api = \"127.0.0.1:0\"", ""), vec![], "api"),
+        ("name = ".to_owned(), vec![], "not valid"),
+        (TEXT.to_owned(), vec![("QUORATE_LISTEM__API", "x")], "there is no section `listem`"),
+        (TEXT.to_owned(), vec![("QUORATE_LISTEN__PORT", "x")], "port"),
+        (TEXT.to_owned(), vec![("QUORATE_LIMITS__MAX_BODY", "much")], "is not a number"),
+        (TEXT.to_owned(), vec![("QUORATE_PEERS", "[{")], "not a TOML list"),
+    ];
+    let count = cases.len();
+    for (text, environment, expected) in cases {
+        let error = parse(&text, &environment).unwrap_err().to_string();
+        assert!(error.contains(expected), "`{error}` does not say `{expected}`");
+    }
+    assert_eq!(count, 9);
+}
+
+#[test]
+fn values_that_do_not_go_together_are_all_named() {
+    let bad = TEXT
+        .replace("name = \"node-b\"", "name = \"node-a\"")
+        .replace("b.example:7401", "nowhere")
+        .replace("identity = \"11", "identity = \"zz")
+        .replace("ed25519:d75a", "ed25519:zzzz")
+        .replace("passphrase_file = \"pass\"", "passphrase_file = \"pass\"\npassphrase_env = \"X\"")
+        .replace("\"1500ms\"", "\"0s\"");
+    let Err(ConfigError::Check(problems)) = parse(&bad, &[]).unwrap().check() else { panic!("it is wrong") };
+    let all = problems.join("\n");
+    for expected in [
+        "another node has this name",
+        "not `host:port`",
+        "not a peer id",
+        "client `alice`",
+        "exactly one",
+        "attempt_deadline",
+    ] {
+        assert!(all.contains(expected), "{all}");
+    }
+    assert_eq!(problems.len(), 6, "{all}");
+    let nobody = TEXT.replace("passphrase_file = \"pass\"", "");
+    assert!(parse(&nobody, &[]).unwrap().check().is_err());
+}
