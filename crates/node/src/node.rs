@@ -160,18 +160,18 @@ impl Node {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
         }
         shared.tasks.spawn(rest::serve(Arc::clone(&shared), listener));
-        // Sessions run to their end even if nobody waits for them; without the network that is now.
-        let (network, stopped) = (shared.network.clone(), stop.clone());
-        shared.tasks.spawn(async move {
-            stopped.cancelled().await;
-            network.shutdown().await;
-        });
         let counted = Arc::clone(&shared);
         shared.tasks.spawn(async move {
             let mut ticks = tokio::time::interval(UPKEEP);
             while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 counted.metrics.upkeep();
             }
+        });
+        // Sessions run to their end even if nobody waits for them; without the network that is now.
+        let (network, stopped) = (shared.network.clone(), stop.clone());
+        shared.tasks.spawn(async move {
+            stopped.cancelled().await;
+            network.shutdown().await;
         });
         tracing::info!(name = %shared.config.name, %id, %api, peers = %shared.network.local_addr(), interrupted, "node started");
         Ok(Self { shared, api, _stop: stop.drop_guard() })

@@ -64,7 +64,8 @@ fn random_hex() -> anyhow::Result<Zeroizing<String>> {
 /// Free ports, all different: every listener lives until all are bound.
 fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners: Vec<_> = (0..count).map(|_| bind()).collect::<Result<_, _>>().context("no free port on loopback")?;
+    let listeners: Vec<_> =
+        (0..count).map(|_| bind()).collect::<Result<_, _>>().context("no free port on loopback")?;
     listeners.iter().map(|l| Ok(l.local_addr()?)).collect()
 }
 
@@ -133,7 +134,11 @@ impl LocalCluster {
 
     /// A client of one node.
     pub(crate) fn client(&self, name: &str) -> anyhow::Result<Client> {
-        let node = self.nodes.iter().find(|n| n.name == name).with_context(|| format!("there is no node `{name}`"))?;
+        let node = self
+            .nodes
+            .iter()
+            .find(|n| n.name == name)
+            .with_context(|| format!("there is no node `{name}`"))?;
         let key = crate::connection::read_client_key(&self.client_key)?;
         Ok(Client::new(&format!("http://{}", node.api), CLIENT, key)?)
     }
@@ -143,7 +148,8 @@ impl LocalCluster {
         let client = self.client(name)?;
         let started = Instant::now();
         loop {
-            let connected = client.nodes().await.map(|status| status.peers.iter().filter(|p| p.connected).count());
+            let connected =
+                client.nodes().await.map(|status| status.peers.iter().filter(|p| p.connected).count());
             if connected.as_ref().is_ok_and(|n| *n >= peers) {
                 return Ok(());
             }
@@ -152,7 +158,8 @@ impl LocalCluster {
                 bail!("node `{name}` ended with {status}; its last words:\n{}", node.last_words());
             }
             if started.elapsed() > READY_WITHIN {
-                let seen = connected.map_or_else(|e| e.to_string(), |n| format!("it sees {n} of {peers} peers"));
+                let seen =
+                    connected.map_or_else(|e| e.to_string(), |n| format!("it sees {n} of {peers} peers"));
                 bail!("node `{name}` was not ready in time: {seen}; its last words:\n{}", node.last_words());
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
@@ -204,7 +211,8 @@ impl LocalNode {
     /// Asks the node to end (SIGTERM) and waits for it; kills it if it does not.
     pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.process.take() else { return };
-        let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().is_ok_and(|s| s.success());
+        let asked =
+            Command::new("kill").args(["-TERM", &child.id().to_string()]).status().is_ok_and(|s| s.success());
         let started = Instant::now();
         while asked && started.elapsed() < GONE_WITHIN {
             if child.try_wait().is_ok_and(|status| status.is_some()) {

@@ -50,9 +50,14 @@ async fn interrupted() -> anyhow::Result<()> {
 }
 
 async fn story(report: &Report<'_>) -> anyhow::Result<()> {
-    let folder = tempfile::Builder::new().prefix("quorate-demo-").tempdir().context("cannot make a temporary folder")?;
+    let folder = tempfile::Builder::new()
+        .prefix("quorate-demo-")
+        .tempdir()
+        .context("cannot make a temporary folder")?;
 
-    report.chapter("Three nodes start, each a process with its own data folder, identity key and sealed store")?;
+    report.chapter(
+        "Three nodes start, each a process with its own data folder, identity key and sealed store",
+    )?;
     let mut cluster = LocalCluster::create(folder.path()).await?;
     for node in &mut cluster.nodes {
         let pid = node.start()?;
@@ -111,4 +116,3 @@ fn scheme_name(scheme: Scheme) -> &'static str {
         Scheme::Bip340 => "BIP-340 Schnorr",
     }
 }
-

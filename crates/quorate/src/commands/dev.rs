@@ -18,11 +18,16 @@ pub(crate) struct DevArgs {
 
 /// Runs the cluster until Ctrl-C.
 pub(crate) fn run(args: &DevArgs, output: &Output) -> anyhow::Result<()> {
-    let temporary = tempfile::Builder::new().prefix("quorate-dev-").tempdir().context("cannot make a temporary folder")?;
+    let temporary = tempfile::Builder::new()
+        .prefix("quorate-dev-")
+        .tempdir()
+        .context("cannot make a temporary folder")?;
     let folder = args.folder.as_deref().unwrap_or_else(|| temporary.path());
     if args.folder.is_some() && folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         let shown = folder.display();
-        bail!("`{shown}` is not empty: choose another folder, or start its nodes again with `quorate node run --config {shown}/a/quorate.toml`");
+        bail!(
+            "`{shown}` is not empty: choose another folder, or start its nodes again with `quorate node run --config {shown}/a/quorate.toml`"
+        );
     }
     // What is printed is typed in another terminal, which is somewhere else.
     let folder = std::path::absolute(folder).context("cannot find the folder")?;
@@ -56,7 +61,12 @@ pub(crate) fn run(args: &DevArgs, output: &Output) -> anyhow::Result<()> {
 fn welcome(cluster: &LocalCluster) -> String {
     let mut text = String::from("Three nodes are up; Ctrl-C ends them.\n\n");
     for node in &cluster.nodes {
-        text.push_str(&format!("  {}  http://{}  log {}\n", node.name, node.api, node.folder.join("log").display()));
+        text.push_str(&format!(
+            "  {}  http://{}  log {}\n",
+            node.name,
+            node.api,
+            node.folder.join("log").display()
+        ));
     }
     let api = cluster.nodes.first().map(|n| n.api.to_string()).unwrap_or_default();
     text.push_str(&format!(

@@ -23,7 +23,9 @@ pub(crate) enum NodeCommand {
 
 /// Arguments of `quorate node init`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  umask 077; head -c 32 /dev/urandom | base64 > passphrase\n  quorate node init --name a --data data --passphrase-file passphrase")]
+#[command(
+    after_help = "Example:\n  umask 077; head -c 32 /dev/urandom | base64 > passphrase\n  quorate node init --name a --data data --passphrase-file passphrase"
+)]
 pub(crate) struct InitArgs {
     /// The node's name; the other nodes use the same one.
     #[arg(long)]
@@ -86,18 +88,27 @@ fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
             ("identity", identity.clone()),
         ]);
         text.push_str("\nAt every other node, with the address at which it can reach this one:\n\n");
-        text.push_str(&format!("[[peers]]\nname = \"{}\"\naddress = \"HOST:PORT\"\nidentity = \"{identity}\"\n", report.name));
+        text.push_str(&format!(
+            "[[peers]]\nname = \"{}\"\naddress = \"HOST:PORT\"\nidentity = \"{identity}\"\n",
+            report.name
+        ));
         text
     })
 }
 
 fn run_node(args: &RunArgs) -> anyhow::Result<()> {
-    let config = Config::load(&args.config, quorate_node::config::environment()).map_err(|error| match error {
-        ConfigError::Read { .. } => anyhow!("{error}; name the node's file with `--config FILE`, docs/operating.md shows one"),
-        error => error.into(),
-    })?;
+    let config =
+        Config::load(&args.config, quorate_node::config::environment()).map_err(|error| match error {
+            ConfigError::Read { .. } => {
+                anyhow!("{error}; name the node's file with `--config FILE`, docs/operating.md shows one")
+            }
+            error => error.into(),
+        })?;
     start_log(config.log.format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     runtime.block_on(async {
         let node = quorate_node::Node::start(config).await?;
         tracing::info!(api = %node.api_addr(), peers = %node.peer_addr(), identity = %node.identity(), "node is up");
@@ -121,7 +132,10 @@ async fn asked_to_end() -> anyhow::Result<()> {
 }
 
 fn start_log(format: LogFormat) {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::INFO).with_ansi(false);
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false);
     match format {
         LogFormat::Json => log.json().init(),
         LogFormat::Text => log.init(),
@@ -143,7 +157,11 @@ fn status(connection: &Connection, output: &Output) -> anyhow::Result<()> {
             .iter()
             .map(|p| {
                 let state = if p.connected { "connected" } else { "not connected" };
-                [p.name.clone(), state.to_owned(), p.rtt_ms.map_or_else(String::new, |ms| format!("{ms:.1} ms"))]
+                [
+                    p.name.clone(),
+                    state.to_owned(),
+                    p.rtt_ms.map_or_else(String::new, |ms| format!("{ms:.1} ms")),
+                ]
             })
             .collect();
         text.push_str(&table(["PEER", "STATE", "ROUND TRIP"], &rows));

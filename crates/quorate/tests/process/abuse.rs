@@ -59,7 +59,11 @@ fn abuse_of_both_ports_costs_little_and_the_cluster_signs_meanwhile() {
     let messages: [(&str, SocketAddr, Vec<u8>); 7] = [
         ("a frame of 2 GB", peers, [&0x7fff_ffff_u32.to_be_bytes()[..], &[0; 64]].concat()),
         ("a TLS record of 64 KiB", peers, [&[22, 3, 1, 0xff, 0xff][..], &[1; 512]].concat()),
-        ("a hello that never ends", peers, [&[22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff][..], &[0; 512]].concat()),
+        (
+            "a hello that never ends",
+            peers,
+            [&[22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff][..], &[0; 512]].concat(),
+        ),
         ("http at the peer port", peers, b"GET / HTTP/1.1\r\nhost: n\r\n\r\n".to_vec()),
         ("a body of 2 GB", api, huge_body.into_bytes()),
         ("garbage at the api", api, [0xff; 4096].to_vec()),

@@ -75,7 +75,12 @@ impl<'a> Search<'a> {
             }
             let candidates = self.beginnings.get(&window).map(Vec::as_slice).unwrap_or_default();
             let from = &haystack[end + 1 - BEGINNING..];
-            found.extend(candidates.iter().filter(|(at, form)| from.starts_with(&self.needles[*at].forms[*form])).map(|(at, _)| *at));
+            found.extend(
+                candidates
+                    .iter()
+                    .filter(|(at, form)| from.starts_with(&self.needles[*at].forms[*form]))
+                    .map(|(at, _)| *at),
+            );
         }
         found
     }
@@ -105,7 +110,8 @@ fn secrets_of(cluster: &Cluster, node: usize, needles: &mut Vec<Needle>) -> usiz
     let seed = sealer.open_blob(&context, &file[32..]).unwrap();
     needles.push(Needle::new(format!("{}: identity seed", node.name), &seed));
     for key in &keys {
-        let context = Context { node: id, kind: "key-material", key_id: &key.key_id, epoch: key.epoch, format: 1 };
+        let context =
+            Context { node: id, kind: "key-material", key_id: &key.key_id, epoch: key.epoch, format: 1 };
         let plain = sealer.open_blob(&context, &key.sealed_share).unwrap();
         // The record's hash, then share and pairwise set-up, each after its length; the share ends with the scalar.
         let share_len = u32_at(&plain, 32);
@@ -188,7 +194,10 @@ fn no_secret_is_in_logs_answers_errors_files_or_arguments() {
     cluster.cli(0, &["key", "sign", first, "--message", "x"]);
     // The files while a node runs and after two were killed: the log of the database still holds the last writes.
     files_below(cluster.folder.path(), &mut hay);
-    assert!(hay.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()), "no write-ahead log");
+    assert!(
+        hay.iter().any(|(name, bytes)| name.ends_with("-wal") && !bytes.is_empty()),
+        "no write-ahead log"
+    );
     let said: Vec<String> = cluster.said.lock().unwrap().clone();
     hay.extend(said.into_iter().map(|text| ("the command line".to_owned(), text.into_bytes())));
     cluster.nodes[0].stop();

@@ -8,7 +8,8 @@ use std::path::Path;
 /// One line that says what is wrong and what to do; the node has not started.
 fn refused(ran: &Ran, must_say: &[&str]) {
     assert_eq!(ran.code, 1, "{ran:?}");
-    let error = ran.err.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_else(|| panic!("{ran:?}"));
+    let error =
+        ran.err.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_else(|| panic!("{ran:?}"));
     for text in must_say {
         assert!(ran.err.contains(text), "`{text}` is not in: {}", ran.err);
     }
@@ -28,7 +29,10 @@ fn a_second_process_on_the_same_folder_is_refused_and_the_first_goes_on() {
     node.wait_connected(&[]);
     let elsewhere =
         [("QUORATE_LISTEN__API", port().to_string()), ("QUORATE_LISTEN__PEERS", port().to_string())];
-    refused(&node.run_refused(&elsewhere), &[shown(&node.data()), "in use by another process", "stop that one"]);
+    refused(
+        &node.run_refused(&elsewhere),
+        &[shown(&node.data()), "in use by another process", "stop that one"],
+    );
     assert!(node.is_running());
     assert!(get(node.api, "/version").unwrap().contains("200 OK"));
 }
@@ -162,7 +166,11 @@ fn a_configuration_that_is_missing_or_wrong_says_what_to_do() {
     );
     let cases: [(&str, String, &[&str]); 9] = [
         ("unknown key", good.replace("data = ", "dta = "), &["dta", "docs/operating.md"]),
-        ("unknown key of a section", good.replace("[limits]", "[limits]\nmax_cermonies = 1"), &["max_cermonies", "max_ceremonies"]),
+        (
+            "unknown key of a section",
+            good.replace("[limits]", "[limits]\nmax_cermonies = 1"),
+            &["max_cermonies", "max_ceremonies"],
+        ),
         ("unknown section", format!("{good}[polcy]\nx = 1\n"), &["polcy"]),
         ("no TOML", "name = ".to_owned(), &["not valid"]),
         ("a time without unit", good.replace("[limits]", "[limits]\nhttp_read = \"5\""), &["`5`", "10s"]),
@@ -184,7 +192,10 @@ fn a_configuration_that_is_missing_or_wrong_says_what_to_do() {
     fs::write(node.config(), &good).unwrap();
     fs::rename(node.data(), node.home.join("moved")).unwrap();
     refused(&node.run_refused(&[]), &[shown(&node.data()), "quorate node init"]);
-    refused(&node.run_refused(&[("QUORATE_LIMTS__MAX_BODY", "5".to_owned())]), &["QUORATE_LIMTS__MAX_BODY", "limits"]);
+    refused(
+        &node.run_refused(&[("QUORATE_LIMTS__MAX_BODY", "5".to_owned())]),
+        &["QUORATE_LIMTS__MAX_BODY", "limits"],
+    );
 }
 
 #[test]

@@ -22,7 +22,11 @@ fn a_peer_under_a_wrong_identity_is_not_connected_and_the_others_sign() {
     let begun = Instant::now();
     let reason = loop {
         let log = cluster.nodes[0].log();
-        let line = log.lines().rev().find(|line| line.contains("peer=\"c\"") && line.contains("error=")).map(str::to_owned);
+        let line = log
+            .lines()
+            .rev()
+            .find(|line| line.contains("peer=\"c\"") && line.contains("error="))
+            .map(str::to_owned);
         if let Some(line) = line {
             break line;
         }

@@ -25,9 +25,17 @@ fn down_to_the_threshold_it_signs_and_below_it_says_who_is_missing() {
         assert_eq!(error["status"], 503, "{error}");
         assert_eq!(error["code"], "not_enough_parties", "{error}");
         assert_eq!(error["retryable"], true, "{error}");
-        assert_eq!((&error["quorum"]["needed"], &error["quorum"]["ready"]), (&2.into(), &1.into()), "{error}");
-        let mut missing: Vec<&str> =
-            error["quorum"]["missing"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        assert_eq!(
+            (&error["quorum"]["needed"], &error["quorum"]["ready"]),
+            (&2.into(), &1.into()),
+            "{error}"
+        );
+        let mut missing: Vec<&str> = error["quorum"]["missing"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
         missing.sort_unstable();
         assert_eq!(missing, ["b", "c"], "{error}");
         assert!(refused.took.as_secs() < 15, "{refused:?}");

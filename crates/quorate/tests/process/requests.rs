@@ -82,7 +82,11 @@ fn an_idempotency_key_belongs_to_one_body() {
         assert_eq!(refused.code, 1, "{refused:?}");
         let error = refused.error();
         // A node that had no part in the first learns of the conflict from the others.
-        assert_eq!((&error["status"], &error["code"]), (&409.into(), &"idempotency_conflict".into()), "{node}: {error}");
+        assert_eq!(
+            (&error["status"], &error["code"]),
+            (&409.into(), &"idempotency_conflict".into()),
+            "{node}: {error}"
+        );
     }
     // Two bodies at once at two nodes: at most one of them is signed.
     for round in 0..4 {
@@ -126,7 +130,10 @@ fn strangers_are_refused_with_3() {
     // A key for messages signs no transaction, and says so with the same exit code.
     let refused = cluster.cli(0, &["key", "sign", key.as_str(), "--solana-message", "AAAA"]);
     assert_eq!((refused.code, &refused.error()["code"]), (3, &"purpose_not_allowed".into()), "{refused:?}");
-    let list = cluster.runtime.block_on(cluster.client(0).operations(&ListQuery { limit: 200, after: None })).unwrap();
+    let list = cluster
+        .runtime
+        .block_on(cluster.client(0).operations(&ListQuery { limit: 200, after: None }))
+        .unwrap();
     assert_eq!(list.items.len(), 1, "nothing of what was refused is left");
 }
 

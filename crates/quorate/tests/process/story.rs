@@ -1,6 +1,6 @@
 //! `quorate dev` and `quorate demo` as a newcomer uses them.
 
-use crate::support::{Guard, HANGS, alone, ended, program, run, terminate};
+use crate::support::{Guard, HANGS, Place, ended, program, run, terminate};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -27,7 +27,9 @@ fn gone(pids: &[u64]) {
 fn nodes_below(folder: &Path) -> Vec<u64> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap() {
-        let Some(pid) = entry.unwrap().file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = entry.unwrap().file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let command = String::from_utf8_lossy(&command).into_owned();
         if command.contains("node\0run") && command.contains(folder.to_str().unwrap()) {
@@ -39,7 +41,7 @@ fn nodes_below(folder: &Path) -> Vec<u64> {
 
 #[test]
 fn what_dev_prints_can_be_typed() {
-    let _alone = alone();
+    let _place = Place::take();
     let home = TempDir::with_prefix("quorate-story-").unwrap();
     // A blank in the path, and a path relative to where it was started: the other terminal is somewhere else.
     let mut command = program();
@@ -56,7 +58,8 @@ fn what_dev_prints_can_be_typed() {
     let nodes = nodes_below(&folder);
     assert_eq!(nodes.len(), 3);
 
-    let export = lines.iter().find(|line| line.starts_with("export ")).expect("a line to export the connection");
+    let export =
+        lines.iter().find(|line| line.starts_with("export ")).expect("a line to export the connection");
     let commands: Vec<&String> = lines.iter().filter(|line| line.starts_with("quorate ")).collect();
     assert!(commands.len() >= 5, "{lines:?}");
     let elsewhere = TempDir::new().unwrap();
@@ -68,7 +71,11 @@ fn what_dev_prints_can_be_typed() {
         let script = format!("{export}\n{}", typed.replace(" KEY ", &format!(" {key} ")));
         let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("sh");
-        shell.env("PATH", path).env("HOME", elsewhere.path()).current_dir(elsewhere.path()).args(["-c", &script]);
+        shell
+            .env("PATH", path)
+            .env("HOME", elsewhere.path())
+            .current_dir(elsewhere.path())
+            .args(["-c", &script]);
         let ran = run(shell.stdin(Stdio::null()));
         assert_eq!(ran.code, 0, "`{typed}`: {ran:?}");
         if typed.contains("key create") {
@@ -99,7 +106,7 @@ fn what_dev_prints_can_be_typed() {
 
 #[test]
 fn a_demo_that_is_interrupted_leaves_nothing() {
-    let _alone = alone();
+    let _place = Place::take();
     let temporary = TempDir::with_prefix("quorate-story-").unwrap();
     let mut cases = 0;
     // After the first process, after all of them, and in the middle of the work.
@@ -123,7 +130,8 @@ fn a_demo_that_is_interrupted_leaves_nothing() {
         printed.read_to_string(&mut rest).unwrap();
         let last: Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
         assert_eq!((&last["step"], &last["ok"]), (&"end".into(), &false.into()), "{last}");
-        let started = rest.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()?["pid"].as_u64());
+        let started =
+            rest.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()?["pid"].as_u64());
         pids.extend(started.collect::<Vec<_>>());
         gone(&pids);
         assert_eq!(nodes_below(temporary.path()), Vec::<u64>::new());

@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -24,11 +24,26 @@ pub(crate) const HANGS: Duration = Duration::from_secs(60);
 /// What a request may wait for: above the node's own deadline of a ceremony.
 pub(crate) const WAIT: Duration = Duration::from_secs(40);
 
-/// Clusters are heavy and the tests measure times: one at a time.
-static ONE: Mutex<()> = Mutex::new(());
+/// Clusters are heavy and some tests measure times: two at once.
+static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(2), Condvar::new());
 
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// A test that may start processes.
+pub(crate) struct Place(());
+
+impl Place {
+    pub(crate) fn take() -> Self {
+        let free = PLACES.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = PLACES.1.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Self(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *PLACES.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        PLACES.1.notify_one();
+    }
 }
 
 /// Ports below those that the system gives to outgoing connections, so that a killed node finds its own again.
@@ -102,7 +117,8 @@ impl Ran {
 
     /// The error as programs see it.
     pub(crate) fn error(&self) -> Value {
-        let error: Value = serde_json::from_str(&self.err).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let error: Value =
+            serde_json::from_str(&self.err).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         error["error"].clone()
     }
 }
@@ -242,13 +258,13 @@ pub(crate) struct Cluster {
     pub(crate) runtime: Runtime,
     /// Everything that the command line said.
     pub(crate) said: Mutex<Vec<String>>,
-    _alone: MutexGuard<'static, ()>,
+    _place: Place,
 }
 
 impl Cluster {
     /// Folders, identities and configurations; nothing runs yet. `limits` is the TOML of that section.
     pub(crate) fn prepare(limits: &str) -> Self {
-        let alone = alone();
+        let place = Place::take();
         let runtime = Runtime::new().unwrap();
         let folder = TempDir::with_prefix("quorate-process-").unwrap();
         let mut entropy = [0; 32];
@@ -271,7 +287,7 @@ impl Cluster {
                 Node { name, home, api: port(), peers: port(), identity, child: None }
             })
             .collect();
-        let cluster = Self { nodes, folder, runtime, said: Mutex::default(), _alone: alone };
+        let cluster = Self { nodes, folder, runtime, said: Mutex::default(), _place: place };
         for node in &cluster.nodes {
             let mut text = format!(
                 "name = \"{}\"\ndata = \"data\"\n[listen]\npeers = \"{}\"\napi = \"{}\"\n[seal]\npassphrase_file = \"passphrase\"\n[limits]\n{limits}\n",
@@ -339,7 +355,12 @@ impl Cluster {
     }
 
     /// Signs a fresh message and verifies the signature by the command line, with libraries that share no code with the signers.
-    pub(crate) fn sign(&self, node: usize, key: &KeyId, quorum: Option<&[&str]>) -> Result<Operation, ClientError> {
+    pub(crate) fn sign(
+        &self,
+        node: usize,
+        key: &KeyId,
+        quorum: Option<&[&str]>,
+    ) -> Result<Operation, ClientError> {
         let client = self.client(node);
         let message = fresh();
         let done = self.runtime.block_on(client.sign(key, &sign(&message, quorum), &message, WAIT))?;
@@ -401,7 +422,9 @@ pub(crate) fn result(operation: &Operation) -> Value {
 /// The signatures of a result, in hex.
 pub(crate) fn signatures(operation: &Operation) -> Vec<String> {
     match &operation.result {
-        Some(OperationResult::Sign(result)) => result.signatures.iter().map(|s| s.signature.to_string()).collect(),
+        Some(OperationResult::Sign(result)) => {
+            result.signatures.iter().map(|s| s.signature.to_string()).collect()
+        }
         other => panic!("nothing was signed: {other:?}"),
     }
 }

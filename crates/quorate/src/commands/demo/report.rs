@@ -91,8 +91,12 @@ pub(super) struct Signed {
 
 impl Event {
     pub(super) fn node(step: &str, node: &LocalNode, pid: u32) -> Self {
-        let process =
-            Process { node: node.name.clone(), pid, api: node.api.to_string(), identity: node.identity.clone() };
+        let process = Process {
+            node: node.name.clone(),
+            pid,
+            api: node.api.to_string(),
+            identity: node.identity.clone(),
+        };
         if step == "restart" { Self::Restart(process) } else { Self::Start(process) }
     }
 
@@ -152,16 +156,25 @@ impl<'a> Report<'a> {
             return self.output.text(&serde_json::to_string(event)?);
         }
         self.output.text(&match event {
-            Event::Start(p) => format!("   node {}  process {}  http://{}  identity {}", p.node, p.pid, p.api, short(&p.identity)),
+            Event::Start(p) => format!(
+                "   node {}  process {}  http://{}  identity {}",
+                p.node,
+                p.pid,
+                p.api,
+                short(&p.identity)
+            ),
             Event::Restart(p) => format!("   node {} is back  process {}", p.node, p.pid),
             Event::Create(c) => created(c),
             Event::Sign(s) => signed(s),
             Event::Stop { node } => format!("   node {node} is gone"),
             Event::Refused { code, status, detail, needed, ready, ms } => {
-                let quorum = needed.zip(*ready).map_or_else(String::new, |(n, r)| format!(" ({r} of {n} ready)"));
+                let quorum =
+                    needed.zip(*ready).map_or_else(String::new, |(n, r)| format!(" ({r} of {n} ready)"));
                 format!("   refused after {ms} ms: {status} {code}{quorum}\n     {detail}")
             }
-            Event::End { ok: true, elapsed_s, .. } => format!("\n── Done in {elapsed_s:.1} s; everything that was made is removed"),
+            Event::End { ok: true, elapsed_s, .. } => {
+                format!("\n── Done in {elapsed_s:.1} s; everything that was made is removed")
+            }
             Event::End { elapsed_s, .. } => format!("\n── Failed after {elapsed_s:.1} s"),
         })
     }

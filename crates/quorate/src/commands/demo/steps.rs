@@ -5,7 +5,9 @@ use crate::verify::{to_sign_of_message, verify};
 use anyhow::{Context as _, anyhow, bail};
 use quorate_api::client::{Client, ClientError};
 use quorate_api::{CreateKey, Key, Operation, OperationResult, Sign, SignResult};
-use quorate_intent::build::{BitcoinSpend, EthereumTransfer, bitcoin_spend, ethereum_transfer, message, solana_transfer};
+use quorate_intent::build::{
+    BitcoinSpend, EthereumTransfer, bitcoin_spend, ethereum_transfer, message, solana_transfer,
+};
 use quorate_intent::{Intent, Network, PublicKey, Scheme};
 use std::time::{Duration, Instant};
 
@@ -41,7 +43,8 @@ async fn finish(client: &Client, operation: Operation) -> anyhow::Result<Operati
 /// One key of each scheme, any two of three nodes can sign.
 pub(super) async fn create_keys(client: &Client, report: &Report<'_>) -> anyhow::Result<Keys> {
     let create = async |scheme: Scheme| {
-        let wanted = CreateKey { scheme, threshold: 2, parties: None, purposes: None, label: Some("demo".to_owned()) };
+        let wanted =
+            CreateKey { scheme, threshold: 2, parties: None, purposes: None, label: Some("demo".to_owned()) };
         let operation = client.create_key(&wanted, &fresh()?, WAIT).await?;
         let OperationResult::CreateKey { key, figures } = finish(client, operation).await? else {
             bail!("asked for a key, got something else");
@@ -139,17 +142,28 @@ pub(super) async fn sign_transfer(
         max_priority_fee_per_gas: 1_000_000_000,
         data: Vec::new(),
     };
-    let what = if when.is_empty() { "Ethereum transfer".to_owned() } else { format!("Ethereum transfer, {when}") };
-    sign(client, &keys.secp256k1, ethereum_transfer(&transfer)?, quorum, &what, Some("ethereum"), report).await
+    let what =
+        if when.is_empty() { "Ethereum transfer".to_owned() } else { format!("Ethereum transfer, {when}") };
+    sign(client, &keys.secp256k1, ethereum_transfer(&transfer)?, quorum, &what, Some("ethereum"), report)
+        .await
 }
 
 /// A plain message under the P-256 key.
-pub(super) async fn sign_message(client: &Client, keys: &Keys, text: &str, report: &Report<'_>) -> anyhow::Result<()> {
+pub(super) async fn sign_message(
+    client: &Client,
+    keys: &Keys,
+    text: &str,
+    report: &Report<'_>,
+) -> anyhow::Result<()> {
     sign(client, &keys.p256, message(text.as_bytes()), None, "Plain message", None, report).await
 }
 
 /// Every kind of signature, each by another pair of nodes and asked of another node.
-pub(super) async fn sign_everything(cluster: &LocalCluster, keys: &Keys, report: &Report<'_>) -> anyhow::Result<()> {
+pub(super) async fn sign_everything(
+    cluster: &LocalCluster,
+    keys: &Keys,
+    report: &Report<'_>,
+) -> anyhow::Result<()> {
     let (a, b, c) = (cluster.client("a")?, cluster.client("b")?, cluster.client("c")?);
     sign_transfer(&a, keys, "", Some(["a", "b"]), report).await?;
 
@@ -163,7 +177,8 @@ pub(super) async fn sign_everything(cluster: &LocalCluster, keys: &Keys, report:
     };
     let to = address_of(&keys.bip340, "bitcoin")?;
     let segwit = bitcoin_spend(&public_key(&keys.secp256k1)?, &spend(to), Network::Mainnet)?;
-    sign(&b, &keys.secp256k1, segwit, Some(["b", "c"]), "Bitcoin P2WPKH spend", Some("bitcoin"), report).await?;
+    sign(&b, &keys.secp256k1, segwit, Some(["b", "c"]), "Bitcoin P2WPKH spend", Some("bitcoin"), report)
+        .await?;
 
     let to = address_of(&keys.secp256k1, "bitcoin")?;
     let taproot = bitcoin_spend(&public_key(&keys.bip340)?, &spend(to), Network::Mainnet)?;
@@ -180,16 +195,15 @@ pub(super) async fn refused(client: &Client, keys: &Keys, report: &Report<'_>) -
     let request = Sign { intent: message(b"alone"), quorum: None };
     let started = Instant::now();
     match client.sign(&keys.p256.id, &request, &fresh()?, WAIT).await {
-        Err(ClientError::Problem(problem)) if problem.code == quorate_api::Code::NotEnoughParties => {
-            report.tell(&Event::Refused {
+        Err(ClientError::Problem(problem)) if problem.code == quorate_api::Code::NotEnoughParties => report
+            .tell(&Event::Refused {
                 code: problem.code.as_str().to_owned(),
                 status: problem.status(),
                 detail: problem.detail.clone(),
                 needed: problem.quorum.as_ref().map(|q| q.needed),
                 ready: problem.quorum.as_ref().map(|q| q.ready),
                 ms: u64::try_from(started.elapsed().as_millis())?,
-            })
-        }
+            }),
         Err(other) => Err(anyhow!(other).context("one node alone was refused, but not for want of parties")),
         Ok(_) => bail!("one node alone got an answer that was no refusal"),
     }
