@@ -294,3 +294,22 @@ async fn a_named_quorum_signs_or_nobody() {
     assert_eq!(error.code, Code::NotEnoughParties);
     assert_eq!(error.quorum.unwrap().missing, ["node-b"]);
 }
+
+/// Many requests at all nodes at once: each is signed by the first quorum asked, nobody is dropped or taken for silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_at_all_nodes_at_once() {
+    let cluster = Cluster::start(3).await;
+    let ecdsa = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await;
+    let eddsa = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let calls = (0..48).map(|number| {
+        let key = if number % 2 == 0 { ecdsa.id.clone() } else { eddsa.id.clone() };
+        let (client, text) = (cluster.client(number % 3), format!("request {number}"));
+        async move { signed(&client.sign(&key, &message(&text), &unique("many"), WAIT).await.unwrap()) }
+    });
+    let results = futures_util::future::join_all(calls).await;
+    assert_eq!(results.len(), 48);
+    for result in results {
+        assert!(result.skipped.is_empty(), "{:?}", result.skipped);
+        assert_eq!(result.quorum.len(), 2);
+    }
+}
