@@ -6,7 +6,7 @@ mod processes;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{bail, ensure};
 use clap::Args;
 use quorate_api::client::Client;
 use quorate_api::intent::{Purpose, Scheme};
@@ -49,6 +49,8 @@ struct Row {
 #[derive(Debug)]
 struct Found {
     rows: Vec<Row>,
+    /// What could not be measured; the rest is shown all the same.
+    failures: Vec<String>,
     ready: Duration,
     keys: Vec<(String, Duration)>,
     fresh: Memory,
@@ -59,7 +61,7 @@ struct Found {
 /// Measures and prints.
 ///
 /// # Errors
-/// When the cluster does not start, a key cannot be made, or a load gives no signature at all.
+/// When the cluster does not start, or, after printing, when a key could not be made or a load gave no signature at all.
 pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
     let before = Machine::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -69,6 +71,7 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
     } else {
         print_tables(&before, &found)
     }
+    ensure!(found.failures.is_empty(), "not everything could be measured: {}", found.failures.join("; "));
     Ok(())
 }
 
@@ -79,37 +82,48 @@ async fn measure(options: &Options) -> anyhow::Result<Found> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let fresh = cluster.memory()?;
     let client = cluster.client(0)?;
-    let (mut keys, mut times) = (Vec::new(), Vec::new());
+    let (mut keys, mut times, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for scheme in [Scheme::EcdsaSecp256k1, Scheme::Ed25519] {
         let begin = Instant::now();
-        keys.push(create(&client, scheme).await.with_context(|| format!("cannot make a key for {scheme}"))?);
-        times.push((scheme.to_string(), begin.elapsed()));
+        match create(&client, scheme).await {
+            Ok(key) => {
+                keys.push(key);
+                times.push((scheme.to_string(), begin.elapsed()));
+            }
+            Err(error) => failures.push(format!("no key for {scheme}: {error:#}")),
+        }
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let with_keys = cluster.memory()?;
     let mut rows = Vec::new();
     for key in &keys {
-        // Opens connections and fills caches.
-        load(&cluster, key, 3, Duration::from_millis(500)).await?;
         for &clients in &options.clients {
             eprintln!("{}, {clients} clients", key.scheme);
-            let cpu = cluster.cpu();
-            let watch = cluster.watch();
-            let done = load(&cluster, key, clients, Duration::from_secs(options.seconds)).await?;
-            let (peak, spent) =
-                (watch.peak().await?, cluster.cpu().zip(cpu).map(|(after, before)| after - before));
-            let signed = f64::from(u32::try_from(done.signed)?);
-            rows.push(Row {
-                scheme: key.scheme.to_string(),
-                clients,
-                load: done,
-                node_cpu_ms_per_signature: spent.map(|s| s * 1e3 / signed),
-                peak_node_rss_mib: peak,
-            });
+            match loaded(&cluster, key, clients, Duration::from_secs(options.seconds)).await {
+                Ok(row) => rows.push(row),
+                Err(error) => failures.push(format!("{}, {clients} clients: {error:#}", key.scheme)),
+            }
         }
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    Ok(Found { rows, ready, keys: times, fresh, with_keys, after: cluster.memory()? })
+    Ok(Found { rows, failures, ready, keys: times, fresh, with_keys, after: cluster.memory()? })
+}
+
+/// One load, with what the nodes used during it.
+async fn loaded(cluster: &Cluster, key: &Key, clients: usize, time: Duration) -> anyhow::Result<Row> {
+    // Opens connections and fills caches.
+    load(cluster, key, 3, Duration::from_millis(500)).await?;
+    let (watch, before) = (cluster.watch(), cluster.cpu());
+    let done = load(cluster, key, clients, time).await?;
+    let spent = cluster.cpu().zip(before).map(|(after, before)| after - before);
+    let signed = f64::from(u32::try_from(done.signed)?);
+    Ok(Row {
+        scheme: key.scheme.to_string(),
+        clients,
+        load: done,
+        node_cpu_ms_per_signature: spent.map(|seconds| seconds * 1e3 / signed),
+        peak_node_rss_mib: watch.peak().await?,
+    })
 }
 
 /// A key for plain messages; any two of the three nodes sign.
