@@ -274,7 +274,15 @@ impl<C: EcdsaCurve> Round for AwaitCommit<C> {
             c_u += u;
             c_v += v;
             // SIGN.6  bind what j alone sees
-            bindings.push(binding(ctx.session, ctx.me, j, &self.digest, &request, (&gamma_u, &gamma_v), &psi));
+            bindings.push(binding(
+                ctx.session,
+                ctx.me,
+                j,
+                &self.digest,
+                &request,
+                (&gamma_u, &gamma_v),
+                &psi,
+            ));
             expected.push((j, (commitment, asked)));
             Ok(Product { gamma_u, gamma_v, psi, message })
         })?;

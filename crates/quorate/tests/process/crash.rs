@@ -106,8 +106,12 @@ fn case(
     let third = insist(cluster, asked, what, &repeat, begun);
     assert_eq!(result(&again), result(&third));
     assert!(begun.elapsed() < ANSWERED_WITHIN, "{:?} from the crash to the answer", begun.elapsed());
-    let told = first.map(|first| first.map_or_else(|error| error.to_string(), |_| "answered before".to_owned()));
-    println!("{asked} asked, {killed} killed after {delay:?}: {told:?}, answered after {:?}", begun.elapsed());
+    let told =
+        first.map(|first| first.map_or_else(|error| error.to_string(), |_| "answered before".to_owned()));
+    println!(
+        "{asked} asked, {killed} killed after {delay:?}: {told:?}, answered after {:?}",
+        begun.elapsed()
+    );
     count.cases += 1;
     again
 }
