@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 /// The node that asks, and the one that is killed.
 const PAIRS: [(usize, usize); 6] = [(0, 0), (0, 1), (1, 1), (1, 0), (2, 2), (2, 0)];
-/// Longest time from a crash to the answer of the same request.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(40);
+/// Longest time from a crash to the answer of the same request: well below a node's deadline of 30 s for a ceremony.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Clone)]
 enum Ask {
@@ -95,19 +95,28 @@ fn case(
     let begun = Instant::now();
     cluster.nodes[killed].kill();
     let early = pending.is_finished();
-    let first = if early || asked == killed { Some(answer(cluster, pending)) } else { None };
     cluster.nodes[killed].start();
     cluster.wait_connected();
     let again = insist(cluster, asked, what, &repeat, begun);
-    if let Some(Ok(first)) = &first {
-        assert_eq!(result(first), result(&again), "what was answered is answered otherwise after the crash");
-        count.answered_before += 1;
+    let first = answer(cluster, pending);
+    match &first {
+        Ok(first) => assert_eq!(
+            result(first),
+            result(&again),
+            "what was answered is answered otherwise after the crash"
+        ),
+        Err(ClientError::Problem(problem)) => assert!(problem.code.retryable(), "{problem}"),
+        Err(error) => assert!(asked == killed, "{error:?}"),
     }
+    count.answered_before += usize::from(early && first.is_ok());
     let third = insist(cluster, asked, what, &repeat, begun);
     assert_eq!(result(&again), result(&third));
     assert!(begun.elapsed() < ANSWERED_WITHIN, "{:?} from the crash to the answer", begun.elapsed());
-    let told = first.map(|first| first.map_or_else(|error| error.to_string(), |_| "answered before".to_owned()));
-    println!("{asked} asked, {killed} killed after {delay:?}: {told:?}, answered after {:?}", begun.elapsed());
+    let told = first.map_or_else(|error| error.to_string(), |_| "answered".to_owned());
+    println!(
+        "{asked} asked, {killed} killed after {delay:?}: {told}, the same request answered after {:?}",
+        begun.elapsed()
+    );
     count.cases += 1;
     again
 }
