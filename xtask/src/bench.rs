@@ -1,9 +1,9 @@
 //! `cargo xtask bench`: the figures that `docs/` and release notes quote.
 //!
-//! Programs that measure live in `bench/`, a workspace of its own: what it compares us with stays out of our
+//! The program that measures lives in `bench/`, a workspace of its own: what it compares us with stays out of our
 //! lock file. A report that needs no program is an entry of [`REPORTS`] here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use anyhow::Context as _;
 /// What the command line of `cargo xtask bench` can say.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Reports to make: `protocols`, `build`, `demo`; `protocols` when none is named
+    /// Reports to make: `protocols`, `cluster`, `build`, `demo`; all when none is named
     reports: Vec<String>,
     /// One JSON object a line in place of tables
     #[arg(long)]
@@ -25,10 +25,11 @@ struct Report {
     make: fn(&Path, &Options) -> anyhow::Result<bool>,
 }
 
-const REPORTS: [Report; 3] = [
+const REPORTS: [Report; 4] = [
     Report { name: "protocols", make: protocols },
-    Report { name: "build", make: build },
+    Report { name: "cluster", make: cluster },
     Report { name: "demo", make: demo },
+    Report { name: "build", make: build },
 ];
 
 /// Makes the reports; true when all were made.
@@ -36,14 +37,17 @@ const REPORTS: [Report; 3] = [
 /// # Errors
 /// When a named report does not exist or a program cannot be started.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
-    let default = ["protocols".to_owned()];
-    let wanted = if options.reports.is_empty() { default.as_slice() } else { options.reports.as_slice() };
-    let mut ok = true;
-    for name in wanted {
-        let report = REPORTS.iter().find(|report| report.name == name).with_context(|| {
+    let all = REPORTS.map(|report| report.name.to_owned());
+    let wanted = if options.reports.is_empty() { all.as_slice() } else { options.reports.as_slice() };
+    // All names are looked up before the first report: one takes minutes.
+    let reports = wanted.iter().map(|name| {
+        REPORTS.iter().find(|report| report.name == name).with_context(|| {
             let known = REPORTS.map(|report| report.name).join(", ");
             format!("there is no report `{name}`: choose from {known}")
-        })?;
+        })
+    });
+    let mut ok = true;
+    for report in reports.collect::<anyhow::Result<Vec<_>>>()? {
         ok &= (report.make)(root, options)?;
     }
     Ok(ok)
@@ -55,17 +59,35 @@ fn cargo(root: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The measuring program of `bench/`, which prints its own report.
-fn protocols(root: &Path, options: &Options) -> anyhow::Result<bool> {
-    if !root.join("bench").join("Cargo.toml").is_file() {
-        anyhow::bail!("there is no bench/Cargo.toml: the measuring program is not written yet");
-    }
-    let mut command = cargo(root, &["run", "--release", "--locked", "--manifest-path", "bench/Cargo.toml"]);
-    command.env("CARGO_TARGET_DIR", root.join("target")).arg("--");
+/// Builds the measuring program in `target/` and runs it.
+fn measure(root: &Path, options: &Options, arguments: &[&std::ffi::OsStr]) -> anyhow::Result<bool> {
+    let mut command = cargo(root, &["run", "--quiet", "--release", "--locked"]);
+    command.args(["--manifest-path", "bench/Cargo.toml", "--target-dir"]).arg(root.join("target"));
+    command.arg("--").args(arguments);
     if options.json {
         command.arg("--json");
     }
     Ok(command.status().context("cannot start cargo")?.success())
+}
+
+/// CPU time and bytes of the protocols beside their peers.
+fn protocols(root: &Path, options: &Options) -> anyhow::Result<bool> {
+    measure(root, options, &["protocols".as_ref()])
+}
+
+/// The `quorate` program in release, built if need be; `None` if it does not build.
+fn program(root: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let target = root.join("target");
+    let mut command =
+        cargo(root, &["build", "--release", "--locked", "--package", "quorate", "--target-dir"]);
+    let built = command.arg(&target).status().context("cannot start cargo")?.success();
+    Ok(built.then(|| target.join("release").join("quorate")))
+}
+
+/// Latency, rate and memory of a local cluster.
+fn cluster(root: &Path, options: &Options) -> anyhow::Result<bool> {
+    let Some(program) = program(root)? else { return Ok(false) };
+    measure(root, options, &["cluster".as_ref(), "--binary".as_ref(), program.as_os_str()])
 }
 
 /// Wall time of a release build from nothing, into a folder that is removed afterwards.
@@ -88,24 +110,33 @@ fn build(root: &Path, options: &Options) -> anyhow::Result<bool> {
 
 /// Wall time of the demo from a built binary.
 fn demo(root: &Path, options: &Options) -> anyhow::Result<bool> {
-    if !cargo(root, &["build", "--release", "--locked"]).status().context("cannot start cargo")?.success() {
-        return Ok(false);
-    }
+    let Some(program) = program(root)? else { return Ok(false) };
     let start = Instant::now();
-    let program = root.join("target").join("release").join("quorate");
     let output = Command::new(program).args(["demo", "--json"]).output().context("cannot start the demo")?;
+    let seconds = start.elapsed().as_secs_f64();
     if output.status.success() {
-        figure(options, "demo_s", start.elapsed().as_secs_f64());
+        figure(options, "demo_s", seconds);
     } else {
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     }
     Ok(output.status.success())
 }
 
+/// Cores, model of the CPU, and how busy the machine is.
+fn machine() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let (info, load) = (read("/proc/cpuinfo"), read("/proc/loadavg"));
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = load.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    format!("{cores} × {}, load {load}", model.unwrap_or("unknown CPU"))
+}
+
 fn figure(options: &Options, name: &str, value: f64) {
     if options.json {
-        println!("{}", serde_json::json!({"figure": name, "value": value}));
+        println!("{}", serde_json::json!({"figure": name, "value": value, "machine": machine()}));
     } else {
-        println!("{name:<24} {value:>10.2}");
+        println!("\n{}\n\n| figure | value |\n|---|---:|\n| {name} | {value:.2} |", machine());
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the node may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -69,7 +69,8 @@ impl Anvil {
     pub fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let answer = self.post(&body).unwrap_or_else(|e| panic!("{method}: {e}"));
-        let mut answer: Value = serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{method}: {e}: {answer}"));
+        let mut answer: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{method}: {e}: {answer}"));
         if let Some(error) = answer.get("error") {
             let code = error["code"].as_i64().unwrap_or_default();
             return Err(RpcError { code, message: error["message"].as_str().unwrap_or_default().to_owned() });
@@ -107,6 +108,23 @@ impl Anvil {
     pub fn nonce(&self, address: &str) -> u64 {
         let count = self.quantity("eth_getTransactionCount", json!([address, "latest"]));
         u64::try_from(count).expect("a nonce has 64 bits")
+    }
+
+    /// The receipt of a transaction, once its block is mined.
+    ///
+    /// # Panics
+    /// As [`call`](Self::call), or if there is no receipt in time.
+    pub fn receipt(&self, hash: &Value) -> Value {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let receipt =
+                self.call("eth_getTransactionReceipt", json!([hash])).expect("a hash is well-formed");
+            if !receipt.is_null() {
+                return receipt;
+            }
+            assert!(Instant::now() < deadline, "no receipt of {hash}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// One request over a connection of its own.

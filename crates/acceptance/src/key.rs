@@ -6,7 +6,7 @@ use quorate_intent::{Finished, Intent, Network, PublicKey, Scheme, Signature, To
 use quorate_keys::dkg;
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_protocol::access::Access;
-use quorate_protocol::curve::{Curve, Ed25519, EcdsaCurve, P256, Secp256k1};
+use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, P256, Secp256k1};
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
 use quorate_testkit::{Outcome, World, parties};
@@ -151,7 +151,9 @@ impl ThresholdKey {
         self.sessions.set(attempt + 1);
         let run = Run { quorum, attempt, seed: self.seed.wrapping_mul(1000).wrapping_add(attempt) };
         match (&self.parties, input) {
-            (Parties::Secp256k1(shares, setups), ToSign::Prehash(digest)) => run.ecdsa(shares, setups, digest),
+            (Parties::Secp256k1(shares, setups), ToSign::Prehash(digest)) => {
+                run.ecdsa(shares, setups, digest)
+            }
             (Parties::P256(shares, setups), ToSign::Prehash(digest)) => run.ecdsa(shares, setups, digest),
             (Parties::Ed25519(shares), ToSign::Ed25519Message(message)) => {
                 run.frost(shares, message, TaprootTweak::None, |p, share| {
@@ -175,8 +177,9 @@ fn generate<C: Curve>(k: u16, n: u16, seed: u64) -> (Vec<u8>, Shares<C>) {
     let access = Access::threshold(k, &committee.indices().collect::<Vec<_>>()).expect("k is at most n");
     let mut id = [1; 32];
     id[..8].copy_from_slice(&seed.to_le_bytes());
-    let generated =
-        World::start(seed, SessionId(id), &committee, |p| dkg::start::<C>(p, access.clone())).run().unwrap_all();
+    let generated = World::start(seed, SessionId(id), &committee, |p| dkg::start::<C>(p, access.clone()))
+        .run()
+        .unwrap_all();
     assert_eq!(generated.len(), usize::from(n), "every party ended the key generation");
     let shares: Shares<C> = generated.into_iter().map(|(i, g)| (i, g.share)).collect();
     let public = package(&shares);
@@ -250,7 +253,8 @@ impl Run<'_> {
         let committee = self.committee(public);
         let attempt = self.attempt.to_le_bytes();
         let [message, tweak] = quorate_frost::session_bindings(message, tweak);
-        let id = public.session_id(quorate_frost::PROTOCOL, &committee, &[message, tweak, ("attempt", &attempt)]);
+        let id =
+            public.session_id(quorate_frost::PROTOCOL, &committee, &[message, tweak, ("attempt", &attempt)]);
         let mut world = World::start(self.seed, id, &committee, |p| {
             let share = &shares[&p.me];
             start(p, share)

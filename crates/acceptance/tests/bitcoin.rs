@@ -137,7 +137,8 @@ fn accepts(raw: &[u8], index: usize, spent: &[TxOut]) -> bool {
         .collect();
     let own = &spent[index];
     let flags = VERIFY_ALL_PRE_TAPROOT | VERIFY_TAPROOT;
-    verify_with_flags(own.script_pubkey.as_bytes(), own.value.to_sat(), raw, Some(&utxos), index, flags).is_ok()
+    verify_with_flags(own.script_pubkey.as_bytes(), own.value.to_sat(), raw, Some(&utxos), index, flags)
+        .is_ok()
 }
 
 /// Every input is accepted, and refused with any amount that its signature covers changed by one satoshi, with one
@@ -154,7 +155,11 @@ fn judged(raw: &[u8], spent: &[TxOut]) -> (usize, usize) {
             let mut false_amount = spent.to_vec();
             false_amount[changed].value += Amount::ONE_SAT;
             // BIP-143 covers the amount of the own input, BIP-341 those of all.
-            assert_eq!(accepts(raw, index, &false_amount), !taproot && changed != index, "{index}, {changed}");
+            assert_eq!(
+                accepts(raw, index, &false_amount),
+                !taproot && changed != index,
+                "{index}, {changed}"
+            );
             refused += usize::from(taproot || changed == index);
         }
         let mut tampered = tx.clone();

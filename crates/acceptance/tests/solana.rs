@@ -95,7 +95,8 @@ fn every_quorum_of_a_key_is_accepted() {
     let mut cases = 0;
     for first in 0..3 {
         let blockhash = svm.latest_blockhash().to_string();
-        let intent = solana_transfer(key.public(), &to.to_string(), SOL + u64::from(first), &blockhash).unwrap();
+        let intent =
+            solana_transfer(key.public(), &to.to_string(), SOL + u64::from(first), &blockhash).unwrap();
         executed(&mut svm, &key.request_by(&intent, &key.quorum(first)));
         cases += 1;
     }

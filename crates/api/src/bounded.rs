@@ -81,8 +81,9 @@ where
 
 pub(crate) fn threshold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let threshold = u16::deserialize(deserializer)?;
-    if threshold == 0 || usize::from(threshold) > MAX_PARTIES {
-        return Err(D::Error::custom(format!("the threshold must be 1 to {MAX_PARTIES}")));
+    // With a threshold of 1 every share would be the private key itself.
+    if threshold < 2 || usize::from(threshold) > MAX_PARTIES {
+        return Err(D::Error::custom(format!("the threshold must be 2 to {MAX_PARTIES}: one share alone must not sign")));
     }
     Ok(threshold)
 }

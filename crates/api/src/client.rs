@@ -385,7 +385,7 @@ mod tests {
         spawned(&client.wait(&operation, Duration::ZERO, Duration::ZERO, |_| {}));
         let create = CreateKey {
             scheme: quorate_intent::Scheme::Ed25519,
-            threshold: 1,
+            threshold: 2,
             parties: None,
             purposes: None,
             label: None,

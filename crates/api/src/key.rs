@@ -15,7 +15,7 @@ pub struct CreateKey {
     pub scheme: Scheme,
     /// How many parties can sign: *threshold of n*.
     #[serde(deserialize_with = "bounded::threshold")]
-    #[schema(minimum = 1, maximum = 64)]
+    #[schema(minimum = 2, maximum = 64)]
     pub threshold: u16,
     /// The names of the nodes that each get a share; all known nodes if absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]

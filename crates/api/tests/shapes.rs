@@ -60,7 +60,7 @@ fn a_create_body_is_read_strictly() {
     let good = json!({ "scheme": "ecdsa-secp256k1", "threshold": 2, "parties": ["a", "b", "c"], "label": "treasury" });
     let read = |body: &Value| parse_body::<CreateKey>(body.to_string().as_bytes());
     assert_eq!(read(&good).unwrap().threshold, 2);
-    assert_eq!(read(&json!({ "scheme": "ed25519", "threshold": 1 })).unwrap().parties, None);
+    assert_eq!(read(&json!({ "scheme": "ed25519", "threshold": 2 })).unwrap().parties, None);
     let with = |field: &str, value: Value| {
         let mut body = good.clone();
         body[field] = value;
@@ -95,8 +95,8 @@ fn a_create_body_is_read_strictly() {
         "",
         "{}",
         "[]",
-        r#"{"scheme":"ed25519","threshold":1,"threshold":1}"#,
-        r#"{"scheme":"ed25519","threshold":1} x"#,
+        r#"{"scheme":"ed25519","threshold":2,"threshold":2}"#,
+        r#"{"scheme":"ed25519","threshold":2} x"#,
     ] {
         assert!(parse_body::<CreateKey>(text.as_bytes()).is_err(), "{text}");
     }

@@ -407,3 +407,6 @@ impl<C: EcdsaCurve> Round for AwaitConfirms<C> {
         Ok(Turn::done(self.setup))
     }
 }
+
+#[cfg(test)]
+mod tests;

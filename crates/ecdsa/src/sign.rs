@@ -26,6 +26,7 @@ use quorate_protocol::session::{
 use quorate_protocol::transcript::{Transcript, tags};
 use quorate_protocol::wire_struct;
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 use crate::rvole::{RvoleMsg1, RvoleMsg2, RvoleReceiver, RvoleSender};
 use crate::setup::PairwiseSetup;
@@ -143,12 +144,18 @@ pub fn start<C: EcdsaCurve>(
     if members.iter().any(|&j| j != params.me && setup.is_burned(j)) {
         return Err(BadParams::Unsuitable("the pairwise set-up with a party of the quorum is burned"));
     }
-    if digest == [0; 32] {
-        return Err(BadParams::Unsuitable("the digest is zero"));
+    // Not only 32 zero bytes: the order itself is zero too.
+    if bool::from(Scalar::<C>::from_digest(&digest).is_zero()) {
+        return Err(BadParams::Unsuitable("the digest is zero modulo the group order"));
     }
     let lambda_s = share.additive(&params.committee).ok_or(BadParams::NotAMember)?;
     let X = public.public_key;
-    Session::start(params, &share.secret_bytes(), move |ctx| {
+    // If entropy and session ever repeat together, another digest still gets other nonces.
+    let secret = share.secret_bytes();
+    let mut hedge = Zeroizing::new(Vec::with_capacity(secret.len() + digest.len()));
+    hedge.extend_from_slice(&secret);
+    hedge.extend_from_slice(&digest);
+    Session::start(params, &hedge, move |ctx| {
         // SIGN.1  r_i, φ_i;  R_i = r_i·G
         let r = SecretScalar::<C>::random(ctx.rng);
         let phi = SecretScalar::random(ctx.rng);
@@ -198,6 +205,7 @@ fn binding<C: EcdsaCurve>(
     session: SessionId,
     from: PartyIndex,
     to: PartyIndex,
+    digest: &[u8; 32],
     request: &[u8; 32],
     (gamma_u, gamma_v): (&Point<C>, &Point<C>),
     psi: &Scalar<C>,
@@ -206,6 +214,7 @@ fn binding<C: EcdsaCurve>(
         .absorb("session", &session.0)
         .absorb_u64("from", from.get().into())
         .absorb_u64("to", to.get().into())
+        .absorb("digest", digest)
         .absorb("request", request)
         .absorb("gamma u", &gamma_u.to_bytes())
         .absorb("gamma v", &gamma_v.to_bytes())
@@ -265,7 +274,7 @@ impl<C: EcdsaCurve> Round for AwaitCommit<C> {
             c_u += u;
             c_v += v;
             // SIGN.6  bind what j alone sees
-            bindings.push(binding(ctx.session, ctx.me, j, &request, (&gamma_u, &gamma_v), &psi));
+            bindings.push(binding(ctx.session, ctx.me, j, &self.digest, &request, (&gamma_u, &gamma_v), &psi));
             expected.push((j, (commitment, asked)));
             Ok(Product { gamma_u, gamma_v, psi, message })
         })?;
@@ -318,6 +327,7 @@ fn check_peer<C: EcdsaCurve>(
     commitment: Commitment,
     Asked { receiver, request }: Asked<C>,
     setup: &PairwiseSetup<C>,
+    digest: &[u8; 32],
     ctx: &Context<'_>,
 ) -> Result<Contribution<C>, Abort> {
     let Open { R, salt, pk, bindings } = message.broadcast;
@@ -328,9 +338,13 @@ fn check_peer<C: EcdsaCurve>(
     }
     let ours = ctx.committee.indices().filter(|&i| i != j).position(|i| i == ctx.me);
     let bound = ours.and_then(|at| bindings.get(at));
-    let complete = bindings.len() + 1 == ctx.committee.len();
-    if !complete || bound != Some(&binding(ctx.session, j, ctx.me, &request, (&gamma_u, &gamma_v), &psi)) {
-        return Err(Abort::by(j, Check::Binding));
+    if bindings.len() + 1 != ctx.committee.len() {
+        return Err(Abort::by(j, Check::Malformed));
+    }
+    // It covers our own request and digest as j saw them, so a third party cannot tell who is wrong.
+    let expected = binding(ctx.session, j, ctx.me, digest, &request, (&gamma_u, &gamma_v), &psi);
+    if bound != Some(&expected) {
+        return Err(Abort::new(Check::Binding, Blame::Edge(j)));
     }
     if setup.is_burned(j) {
         return Err(PairwiseSetup::<C>::refused(j));
@@ -368,7 +382,7 @@ impl<C: EcdsaCurve> Round for AwaitOpening<C> {
         for (j, message) in inbox {
             let (_, (commitment, asked)) =
                 expected.next_if(|(i, _)| *i == j).ok_or_else(|| Abort::by(j, Check::Malformed))?;
-            let peer = check_peer(j, message, commitment, asked, &self.setup, ctx)?;
+            let peer = check_peer(j, message, commitment, asked, &self.setup, &self.digest, ctx)?;
             R += peer.R;
             pk += peer.pk;
             Psi += peer.psi;
@@ -447,3 +461,6 @@ impl<C: EcdsaCurve> Round for AwaitPartial<C> {
         Ok(Turn::done(signature))
     }
 }
+
+#[cfg(test)]
+mod tests;

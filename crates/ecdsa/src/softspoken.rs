@@ -296,5 +296,40 @@ pub(crate) fn extend_sender<C: EcdsaCurve>(
     if bool::from(expected.ct_eq(&message.t)) { Ok(to_rows(&columns)) } else { Err(CheckFailed) }
 }
 
+/// A receiver that adds a bit to its choices in tree 0 and computes its check values as if that nibble of Δ were `guess`: accepted if
+/// and only if the guess is right.
+#[cfg(test)]
+pub(crate) fn guessing<C: EcdsaCurve>(
+    leaves: &AllLeaves<C>,
+    sid: &[u8; 32],
+    guess: u8,
+    rng: &mut HedgedRng,
+) -> Extension {
+    let nonce_r = rng.bytes();
+    let expansion = expand_all(leaves, sid, &nonce_r);
+    let mut x: Row = core::array::from_fn(|_| u128::from_le_bytes(rng.bytes()));
+    trim(&mut x);
+    let mut error: Row = [0; ROW_WORDS];
+    error[1] = 1;
+    let mut u = [[0; ROW_BYTES]; TREES];
+    for (tree, (u, sum)) in u.iter_mut().zip(&expansion.sums).enumerate() {
+        let mut row = *sum;
+        xor(&mut row, &x);
+        if tree == 0 {
+            xor(&mut row, &error);
+        }
+        *u = to_bytes(&row);
+    }
+    let chi = challenge(&leaves.ot_id, sid, &nonce_r, &u);
+    let digest = RowDigest::new(&chi);
+    let x_check = digest.of(&x);
+    let values = expansion.columns.iter().enumerate().map(|(m, t)| {
+        let met = if m < TREE_BITS { mask(guess >> m) } else { 0 };
+        digest.of(t) ^ (met & digest.of(&error))
+    });
+    let t = check_digest(&leaves.ot_id, sid, &chi, x_check, values);
+    Extension { nonce_r, u, x: x_check.to_le_bytes(), t }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Every message of signing and every field of it, changed, replayed, redirected, cut and padded by party 2 of three.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-#[path = "common.rs"]
+#[path = "helpers/common.rs"]
 mod common;
 
 use common::{Keys, fresh_setups, keys3, session_id, sign_with};
@@ -177,7 +177,7 @@ fn every_field_p256() {
 }
 
 /// h as the cheater would compute it over other values: what the binding cannot catch, later checks must.
-fn rebind<C: EcdsaCurve>(sid: SessionId, to: u16, request: &[u8], direct: &[u8]) -> [u8; 32] {
+fn rebind(sid: SessionId, to: u16, request: &[u8], direct: &[u8]) -> [u8; 32] {
     let request = Transcript::new(tags::SIGN_BINDING).absorb("multiply", request).digest();
     Transcript::new(tags::SIGN_BINDING)
         .absorb("session", &sid.0)
@@ -211,10 +211,10 @@ fn bound_lies<C: EcdsaCurve>(keys: &Keys<C>) -> usize {
         for (slot, to) in [(0, 1u16), (1, 3)] {
             let request = this.body(COMMIT, to, CHEATER, Part::Direct);
             // The check of the helper itself: over the true values it gives the true binding.
-            let honest = rebind::<C>(sid, to, &request, &this.body(OPEN, CHEATER, to, Part::Direct));
+            let honest = rebind(sid, to, &request, &this.body(OPEN, CHEATER, to, Part::Direct));
             let place = BINDINGS + 32 * slot..BINDINGS + 32 * slot + 32;
             assert_eq!(open[place.clone()], honest);
-            open[place].copy_from_slice(&rebind::<C>(sid, to, &request, &lie(to)));
+            open[place].copy_from_slice(&rebind(sid, to, &request, &lie(to)));
         }
         let directs: BTreeMap<PartyIndex, Vec<u8>> =
             HONEST.map(|to| (index(to), lie(to))).into_iter().collect();

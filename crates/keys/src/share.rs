@@ -137,6 +137,11 @@ impl<C: Curve> PublicPackage<C> {
         if self.public_shares.len() != self.committee.len() {
             return false;
         }
+        // At birth the identity is a hash over key, structure and committee: no member can be swapped for another.
+        let born = || Self::birth_id(&self.public_key, &self.access, &self.committee, &self.transcript);
+        if self.epoch == 0 && born() != self.key_id {
+            return false;
+        }
         let Some((k, members)) = self.access.as_threshold() else { return false };
         let Some(first) = members.get(..usize::from(k)) else { return false };
         // Each set of k shares must give X: the first k do, and each further one lies on the same polynomial.

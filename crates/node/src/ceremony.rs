@@ -39,7 +39,7 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::control::{CeremonyId, Proposal};
-use crate::keys::Pending;
+use crate::keys::{Material, Pending};
 use crate::registry::locked;
 use crate::shared::{Shared, party_name, random, store_problem};
 
@@ -113,6 +113,14 @@ impl Ceremony<'_> {
         start: impl FnOnce(Params) -> Result<Session<O>, BadParams> + Send + 'static,
         purpose: Purpose,
     ) -> Result<O, Failure> {
+        // Before anything is signed under this name: two broadcasts of one party for one round prove equivocation to anyone,
+        // and the coordinator alone chooses what makes the name fresh.
+        let mark = blake3::derive_key("quorate 2026 node session begun v1", &id.0);
+        let fresh = self.shared.store.consume(&mark, clock::millis()).await;
+        if !fresh.map_err(|error| Failure::local(store_problem(&error)))? {
+            let detail = format!("the session `{id}` was begun before: propose it with a new number");
+            return Err(Failure::local(Problem::new(Code::CeremonyAborted, detail)));
+        }
         let routes = Routes::of(&self.committee);
         let tag = SessionTag::from(id);
         let mailbox = self
@@ -179,7 +187,8 @@ impl Ceremony<'_> {
                 let name = self.name(party);
                 let detail =
                     format!("`{name}` ended {protocol} without a reason: the log of `{name}` has it");
-                Failure::of(Code::CeremonyAborted, detail, vec![party])
+                // Whoever tells of the end is as likely honest, and saw somebody else cheat: it is this set that does not work.
+                Failure::of(Code::CeremonyAborted, detail, Vec::new())
             }
             DriverError::Deadline(missed) => self.missed(protocol, &missed, "did not answer in time"),
             DriverError::Lost(missed) => self.missed(protocol, &missed, "restarted or lost its connection"),
@@ -319,7 +328,10 @@ pub(crate) enum Purpose {
     /// The set-up of its pairs: stored together with the share.
     SetUp { draft: Arc<create::Draft>, package: Vec<u8>, secret: Zeroizing<Vec<u8>> },
     /// The use of a key: pairs may burn.
-    Use { key: KeyId, revision: u64, peers: BTreeMap<PartyIndex, PeerId> },
+    ///
+    /// Holds the opened key until the session has ended, also when the attempt was called off before: as long as a session can
+    /// still fail a check, every other session of the key must share its set-up, or each would be a guess of its own.
+    Use { key: KeyId, revision: u64, peers: BTreeMap<PartyIndex, PeerId>, material: Arc<Material> },
 }
 
 /// Why an effect is not durable.
@@ -341,9 +353,10 @@ impl From<Problem> for EffectError {
 
 impl Durable {
     async fn burn(&self, peer: PartyIndex, check: &'static str) -> Result<(), EffectError> {
-        let Purpose::Use { key, revision, peers } = &self.purpose else {
+        let Purpose::Use { key, revision, peers, material } = &self.purpose else {
             return Err(EffectError::Unknown("burn"));
         };
+        material.setup.burn(peer);
         let peer = peers.get(&peer).ok_or(EffectError::Unknown("burn of a stranger"))?;
         // In memory first: a disk that is full must not give the pair another chance.
         locked(&self.shared.burned).insert((key.clone(), *revision, *peer));

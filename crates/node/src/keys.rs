@@ -283,7 +283,11 @@ impl Shared {
         let missing = || Problem::new(Code::NotFound, format!("this node holds no key `{id}`"));
         let mut key = self.stored_key(id).await?.ok_or_else(missing)?;
         let party = Record::from_bytes(&key.record)?.index_of(asked_by).is_some();
-        if key.status == KeyStatus::Pending && party && asked_by != self.id && self.activate(id).await? {
+        // Its creation ended elsewhere without a word to this node, which holds all it needs. Waiting for another node to use the
+        // key first would lose it when the coordinator of the creation is the node that was lost.
+        let over = |record: &Record| asked_by != self.id || !self.registry.is_active(&record.operation);
+        let pending = key.status == KeyStatus::Pending && party;
+        if pending && over(&Record::from_bytes(&key.record)?) && self.activate(id).await? {
             key = self.stored_key(id).await?.ok_or_else(missing)?;
         }
         let complete = party && Record::from_bytes(&key.record)?.complete;

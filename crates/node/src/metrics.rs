@@ -60,6 +60,11 @@ impl Metrics {
         self.count("quorate_proposals_dropped_total", vec![Label::new("peer", peer)]);
     }
 
+    /// Folds samples into their buckets. Without it they pile up in memory when nobody reads the metrics.
+    pub(crate) fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
     pub(crate) fn render(&self, network: &Network, registry: &Registry) -> String {
         for peer in network.peer_states() {
             let labels = || vec![Label::new("peer", peer.name.clone())];

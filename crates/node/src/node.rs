@@ -28,6 +28,8 @@ use crate::shared::{Joined, Reply, Shared};
 const REPLIES: u8 = 4;
 /// How long a shutdown waits for what was broken off to write down that it was.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Time between two foldings of metric samples.
+const UPKEEP: Duration = Duration::from_secs(5);
 /// How long a peer that is awaited may be without a connection before its session is given up.
 const ABSENCE: Duration = Duration::from_millis(1500);
 
@@ -158,6 +160,19 @@ impl Node {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
         }
         shared.tasks.spawn(rest::serve(Arc::clone(&shared), listener));
+        let counted = Arc::clone(&shared);
+        shared.tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(UPKEEP);
+            while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                counted.metrics.upkeep();
+            }
+        });
+        // Sessions run to their end even if nobody waits for them; without the network that is now.
+        let (network, stopped) = (shared.network.clone(), stop.clone());
+        shared.tasks.spawn(async move {
+            stopped.cancelled().await;
+            network.shutdown().await;
+        });
         tracing::info!(name = %shared.config.name, %id, %api, peers = %shared.network.local_addr(), interrupted, "node started");
         Ok(Self { shared, api, _stop: stop.drop_guard() })
     }

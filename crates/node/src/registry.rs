@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate_api::{OperationId, Progress};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 /// A lock that outlives a panic of another holder: the maps inside are valid after every statement.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -17,6 +18,8 @@ struct Entry {
     coordinating: bool,
     /// This node takes part in a session, its own or another's. One at a time.
     in_session: bool,
+    /// This node's own attempts that wait for the session before to end; they go before those of others.
+    waiting: u32,
     progress: Option<Progress>,
     tick: watch::Sender<u64>,
 }
@@ -29,6 +32,7 @@ pub(crate) struct Registry(Arc<Mutex<HashMap<OperationId, Entry>>>);
 enum Role {
     Coordinator,
     Session,
+    Waiting,
 }
 
 /// Held while this node does something for an operation.
@@ -45,19 +49,38 @@ impl Registry {
         self.hold(operation, Role::Coordinator)
     }
 
-    /// Takes part in a session of the operation; `None` while this node takes part in another one of it.
-    pub(crate) fn enter_session(&self, operation: &OperationId) -> Option<Hold> {
+    /// Takes part in another node's session of the operation; `None` while this node takes part in one of it or wants to.
+    pub(crate) fn join_session(&self, operation: &OperationId) -> Option<Hold> {
+        if locked(&self.0).get(operation).is_some_and(|entry| entry.waiting > 0) {
+            return None;
+        }
         self.hold(operation, Role::Session)
+    }
+
+    /// Begins a session of this node's own, once the one before has ended. `None` when time is over.
+    pub(crate) async fn enter_session(&self, operation: &OperationId, until: Instant) -> Option<Hold> {
+        let _first = self.hold(operation, Role::Waiting);
+        loop {
+            let watch = self.watch(operation);
+            if let Some(hold) = self.hold(operation, Role::Session) {
+                return Some(hold);
+            }
+            timeout_at(until, watch?.changed()).await.ok()?.ok()?;
+        }
     }
 
     fn hold(&self, operation: &OperationId, role: Role) -> Option<Hold> {
         let mut map = locked(&self.0);
         let entry = map.entry(operation.clone()).or_default();
         let taken = match role {
-            Role::Coordinator => &mut entry.coordinating,
-            Role::Session => &mut entry.in_session,
+            Role::Coordinator => std::mem::replace(&mut entry.coordinating, true),
+            Role::Session => std::mem::replace(&mut entry.in_session, true),
+            Role::Waiting => {
+                entry.waiting = entry.waiting.saturating_add(1);
+                false
+            }
         };
-        if std::mem::replace(taken, true) {
+        if taken {
             return None;
         }
         Some(Hold { registry: self.clone(), operation: operation.clone(), role })
@@ -96,9 +119,10 @@ impl Drop for Hold {
         match self.role {
             Role::Coordinator => entry.coordinating = false,
             Role::Session => entry.in_session = false,
+            Role::Waiting => entry.waiting = entry.waiting.saturating_sub(1),
         }
         entry.tick.send_modify(|tick| *tick = tick.wrapping_add(1));
-        if !entry.coordinating && !entry.in_session {
+        if !entry.coordinating && !entry.in_session && entry.waiting == 0 {
             map.remove(&self.operation);
         }
     }
@@ -108,21 +132,42 @@ impl Drop for Hold {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_session_and_one_coordinator_for_each_operation() {
+    #[tokio::test]
+    async fn one_session_and_one_coordinator_for_each_operation() {
         let registry = Registry::default();
         let op = OperationId::from_bytes([1; 16]);
         let other = OperationId::from_bytes([2; 16]);
-        let session = registry.enter_session(&op).unwrap();
-        assert!(registry.enter_session(&op).is_none());
+        let soon = || Instant::now() + std::time::Duration::from_millis(20);
+        let session = registry.join_session(&op).unwrap();
+        assert!(registry.join_session(&op).is_none());
+        assert!(registry.enter_session(&op, soon()).await.is_none());
         let coordinator = registry.coordinate(&op).unwrap();
         assert!(registry.coordinate(&op).is_none());
-        assert!(registry.enter_session(&other).is_some(), "operations do not block each other");
+        assert!(registry.join_session(&other).is_some(), "operations do not block each other");
         drop(session);
-        assert!(registry.enter_session(&op).is_some());
+        drop(registry.join_session(&op).unwrap());
+        drop(registry.enter_session(&op, soon()).await.unwrap());
         assert!(registry.is_active(&op));
         drop(coordinator);
         assert!(!registry.is_active(&op));
         assert_eq!(registry.len(), 0);
+    }
+
+    /// Others cannot keep this node from its own attempt by coming again and again.
+    #[tokio::test]
+    async fn an_own_attempt_goes_before_those_of_others() {
+        let registry = Registry::default();
+        let op = OperationId::from_bytes([1; 16]);
+        let theirs = registry.join_session(&op).unwrap();
+        let waiting = {
+            let (registry, op) = (registry.clone(), op.clone());
+            let until = Instant::now() + std::time::Duration::from_secs(5);
+            tokio::spawn(async move { registry.enter_session(&op, until).await.is_some() })
+        };
+        tokio::task::yield_now().await;
+        drop(theirs);
+        assert!(registry.join_session(&op).is_none(), "somebody waits");
+        assert!(waiting.await.unwrap());
+        assert!(registry.join_session(&op).is_some());
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{FromRequest, Request};
 use axum::routing::{get, post};
-use quorate_api::{Code, Problem, SignedRequest};
+use quorate_api::{Code, HEADER_CLIENT, Problem, SignedRequest, VerifyError, check_client};
 use tokio::time::timeout;
 
 use crate::judge::authenticate;
@@ -47,6 +47,11 @@ impl FromRequest<Arc<Shared>> for Signed {
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Failed> {
         let (parts, body) = request.into_parts();
+        // A stranger's body is not even read.
+        let named = parts.headers.get(HEADER_CLIENT).and_then(|name| name.to_str().ok());
+        if named.is_some_and(|name| check_client(name).is_ok() && !shared.clients.contains_key(name)) {
+            return Err(Problem::from(VerifyError::UnknownClient).into());
+        }
         let limits = &shared.config.limits;
         let too_large = || {
             let detail = format!("the body is longer than {} bytes: make it smaller", limits.max_body);

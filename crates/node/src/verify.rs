@@ -14,17 +14,20 @@ pub(crate) fn verify(key: &PublicKey, what: &ToSign, signature: &Signature) -> O
         (Scheme::EcdsaP256, ToSign::Prehash(digest)) => {
             let verifier = p256::ecdsa::VerifyingKey::from_sec1_bytes(key.bytes()).ok()?;
             let parsed = p256::ecdsa::Signature::from_slice(&signature.bytes).ok()?;
+            if signature.recovery_id.is_some() || parsed.normalize_s() != parsed {
+                return None;
+            }
             verifier.verify_prehash(digest, &parsed).ok()?;
             Some(key.bytes().to_vec())
         }
-        (Scheme::Ed25519, ToSign::Ed25519Message(message)) => {
+        (Scheme::Ed25519, ToSign::Ed25519Message(message)) if signature.recovery_id.is_none() => {
             let bytes: [u8; 32] = key.bytes().try_into().ok()?;
             let verifier = ed25519_dalek::VerifyingKey::from_bytes(&bytes).ok()?;
             let parsed = ed25519_dalek::Signature::from_bytes(&signature.bytes);
             verifier.verify_strict(message, &parsed).ok()?;
             Some(bytes.to_vec())
         }
-        (Scheme::Bip340, ToSign::Bip340 { message, taproot_tweak }) => {
+        (Scheme::Bip340, ToSign::Bip340 { message, taproot_tweak }) if signature.recovery_id.is_none() => {
             bip340(key, message, *taproot_tweak, signature)
         }
         _ => None,
@@ -36,13 +39,12 @@ fn secp256k1_ecdsa(key: &PublicKey, digest: &[u8; 32], signature: &Signature) ->
     let public = secp256k1::PublicKey::from_slice(key.bytes()).ok()?;
     // libsecp256k1 accepts low s only.
     Secp256k1::verification_only().verify_ecdsa(&Message::from_digest(*digest), &parsed, &public).ok()?;
-    if let Some(id) = signature.recovery_id {
-        let parsed = k256::ecdsa::Signature::from_slice(&signature.bytes).ok()?;
-        let id = k256::ecdsa::RecoveryId::from_byte(id)?;
-        let found = k256::ecdsa::VerifyingKey::recover_from_prehash(digest, &parsed, id).ok()?;
-        if found.to_sec1_point(true).as_bytes() != key.bytes() {
-            return None;
-        }
+    // Without one an Ethereum transaction cannot be finished: whoever hands a signature on must not strip it.
+    let parsed = k256::ecdsa::Signature::from_slice(&signature.bytes).ok()?;
+    let id = k256::ecdsa::RecoveryId::from_byte(signature.recovery_id?)?;
+    let found = k256::ecdsa::VerifyingKey::recover_from_prehash(digest, &parsed, id).ok()?;
+    if found.to_sec1_point(true).as_bytes() != key.bytes() {
+        return None;
     }
     Some(key.bytes().to_vec())
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use borsh::{BorshDeserialize, BorshSerialize};
+use zeroize::Zeroizing;
 
 /// Who may see a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,16 @@ pub fn encode<T: BorshSerialize>(value: &T) -> Vec<u8> {
     // Writing into a vector fails only for a value without an encoding (the identity point), which the rounds refuse before they send;
     // an empty body then fails to decode at the receiver, and nothing secret leaves.
     borsh::to_vec(value).unwrap_or_default()
+}
+
+/// Canonical bytes of a message. The buffer never grows, so no copy of a secret stays in freed memory. As for [`encode`], a
+/// value without an encoding gives an empty body.
+pub(crate) fn encode_secret<M: Message>(message: &M) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(M::MAX_LEN));
+    if message.serialize(&mut *out).is_err() {
+        out.clear();
+    }
+    out
 }
 
 /// Decodes a message; refuses trailing bytes, non-canonical forms and more than [`Message::MAX_LEN`] bytes.

@@ -1,4 +1,5 @@
 //! The sans-I/O session: collects, bounds, authenticates and echoes messages, so that a protocol is only its round functions.
+//! Spec: `spec/01-session.md`, steps SESSION.1–SESSION.8.
 
 mod frame;
 mod round;
@@ -173,6 +174,7 @@ impl<O: 'static> Session<O> {
         start: impl FnOnce(&mut Context<'_>) -> Result<Turn<O>, BadParams>,
     ) -> Result<Self, BadParams> {
         let Params { session: id, me, committee, identity, entropy } = params;
+        // SESSION.1
         if id.0 == [0; 32] {
             return Err(BadParams::ZeroSession);
         }
@@ -239,6 +241,7 @@ impl<O: 'static> Session<O> {
     /// # Errors
     /// [`Rejected`] says why the frame was dropped; the session is unchanged.
     pub fn handle_message(&mut self, from: PartyIndex, bytes: &[u8]) -> Result<(), Rejected> {
+        // SESSION.2  strays are dropped, never fatal
         let Some(live) = &mut self.live else { return Err(Rejected::Finished) };
         if from == self.me || self.committee.get(from).is_none() {
             return Err(Rejected::Stranger);
@@ -288,14 +291,17 @@ impl<O: 'static> Session<O> {
     fn advance(&mut self, live: Live<O>) -> Result<(), Abort> {
         let Live { round, number, own, received, early, before } = live;
         let broadcasts = round.broadcasts();
+        // SESSION.3
         let mut contents: Vec<(PartyIndex, Seen)> = own.into_iter().map(|seen| (self.me, seen)).collect();
         for (&peer, frame) in &received {
             contents.extend(self.authenticate(peer, frame, number, own.is_some())?.map(|seen| (peer, seen)));
         }
         contents.sort_by_key(|(i, _)| *i);
+        // SESSION.4  before the protocol looks at anything
         for (&peer, frame) in &received {
             self.check_echo(peer, frame, number, &before)?;
         }
+        // SESSION.5
         let digest = if broadcasts {
             let items = contents.iter().map(|(i, seen)| {
                 let mut item = [0u8; 34];
@@ -313,6 +319,7 @@ impl<O: 'static> Session<O> {
             let frame = received.remove(&peer).ok_or_else(|| Abort::by(peer, Check::Malformed))?;
             Ok(RawMessage { broadcast: frame.broadcast, direct: frame.direct })
         })?;
+        // SESSION.6
         let turn = round.receive(raw, &mut self.context(digest))?;
         // Between two parties there is nobody to tell something else: no echo, no evidence needed.
         let before = if broadcasts && self.committee.len() > 2 { contents } else { Vec::new() };
@@ -382,6 +389,7 @@ impl<O: 'static> Session<O> {
         received: BTreeMap<PartyIndex, Frame>,
         before: Vec<(PartyIndex, Seen)>,
     ) {
+        // SESSION.7  the output methods hold everything back until the effects are durable
         self.undurable = !turn.effects.is_empty();
         self.effects.extend(turn.effects);
         match turn.next {
@@ -419,6 +427,7 @@ impl<O: 'static> Session<O> {
     }
 
     fn fail(&mut self, abort: Abort) {
+        // SESSION.8  burn first, then one notice for all
         self.live = None;
         self.transmits.clear();
         if let Consequence::Burn(peer) = abort.consequence {

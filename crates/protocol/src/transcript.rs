@@ -102,6 +102,13 @@ impl fmt::Debug for Transcript {
     }
 }
 
+/// The hash state holds the last bytes absorbed: seeds, shares, entropy.
+impl Drop for Transcript {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
 fn length(len: usize) -> [u8; 8] {
     u64::try_from(len).unwrap_or(u64::MAX).to_le_bytes()
 }

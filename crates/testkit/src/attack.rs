@@ -5,6 +5,7 @@ use quorate_protocol::abort::{Blame, Check, Consequence};
 use quorate_protocol::curve::{Curve, CurveId, Point, Scalar};
 use quorate_protocol::party::PartyIndex;
 use quorate_protocol::session::{Effect, tamper};
+use quorate_protocol::transcript::{Transcript, tags};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -371,4 +372,20 @@ pub fn judge<O>(name: &str, expect: Expect, outcome: &Outcome<O>, cheater: u16) 
         }
     }
     assert!(honest > 0);
+}
+
+impl Recording {
+    /// One digest a round over all its frames, in order of sender and receiver: what a known-answer test compares. Notices do not count.
+    pub fn digests(&self) -> Vec<String> {
+        let mut rounds: BTreeMap<u8, BTreeMap<(PartyIndex, PartyIndex), Vec<u8>>> = BTreeMap::new();
+        for parcel in self.parcels() {
+            let round = tamper::inspect(&parcel.bytes).unwrap().round;
+            rounds.entry(round).or_default().insert((parcel.from, parcel.to), parcel.bytes);
+        }
+        let digest = |frames: BTreeMap<_, Vec<u8>>| {
+            let digest = Transcript::new(tags::TEST).absorb_all("frames", frames.values()).digest();
+            digest.iter().map(|b| format!("{b:02x}")).collect()
+        };
+        rounds.into_values().map(digest).collect()
+    }
 }

@@ -14,7 +14,7 @@ use quorate_protocol::message::encode;
 use quorate_protocol::party::{Committee, IdentityKey, Party, PartyIndex};
 use quorate_protocol::session::SessionId;
 use quorate_protocol::transcript::{Transcript, tags};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::conversation::{Conversation, Said};
@@ -254,18 +254,8 @@ pub(crate) async fn coordinate(
 ) -> Result<OperationResult, Problem> {
     let deadline = Instant::now() + shared.config.limits.ceremony_deadline;
     loop {
-        let hold = loop {
-            let watch = shared.registry.watch(&judged.operation);
-            match (shared.registry.enter_session(&judged.operation), watch) {
-                (Some(hold), _) => break hold,
-                (None, None) => {}
-                (None, Some(mut watch)) => {
-                    if timeout_at(deadline, watch.changed()).await.is_err() {
-                        return Err(busy());
-                    }
-                }
-            }
-        };
+        let entered = shared.registry.enter_session(&judged.operation, deadline).await;
+        let hold = entered.ok_or_else(busy)?;
         if let Some(op) = shared.operation(&judged.operation).await?
             && let Some(done) = stored_result(&op)?
         {
@@ -319,6 +309,10 @@ async fn try_once(
             figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let result = OperationResult::CreateKey { key: Box::new(key), figures };
             let stored = shared.succeed(&judged.operation, &plan.draft.id, result).await?;
+            // The key exists from here on, whatever happens: its first use would make it active too.
+            if let Err(problem) = shared.activate(&plan.draft.id).await {
+                tracing::error!(key = %plan.draft.id, detail = %problem.detail, "new key not active yet");
+            }
             talk.activate(shared.config.limits.answer_deadline).await;
             Ok(stored)
         }
@@ -357,7 +351,8 @@ async fn together(
                 "`{}` has created the key `{key}` for this request before: use that one",
                 name(&party)
             );
-            return Err(Problem::new(Code::Unprocessable, detail));
+            // Open, not final: this node's own share of that key becomes active with its first use.
+            return Err(Problem::new(Code::OperationRunning, detail));
         }
         Said::Done(party, Done::Signed { .. }) => {
             let detail = format!("`{}` answered something else than was asked", name(&party));
@@ -391,7 +386,6 @@ async fn together(
             }
         }
     }
-    shared.activate(&plan.draft.id).await?;
     Ok((key, ceremony.figures))
 }
 

@@ -119,7 +119,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             return Err(Problem::new(Code::InvalidRequest, detail).into());
         }
     };
-    let Some(hold) = shared.registry.enter_session(&judged.operation) else {
+    let Some(hold) = shared.registry.join_session(&judged.operation) else {
         let detail = "this node takes part in another attempt of the same request";
         return Err(Problem::new(Code::OperationRunning, detail).into());
     };
@@ -246,11 +246,12 @@ async fn take_part_in_creation(
     let result = match activated {
         Some(true) => match shared.activate(id).await {
             Ok(_) => {
-                let outcome = Outcome::Active;
-                shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = OperationResult::CreateKey { key: Box::new(key), figures };
-                shared.succeed(&judged.operation, id, result).await.map(|_| ())
+                let stored = shared.succeed(&judged.operation, id, result).await.map(|_| ());
+                let outcome = Outcome::Active;
+                shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
+                stored
             }
             Err(problem) => Err(problem),
         },

@@ -21,7 +21,6 @@ use crate::control::{Done, Outcome, Proposal, WireSignature, Work};
 use crate::judge::Judged;
 use crate::keys::OpenKey;
 use crate::operations::stored_result;
-use crate::registry::Hold;
 use crate::shared::{Shared, party_name, random};
 use crate::verify::verify;
 
@@ -212,7 +211,8 @@ pub(crate) async fn run(
     for (index, what) in (0_u32..).zip(&asked.prepared.inputs) {
         let session = asked.session(&ceremony.committee, judged, attempt, index, what);
         let (key, revision, peers) = (asked.key.id.clone(), asked.key.revision, asked.peers.clone());
-        let purpose = Purpose::Use { key, revision, peers };
+        let material = Arc::clone(&asked.key.material);
+        let purpose = Purpose::Use { key, revision, peers, material };
         let signature = protocols::sign(&asked.key, what, session, ceremony, purpose).await?;
         if verify(&asked.key.public_key, what, &signature).is_none() {
             tracing::error!(operation = %judged.operation, "the joint signature does not verify");
@@ -227,8 +227,8 @@ pub(crate) async fn run(
 /// What one attempt of the coordinator came to.
 enum Tried {
     Done(Vec<Signature>, Vec<String>, Figures),
-    /// Another coordinator works on the same request.
-    Busy,
+    /// This member says that another coordinator works on the same request.
+    Busy(PartyIndex),
     Failed(Failure),
 }
 
@@ -246,9 +246,13 @@ pub(crate) async fn coordinate(
     let mut skipped: Vec<Skipped> = Vec::new();
     let mut last: Option<Problem> = None;
     let mut pause = Duration::from_millis(20);
+    let mut busy: BTreeMap<PartyIndex, Instant> = BTreeMap::new();
     let mut attempts = 0_u32;
     loop {
-        let hold = enter(shared, judged, deadline).await?;
+        let Some(hold) = shared.registry.enter_session(&judged.operation, deadline).await else {
+            let detail = "this node takes part in another attempt of the same request: ask again";
+            return Err(Problem::new(Code::OperationRunning, detail));
+        };
         let op = shared.operation(&judged.operation).await?;
         // Another coordinator may have got it meanwhile.
         if let Some(done) = op.as_ref().map(stored_result).transpose()?.flatten() {
@@ -270,7 +274,18 @@ pub(crate) async fn coordinate(
                 shared.activate(key).await?;
                 return shared.succeed(&judged.operation, key, result).await;
             }
-            Tried::Busy => {
+            Tried::Busy(party)
+                if busy.entry(party).or_insert_with(Instant::now).elapsed()
+                    > shared.config.limits.attempt_deadline =>
+            {
+                // Longer than any honest attempt takes.
+                let name = asked.name(party);
+                let detail = format!("`{name}` says for too long that it works on the same request");
+                skipped.push(Skipped { party: name, reason: detail.clone() });
+                without.push(vec![party]);
+                last = Some(Problem::new(Code::OperationRunning, detail));
+            }
+            Tried::Busy(_) => {
                 // Let the other coordinator in; whoever waits less wins, so the two do not meet again and again.
                 drop(hold);
                 let jitter = u64::from(random::<1>()?.first().copied().unwrap_or(0));
@@ -297,21 +312,6 @@ pub(crate) async fn coordinate(
         if Instant::now() >= deadline {
             let detail = last.map_or_else(|| "time is over".to_owned(), |problem| problem.detail);
             return Err(Problem::new(Code::DeadlineExceeded, detail));
-        }
-    }
-}
-
-/// Waits until this node takes part in no other session of the operation.
-async fn enter(shared: &Shared, judged: &Judged, deadline: Instant) -> Result<Hold, Problem> {
-    loop {
-        let watch = shared.registry.watch(&judged.operation);
-        if let Some(hold) = shared.registry.enter_session(&judged.operation) {
-            return Ok(hold);
-        }
-        let Some(mut watch) = watch else { continue };
-        if timeout_at(deadline, watch.changed()).await.is_err() {
-            let detail = "this node takes part in another attempt of the same request: ask again";
-            return Err(Problem::new(Code::OperationRunning, detail));
         }
     }
 }
@@ -440,7 +440,7 @@ async fn try_once(
         Said::Refused(party, problem, burned) => {
             talk.cancel().await;
             if problem.code == Code::OperationRunning {
-                return Ok(Tried::Busy);
+                return Ok(Tried::Busy(party));
             }
             let detail = format!("`{}` refuses: {}", asked.name(party), problem.detail);
             let mut without = vec![party];

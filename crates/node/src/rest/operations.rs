@@ -16,6 +16,9 @@ use crate::judge::{Ask, Judged, judge};
 use crate::registry::Hold;
 use crate::shared::Shared;
 
+/// Operations that may wait or run, for each that may run.
+const QUEUED_PER_SLOT: usize = 8;
+
 /// `POST /v1/keys`
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
@@ -64,6 +67,14 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
                 None
             }
         };
+        // What waits for its turn holds a whole request: bounded, and said before anything is stored.
+        let most = shared.config.limits.max_ceremonies.saturating_mul(QUEUED_PER_SLOT);
+        if !shared.registry.is_active(&id) && shared.registry.len() >= most {
+            return Err(Problem::new(
+                Code::RateLimited,
+                "this node has too many ceremonies: ask again later",
+            ));
+        }
         // Stored before anybody can wait for it.
         let begun = shared.begin(&judged).await?;
         if !begun.status.is_final()

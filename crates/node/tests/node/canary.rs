@@ -60,7 +60,9 @@ async fn secrets_are_nowhere_but_under_the_seal() {
 
     let mut cluster = Cluster::start(3).await;
     let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let ecdsa = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await;
     cluster.sign(0, &key.id, "canary").await.unwrap();
+    cluster.sign(0, &ecdsa.id, "canary").await.unwrap();
     cluster.sign(0, &unknown(), "canary").await.unwrap_err();
     let mut answers = Vec::new();
     let query = ListQuery { limit: 100, after: None };
@@ -73,6 +75,7 @@ async fn secrets_are_nowhere_but_under_the_seal() {
     }
     let mut secrets = vec![PASSPHRASE.as_bytes().to_vec()];
     let mut files = Vec::new();
+    let mut setups = 0;
     for at in 0..3 {
         cluster.stop(at).await;
         for entry in std::fs::read_dir(&cluster.configs[at].data).unwrap() {
@@ -80,12 +83,14 @@ async fn secrets_are_nowhere_but_under_the_seal() {
         }
         let unsealed = unseal(&cluster.configs[at].data).await;
         secrets.push(unsealed.identity_seed.to_vec());
-        assert_eq!(unsealed.keys.len(), 1);
+        assert_eq!(unsealed.keys.len(), 2);
         for key in &unsealed.keys {
             assert_eq!(key.secret.len(), 35);
             secrets.push(key.secret[3..].to_vec());
             if !key.setup.is_empty() {
-                secrets.extend(key.setup.chunks_exact(64).step_by(8).map(<[u8]>::to_vec));
+                // Some pieces of the leaves of the transfers.
+                secrets.extend(key.setup.chunks_exact(64).step_by(150).map(<[u8]>::to_vec));
+                setups += 1;
             }
         }
     }
@@ -102,7 +107,7 @@ async fn secrets_are_nowhere_but_under_the_seal() {
             }
         }
     }
-    assert!(secrets.len() >= 7 && searches >= 7 * 6 * 19, "{searches} searches");
+    assert!(setups == 3 && secrets.len() >= 13 && searches >= 13 * 6 * 19, "{searches} searches");
     // The search finds what is there.
     assert!(files.iter().any(|file| contains(file, &key.public_key.0)));
 }

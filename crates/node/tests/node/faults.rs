@@ -157,6 +157,19 @@ async fn what_was_interrupted_can_be_asked_again() {
     assert_eq!(signed(&again).signatures, signed(&done).signatures);
 }
 
+/// Starts a node again that was dropped: its folder is locked until its last write is done.
+async fn restart(cluster: &mut Cluster, at: usize) {
+    let begun = Instant::now();
+    loop {
+        match Node::start(cluster.configs[at].clone()).await {
+            Ok(node) => break cluster.nodes[at] = Some(node),
+            Err(error) if begun.elapsed() > Duration::from_secs(20) => panic!("{error}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    cluster.start_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_dies_without_notice_loses_nothing() {
     let mut cluster = Cluster::start(3).await;
@@ -171,16 +184,7 @@ async fn a_node_that_dies_without_notice_loses_nothing() {
         // No shutdown: the handle is dropped in the middle of whatever runs.
         drop(cluster.nodes[0].take());
         asking.abort();
-        // Its folder is locked until its last write is done.
-        let begun = Instant::now();
-        loop {
-            match Node::start(cluster.configs[0].clone()).await {
-                Ok(node) => break cluster.nodes[0] = Some(node),
-                Err(error) if begun.elapsed() > Duration::from_secs(20) => panic!("{error}"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-        cluster.start_all().await;
+        restart(&mut cluster, 0).await;
         let done = cluster.client(0).sign(&key.id, &message("dies"), &once, WAIT).await.unwrap();
         assert_eq!(done.status, OperationStatus::Succeeded);
         cases += 1;
@@ -188,28 +192,96 @@ async fn a_node_that_dies_without_notice_loses_nothing() {
     assert_eq!(cases, 4);
 }
 
-/// A creation that did not end here leaves a key that is shown and cannot be used.
+/// A member that dies in a creation: the same request makes a key in the end, and every key that is in use works everywhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_breaks_off_can_be_asked_again() {
+    let mut cluster = Cluster::prepare(3).await;
+    quick(&mut cluster);
+    cluster.start_all().await;
+    let mut cases = 0;
+    for (delay, scheme) in
+        [(0, Scheme::Ed25519), (10, Scheme::EcdsaP256), (30, Scheme::Ed25519), (60, Scheme::EcdsaSecp256k1)]
+    {
+        let once = unique("create");
+        let create = crate::cluster::create_key(scheme, 2, message_purpose());
+        let started = cluster.client(0).create_key(&create, &once, Duration::ZERO).await;
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        drop(cluster.nodes[1].take());
+        started.unwrap();
+        restart(&mut cluster, 1).await;
+        let begun = Instant::now();
+        let key = loop {
+            match cluster.client(0).create_key(&create, &once, WAIT).await {
+                Ok(operation) => break crate::cluster::created(&operation),
+                Err(error) => {
+                    let error = problem(error);
+                    assert!(error.code.retryable(), "{delay} ms: {error}");
+                    assert!(begun.elapsed() < Duration::from_secs(40), "{delay} ms: {error}");
+                }
+            }
+        };
+        let named = |names: [&str; 2]| quorate_api::Sign {
+            quorum: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+            ..message("works")
+        };
+        for names in [["node-a", "node-b"], ["node-a", "node-c"]] {
+            let client = cluster.client(0);
+            client.sign(&key.id, &named(names), &unique("works"), WAIT).await.unwrap();
+        }
+        cluster.sign(1, &key.id, "works").await.unwrap();
+        cluster.sign(2, &key.id, "works").await.unwrap();
+        cases += 1;
+    }
+    assert_eq!(cases, 4);
+    let query = quorate_api::ListQuery { limit: 200, after: None };
+    let keys = cluster.client(0).keys(&query).await.unwrap().items;
+    let active = keys.iter().filter(|key| key.status == KeyStatus::Active).count();
+    assert_eq!(active, 4, "one for each request: {keys:?}");
+}
+
+async fn change_keys(cluster: &Cluster, at: usize, change: &'static str) {
+    use sqlx::Connection as _;
+    let path = cluster.configs[at].data.join(quorate_store::DATABASE_FILE);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    assert_eq!(sqlx::query(change).execute(&mut database).await.unwrap().rows_affected(), 1);
+    database.close().await.unwrap();
+}
+
+/// A creation that did not end here leaves a key that is shown, and that cannot be used unless all of it is here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_keys_are_shown_and_do_not_sign() {
     let mut cluster = Cluster::start(3).await;
     let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
-    cluster.stop(1).await;
-    // Set b back to before it heard that all have their share: the share is complete there.
-    let path = cluster.configs[1].data.join(quorate_store::DATABASE_FILE);
-    {
-        use sqlx::Connection as _;
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-        let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        let changed = sqlx::query("UPDATE keys SET status = 'pending'").execute(&mut database).await.unwrap();
-        assert_eq!(changed.rows_affected(), 1);
-        database.close().await.unwrap();
-    }
-    cluster.start_all().await;
-    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Creating);
-    assert_eq!(cluster.sign(1, &key.id, "not yet").await.unwrap_err().code, Code::KeyDisabled);
-    // Another party of the key uses it, which shows that it is complete everywhere.
     let named =
         quorate_api::Sign { quorum: Some(vec!["node-a".to_owned(), "node-b".to_owned()]), ..message("now") };
+    // As if b had died in the middle of the creation.
+    cluster.stop(1).await;
+    change_keys(
+        &cluster,
+        1,
+        "UPDATE keys SET status = 'pending', record = CAST(replace(CAST(record AS TEXT), '\"complete\":true', '\"complete\":false') AS BLOB)",
+    )
+    .await;
+    cluster.start_all().await;
+    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Creating);
+    assert_eq!(cluster.sign(1, &key.id, "not here").await.unwrap_err().code, Code::KeyDisabled);
+    let error = cluster.client(0).sign(&key.id, &named, &unique("now"), WAIT).await.unwrap_err();
+    let error = problem(error);
+    assert!(error.code == Code::KeyDisabled && error.detail.contains("`node-b` refuses"), "{error}");
+    let result = cluster.sign(0, &key.id, "without b").await.unwrap();
+    assert_eq!(result.quorum, ["node-a", "node-c"]);
+    // As if it had died after everything was there, but before it heard that all others have theirs.
+    cluster.stop(1).await;
+    change_keys(
+        &cluster,
+        1,
+        "UPDATE keys SET record = CAST(replace(CAST(record AS TEXT), '\"complete\":false', '\"complete\":true') AS BLOB)",
+    )
+    .await;
+    cluster.start_all().await;
+    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Creating);
+    // Its use shows that the creation is over.
     cluster.client(0).sign(&key.id, &named, &unique("now"), WAIT).await.unwrap();
     assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Active);
     cluster.sign(1, &key.id, "and here too").await.unwrap();

@@ -86,12 +86,12 @@ async fn only_enrolled_clients_get_in_and_only_in_time() {
         ("zero", path("/v1/keys", br#"{"scheme":"ed25519","threshold":0}"#), Code::InvalidRequest),
         (
             "stranger",
-            path("/v1/keys", br#"{"scheme":"ed25519","threshold":1,"parties":["node-a","node-x"]}"#),
+            path("/v1/keys", br#"{"scheme":"ed25519","threshold":2,"parties":["node-a","node-x"]}"#),
             Code::Unprocessable,
         ),
         (
             "not a party",
-            path("/v1/keys", br#"{"scheme":"ed25519","threshold":1,"parties":["node-b","node-c"]}"#),
+            path("/v1/keys", br#"{"scheme":"ed25519","threshold":2,"parties":["node-b","node-c"]}"#),
             Code::Unprocessable,
         ),
         (
@@ -240,6 +240,30 @@ async fn every_member_judges_the_client_itself() {
     assert!(error.code == Code::UnknownClient && error.detail.contains("`node-b`"), "{error}");
 }
 
+/// A request that one node takes to be out of time is refused there and nowhere else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_member_judges_the_time_itself() {
+    let mut cluster = Cluster::prepare(3).await;
+    cluster.configs[1].limits.request_max_ahead = Duration::from_secs(5);
+    cluster.start_all().await;
+    let parties = Some(vec!["node-a".to_owned(), "node-b".to_owned(), "node-c".to_owned()]);
+    let create =
+        quorate_api::CreateKey { parties, ..create_key(Scheme::Ed25519, 2, Some(vec![Purpose::Message])) };
+    let error = cluster.client(0).create_key(&create, &unique("far"), WAIT).await.unwrap_err();
+    let error = problem(error);
+    assert!(error.code == Code::ExpiryTooFar && error.detail.contains("`node-b` refuses"), "{error}");
+    // Signed for a nearer time it is accepted by all.
+    let body = serde_json::to_vec(&create).unwrap();
+    let near =
+        Request::new(Method::Post, "/v1/keys?wait=20s", CLIENT, now() + 4, unique("near"), body).unwrap();
+    let (status, _, body) = send(&cluster.url(0), &near.sign(&client_key(1))).await;
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    let key = crate::cluster::created(&serde_json::from_slice(&body).unwrap());
+    let result = cluster.sign(0, &key.id, "far ahead").await.unwrap();
+    assert_eq!(result.quorum, ["node-a", "node-c"]);
+    assert!(result.skipped[0].reason.contains("`node-b` refuses: the expiry lies more than 5 s ahead"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_named_quorum_signs_or_nobody() {
     let mut cluster = Cluster::start(3).await;
@@ -269,4 +293,23 @@ async fn a_named_quorum_signs_or_nobody() {
     let error = problem(error);
     assert_eq!(error.code, Code::NotEnoughParties);
     assert_eq!(error.quorum.unwrap().missing, ["node-b"]);
+}
+
+/// Many requests at all nodes at once: each is signed by the first quorum asked, nobody is dropped or taken for silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_at_all_nodes_at_once() {
+    let cluster = Cluster::start(3).await;
+    let ecdsa = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await;
+    let eddsa = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let calls = (0..48).map(|number| {
+        let key = if number % 2 == 0 { ecdsa.id.clone() } else { eddsa.id.clone() };
+        let (client, text) = (cluster.client(number % 3), format!("request {number}"));
+        async move { signed(&client.sign(&key, &message(&text), &unique("many"), WAIT).await.unwrap()) }
+    });
+    let results = futures_util::future::join_all(calls).await;
+    assert_eq!(results.len(), 48);
+    for result in results {
+        assert!(result.skipped.is_empty(), "{:?}", result.skipped);
+        assert_eq!(result.quorum.len(), 2);
+    }
 }

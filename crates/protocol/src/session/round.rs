@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::SessionId;
 use crate::abort::{Abort, Check};
-use crate::message::{Channel, Message, Nothing, decode, encode};
+use crate::message::{Channel, Message, Nothing, decode, encode, encode_secret};
 use crate::party::{Committee, Identity, PartyId, PartyIndex};
 use crate::per_peer::PerPeer;
 use crate::rng::HedgedRng;
@@ -131,7 +131,7 @@ impl<O: 'static> Turn<O> {
         direct: PerPeer<R::Direct>,
     ) -> Self {
         let broadcast = encode(broadcast);
-        let direct = direct.map(|_, m| Zeroizing::new(encode(&m)));
+        let direct = direct.map(|_, m| encode_secret(&m));
         Self { effects: Vec::new(), next: Next::Await { round: Box::new(state), broadcast, direct } }
     }
 

@@ -108,6 +108,8 @@ fn check(key: &Key, result: &SignResult, plain: Option<&[u8]>) -> anyhow::Result
 
 /// The demonstration's receiver on Ethereum; nobody's.
 const ETHEREUM_TO: &str = "0x000000000000000000000000000000000000dEaD";
+/// The demonstration's receiver on Solana; nobody's either.
+const SOLANA_TO: &str = "1nc1nerator11111111111111111111111111111111";
 /// An output that the demonstration pretends to own.
 const OUTPOINT: &str = "4f5ddd31a0a4b2c1d9f8e7b6a5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f9a8b7c6";
 /// A recent blockhash is 32 bytes in base58; this one is all ones.
@@ -182,8 +184,7 @@ pub(super) async fn sign_everything(
     let taproot = bitcoin_spend(&public_key(&keys.bip340)?, &spend(to), Network::Mainnet)?;
     sign(&c, &keys.bip340, taproot, Some(["a", "c"]), "Bitcoin P2TR spend", Some("bitcoin"), report).await?;
 
-    let to = address_of(&keys.ed25519, "solana")?;
-    let transfer = solana_transfer(&public_key(&keys.ed25519)?, to, 1_000_000, BLOCKHASH)?;
+    let transfer = solana_transfer(&public_key(&keys.ed25519)?, SOLANA_TO, 1_000_000, BLOCKHASH)?;
     sign(&a, &keys.ed25519, transfer, Some(["a", "b"]), "Solana transfer", Some("solana"), report).await?;
 
     sign_message(&b, keys, "attended by a quorum", report).await

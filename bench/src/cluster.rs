@@ -1,0 +1,183 @@
+//! `cluster`: what a signature takes over the REST interface of three node processes on this machine.
+
+mod load;
+mod processes;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use quorate_api::client::Client;
+use quorate_api::intent::{Purpose, Scheme};
+use quorate_api::{CreateKey, Key, OperationResult};
+use serde::Serialize;
+use serde_json::json;
+
+use self::load::{Load, WAIT, fresh, load};
+use self::processes::{Cluster, Memory};
+use crate::machine::Machine;
+
+/// What the command line can say.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The `quorate` program
+    #[arg(long, value_name = "FILE")]
+    binary: PathBuf,
+    /// How long each load lasts
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Numbers of clients at once
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32])]
+    clients: Vec<usize>,
+}
+
+/// One load's figures.
+#[derive(Debug, Serialize)]
+struct Row {
+    scheme: String,
+    clients: usize,
+    #[serde(flatten)]
+    load: Load,
+    /// CPU time of all nodes for one signature.
+    node_cpu_ms_per_signature: Option<f64>,
+    /// The most memory that any node held during the load.
+    peak_node_rss_mib: f64,
+}
+
+/// What was found.
+#[derive(Debug)]
+struct Found {
+    rows: Vec<Row>,
+    ready: Duration,
+    keys: Vec<(String, Duration)>,
+    fresh: Memory,
+    with_keys: Memory,
+    after: Memory,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When the cluster does not start, a key cannot be made, or a load gives no signature at all.
+pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
+    let before = Machine::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(measure(options))?;
+    if as_json {
+        print_json(&before, &found)
+    } else {
+        print_tables(&before, &found)
+    }
+    Ok(())
+}
+
+async fn measure(options: &Options) -> anyhow::Result<Found> {
+    let begin = Instant::now();
+    let cluster = Cluster::start(&options.binary)?;
+    let ready = begin.elapsed();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let fresh = cluster.memory()?;
+    let client = cluster.client(0)?;
+    let (mut keys, mut times) = (Vec::new(), Vec::new());
+    for scheme in [Scheme::EcdsaSecp256k1, Scheme::Ed25519] {
+        let begin = Instant::now();
+        keys.push(create(&client, scheme).await.with_context(|| format!("cannot make a key for {scheme}"))?);
+        times.push((scheme.to_string(), begin.elapsed()));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let with_keys = cluster.memory()?;
+    let mut rows = Vec::new();
+    for key in &keys {
+        // Opens connections and fills caches.
+        load(&cluster, key, 3, Duration::from_millis(500)).await?;
+        for &clients in &options.clients {
+            eprintln!("{}, {clients} clients", key.scheme);
+            let cpu = cluster.cpu();
+            let watch = cluster.watch();
+            let done = load(&cluster, key, clients, Duration::from_secs(options.seconds)).await?;
+            let (peak, spent) =
+                (watch.peak().await?, cluster.cpu().zip(cpu).map(|(after, before)| after - before));
+            let signed = f64::from(u32::try_from(done.signed)?);
+            rows.push(Row {
+                scheme: key.scheme.to_string(),
+                clients,
+                load: done,
+                node_cpu_ms_per_signature: spent.map(|s| s * 1e3 / signed),
+                peak_node_rss_mib: peak,
+            });
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    Ok(Found { rows, ready, keys: times, fresh, with_keys, after: cluster.memory()? })
+}
+
+/// A key for plain messages; any two of the three nodes sign.
+async fn create(client: &Client, scheme: Scheme) -> anyhow::Result<Key> {
+    let purposes = Some(vec![Purpose::Message]);
+    let wanted = CreateKey { scheme, threshold: 2, parties: None, purposes, label: Some("bench".to_owned()) };
+    let mut operation = client.create_key(&wanted, &fresh()?, WAIT).await?;
+    if !operation.status.is_final() {
+        operation = client.wait(&operation.id, WAIT, WAIT, |_| ()).await?;
+    }
+    match operation.result {
+        Some(OperationResult::CreateKey { key, .. }) => Ok(*key),
+        _ => bail!("asked for a key, got something else"),
+    }
+}
+
+const HOW: &str = "Three `quorate` processes and the clients share this machine; 2 of 3 sign a fresh plain message; client i asks node i mod 3; \
+the first signature of each client was verified. Latency: from the signed request to the finished operation, as the client sees it.";
+
+fn print_json(before: &Machine, found: &Found) {
+    println!(
+        "{}",
+        json!({ "report": "cluster", "machine": before, "load_at_end": Machine::now().load, "how": HOW })
+    );
+    println!("{}", json!({ "figure": "cluster_ready_s", "value": found.ready.as_secs_f64() }));
+    for (scheme, time) in &found.keys {
+        println!(
+            "{}",
+            json!({ "figure": "create_key_ms", "scheme": scheme, "value": time.as_secs_f64() * 1e3 })
+        );
+    }
+    for row in &found.rows {
+        println!("{}", json!(row));
+    }
+    let memory = [
+        ("fresh", &found.fresh),
+        ("idle with two keys", &found.with_keys),
+        ("idle after the loads", &found.after),
+    ];
+    for (when, memory) in memory {
+        println!("{}", json!({ "figure": "node_rss_mib", "when": when, "value": memory.0 }));
+    }
+}
+
+fn print_tables(before: &Machine, found: &Found) {
+    println!("# Cluster\n\n{}; load at the end {}.\n{HOW}\n", before.line(), Machine::now().load);
+    println!(
+        "| scheme | clients | signatures/s | p50 ms | p99 ms | signed | failed | node CPU ms a signature | peak node RSS MiB |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+    for Row { scheme, clients, load, node_cpu_ms_per_signature, peak_node_rss_mib } in &found.rows {
+        let cpu = node_cpu_ms_per_signature.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
+        println!(
+            "| {scheme} | {clients} | {:.1} | {:.1} | {:.1} | {} | {} | {cpu} | {peak_node_rss_mib:.1} |",
+            load.per_second, load.p50_ms, load.p99_ms, load.signed, load.failed
+        );
+    }
+    for Row { scheme, clients, load, .. } in &found.rows {
+        if let Some(error) = &load.first_error {
+            println!("\n{scheme}, {clients} clients, first failure: {error}");
+        }
+    }
+    println!("\n| figure | value |\n|---|---:|");
+    println!("| three nodes created, started and connected, s | {:.2} |", found.ready.as_secs_f64());
+    for (scheme, time) in &found.keys {
+        println!("| key creation 2 of 3, {scheme}, ms | {:.0} |", time.as_secs_f64() * 1e3);
+    }
+    println!("| resident memory of each node, fresh, MiB | {} |", found.fresh.text());
+    println!("| the same, idle with two keys | {} |", found.with_keys.text());
+    println!("| the same, idle after the loads | {} |", found.after.text());
+}
