@@ -277,8 +277,7 @@ impl Shared {
         Ok(Some(api_key(id, &record, status, &public, self.config.chains.bitcoin)))
     }
 
-    /// Opens a key for use. A pending key that is complete becomes active when another party of it uses it; used by this node
-    /// itself it becomes so when the others have taken part, see [`ceremony::sign`](crate::ceremony::sign).
+    /// Opens an active key for use. A pending key that is complete becomes active when another party of it uses it.
     pub(crate) async fn open_key(&self, id: &KeyId, asked_by: PeerId) -> Result<OpenKey, Problem> {
         let missing = || Problem::new(Code::NotFound, format!("this node holds no key `{id}`"));
         let mut key = self.stored_key(id).await?.ok_or_else(missing)?;
@@ -290,10 +289,8 @@ impl Shared {
         if pending && over(&Record::from_bytes(&key.record)?) && self.activate(id).await? {
             key = self.stored_key(id).await?.ok_or_else(missing)?;
         }
-        let complete = party && Record::from_bytes(&key.record)?.complete;
         match key.status {
             KeyStatus::Active => {}
-            KeyStatus::Pending if complete => {}
             KeyStatus::Destroyed => return Err(missing()),
             KeyStatus::Pending => {
                 let detail = "the creation of this key did not end on this node: create another key";

@@ -270,8 +270,6 @@ pub(crate) async fn coordinate(
             Tried::Done(signatures, quorum, mut figures) => {
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = asked.result(&signatures, quorum, skipped, figures)?;
-                // The others hold the key too: its creation ended well, also if this node was down when it did.
-                shared.activate(key).await?;
                 return shared.succeed(&judged.operation, key, result).await;
             }
             Tried::Busy(party)
