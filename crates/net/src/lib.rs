@@ -36,5 +36,5 @@ pub use driver::{DriverError, Effects, Missed, Progress, Routes};
 pub use frame::SessionTag;
 pub use identity::{IdentityKey, PeerId};
 pub use mailbox::{ControlReceiver, Mailbox, OpenError};
-pub use network::{Network, SendError, WaitError};
+pub use network::{Network, PeerWatch, SendError, WaitError};
 pub use stats::{Dropped, PeerState, SessionBytes, Traffic};

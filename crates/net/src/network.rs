@@ -2,6 +2,9 @@
 
 mod accept;
 mod dial;
+mod loss;
+
+pub use loss::PeerWatch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

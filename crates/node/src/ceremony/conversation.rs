@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use quorate_api::Problem;
-use quorate_net::PeerId;
+use quorate_net::{PeerId, PeerWatch};
 use quorate_protocol::party::PartyIndex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -37,6 +38,7 @@ pub(crate) struct Conversation {
     members: BTreeMap<PeerId, PartyIndex>,
     replies: mpsc::Receiver<(PeerId, Reply)>,
     ended: BTreeMap<PartyIndex, Outcome>,
+    watched: BTreeMap<PartyIndex, PeerWatch>,
 }
 
 impl Conversation {
@@ -49,7 +51,9 @@ impl Conversation {
         let (sender, replies) = mpsc::channel(QUEUE);
         let ceremony = proposal.ceremony;
         locked(&shared.coordinated).insert(ceremony, Coordinated { sender, said: HashMap::new() });
-        let this = Self { shared: Arc::clone(shared), ceremony, members, replies, ended: BTreeMap::new() };
+        let watched = members.iter().map(|(peer, party)| (*party, shared.network.watch(*peer))).collect();
+        let ended = BTreeMap::new();
+        let this = Self { shared: Arc::clone(shared), ceremony, members, replies, ended, watched };
         this.tell_all(&Control::Propose(Box::new(proposal))).await;
         this
     }
@@ -97,10 +101,20 @@ impl Conversation {
         Said::All
     }
 
-    /// Waits for how the part of every member ended; the members that did not say are missing.
+    /// Waits for how the part of every member ended; the members that did not say, because time is over or one of them is
+    /// lost, are missing.
     pub(crate) async fn outcomes(&mut self, until: Instant) -> &BTreeMap<PartyIndex, Outcome> {
         while self.ended.len() < self.members.len() {
-            let Some((party, reply)) = self.next(until).await else { break };
+            let awaited = self.watched.iter().filter(|(party, _)| !self.ended.contains_key(party));
+            let watches: Vec<PeerWatch> = awaited.map(|(_, watch)| watch.clone()).collect();
+            let lost = select_all(watches.iter().map(|watch| Box::pin(watch.lost())));
+            let next = tokio::select! {
+                // What was said before it went counts.
+                biased;
+                next = self.next(until) => next,
+                _ = lost => None,
+            };
+            let Some((party, reply)) = next else { break };
             if let Reply::Ended(outcome) = reply {
                 self.ended.insert(party, outcome);
             }

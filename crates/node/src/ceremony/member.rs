@@ -220,6 +220,7 @@ async fn take_part_in_creation(
 ) {
     let begun = Instant::now();
     let deadline = begun + shared.config.limits.ceremony_deadline;
+    let coordinator = shared.network.watch(from);
     let mut ceremony = plan.ceremony(shared, judged, deadline, line.cancel.clone());
     let key = match plan.run(judged, attempt, &mut ceremony).await {
         Ok(key) => key,
@@ -235,6 +236,8 @@ async fn take_part_in_creation(
     shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
     let activated = tokio::select! {
         () = line.cancel.cancelled() => Some(false),
+        // It is gone or has forgotten: whoever asks again shall not wait for the deadline of an attempt that nobody leads.
+        () = coordinator.lost() => None,
         activated = timeout_at(deadline, line.activate.wait_for(|go| *go)) => {
             matches!(activated, Ok(Ok(_))).then_some(true)
         }
