@@ -82,14 +82,18 @@ fn attacks<C: EcdsaCurve>(keys: &Keys<C>) -> Vec<Attack> {
     rows.append(&mut table.rows);
 
     let input = Expect::Burn(Check::VoleInput);
-    let binding = Expect::Party(Check::Binding);
+    let binding = Expect::Edge(Check::Binding);
     let mut table = Table::new(OPEN, Part::Broadcast, "Open");
     assert_eq!(this.body(OPEN, CHEATER, 1, Part::Broadcast).len(), BINDINGS + 64);
     table.lengths();
     table.point::<C>("R", 0, opening).bytes("salt", SALT, 32, opening).point::<C>("pk", PK, input);
-    table.row("no binding", Edit::Splice(COUNT, 68, vec![0; 4]), binding);
-    table.row("one binding less", Edit::Splice(COUNT, 36, vec![1, 0, 0, 0]), binding);
-    table.row("one binding more", Edit::Splice(COUNT, 4, [vec![3, 0, 0, 0], vec![0; 32]].concat()), binding);
+    table.row("no binding", Edit::Splice(COUNT, 68, vec![0; 4]), malformed);
+    table.row("one binding less", Edit::Splice(COUNT, 36, vec![1, 0, 0, 0]), malformed);
+    table.row(
+        "one binding more",
+        Edit::Splice(COUNT, 4, [vec![3, 0, 0, 0], vec![0; 32]].concat()),
+        malformed,
+    );
     table.row("count without bindings", Edit::Overwrite(COUNT, vec![3]), malformed);
     table.row("count of four thousand million", Edit::Overwrite(COUNT, vec![0xff; 4]), malformed);
     table.row(
@@ -183,6 +187,7 @@ fn rebind(sid: SessionId, to: u16, request: &[u8], direct: &[u8]) -> [u8; 32] {
         .absorb("session", &sid.0)
         .absorb_u64("from", CHEATER.into())
         .absorb_u64("to", to.into())
+        .absorb("digest", &DIGEST)
         .absorb("request", &request)
         .absorb("gamma u", &direct[..33])
         .absorb("gamma v", &direct[33..66])
