@@ -8,8 +8,9 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use quorate_frost::SignatureBytes;
 use quorate_protocol::abort::{Abort, Blame, Check};
 use quorate_protocol::curve::{Curve, CurveId, Point, Scalar};
-use quorate_protocol::session::MAX_FRAME;
+use quorate_protocol::party::Identity as _;
 use quorate_protocol::session::tamper::{Parts, is_abort, rewrite};
+use quorate_protocol::session::{MAX_FRAME, proves_equivocation};
 use quorate_testkit::{Fate, Outcome, Parcel, identity};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -308,7 +309,14 @@ fn a_split_view_of_the_commitments_names_the_equivocator() {
             for honest in [1, 2] {
                 let abort = outcome.abort_of(honest).unwrap();
                 assert_eq!((abort.check, abort.blame), (Check::Equivocation, Blame::Party(p(cheater))));
-                assert_eq!(abort.evidence.len(), 2 * 96, "both contents with both signatures");
+                let key = identity(cheater).public();
+                assert!(proves_equivocation(&abort.evidence, ceremony.session, p(cheater), &key));
+                assert!(!proves_equivocation(
+                    &abort.evidence,
+                    ceremony.session,
+                    p(honest),
+                    &identity(honest).public()
+                ));
             }
         }
     }
