@@ -190,8 +190,15 @@ impl Ceremony<'_> {
                 // Whoever tells of the end is as likely honest, and saw somebody else cheat: it is this set that does not work.
                 Failure::of(Code::CeremonyAborted, detail, Vec::new())
             }
-            DriverError::Deadline(missed) => self.missed(protocol, &missed, "did not answer in time"),
-            DriverError::Lost(missed) => self.missed(protocol, &missed, "restarted or lost its connection"),
+            DriverError::Deadline(missed) => {
+                self.missed(protocol, &missed, missed.awaiting.clone(), "did not answer in time")
+            }
+            // The others owe a message only because these do: a party that waits for a lost one cannot go on either.
+            DriverError::Lost(missed) => {
+                let lost = missed.awaiting.iter().copied();
+                let lost = lost.filter(|p| missed.restarted.contains(p) || missed.unconnected.contains(p));
+                self.missed(protocol, &missed, lost.collect(), "restarted or lost its connection")
+            }
             DriverError::NotDurable(error) => {
                 tracing::error!(%error, "an effect is not durable");
                 let detail = format!("{protocol} was given up because this node cannot store: {error}");
@@ -206,11 +213,11 @@ impl Ceremony<'_> {
         }
     }
 
-    fn missed(&self, protocol: &str, missed: &Missed, what: &str) -> Failure {
-        let names = self.names_of(&missed.awaiting);
+    fn missed(&self, protocol: &str, missed: &Missed, who: Vec<PartyIndex>, what: &str) -> Failure {
+        let names = self.names_of(&who);
         let round = missed.round.map_or("", |(_, name)| name);
         let detail = format!("`{}` {what} in {protocol}, round `{round}`", names.join("`, `"));
-        Failure::of(Code::DeadlineExceeded, detail, missed.awaiting.clone())
+        Failure::of(Code::DeadlineExceeded, detail, who)
     }
 
     fn aborted(&self, protocol: &'static str, abort: &Abort) -> Failure {
