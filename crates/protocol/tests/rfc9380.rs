@@ -1,5 +1,5 @@
 //! RFC 9380, appendix J: hash to curve in the random-oracle suites that base OT stands on.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::indexing_slicing, reason = "tests")]
 
 use quorate_protocol::curve::{Curve, Ed25519, P256, Point, Secp256k1};
 use serde_json::Value;
