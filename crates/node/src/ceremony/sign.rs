@@ -492,7 +492,12 @@ async fn try_once(
         }
     };
     match result {
-        Ok(signatures) => Ok(Tried::Done(signatures, quorum, ceremony.figures)),
+        Ok(signatures) => {
+            // Every member tells of its end once it has stored the result. Answered before that, and one member lost, another
+            // node could sign the same request again. Whoever is lost or slow holds nobody up for long.
+            talk.outcomes((Instant::now() + limits.answer_deadline).min(until)).await;
+            Ok(Tried::Done(signatures, quorum, ceremony.figures))
+        }
         Err(failure) => {
             talk.cancel().await;
             Ok(Tried::Failed(failure))

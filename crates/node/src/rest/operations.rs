@@ -16,6 +16,8 @@ use crate::judge::{Ask, Judged, judge};
 use crate::registry::Hold;
 use crate::shared::Shared;
 
+/// How long an operation that is not final may be in nobody's hands before whoever waits is told so.
+const SETTLES: Duration = Duration::from_millis(500);
 /// Operations that may wait or run, for each that may run.
 const QUEUED_PER_SLOT: usize = 8;
 
@@ -148,6 +150,7 @@ pub(super) async fn show(
 
 /// The operation once nothing runs for it any more, or as it is when time is over.
 async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Operation, Problem> {
+    let mut idle = Instant::now();
     loop {
         // First the watch, then the record: an end in between is not missed.
         let watch = shared.registry.watch(id);
@@ -155,11 +158,21 @@ async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Opera
         let stored =
             stored.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no operation `{id}`")))?;
         let operation = shared.present_operation(&stored)?;
-        let Some(mut watch) = watch.filter(|_| !operation.status.is_final()) else { return Ok(operation) };
+        if operation.status.is_final() {
+            return Ok(operation);
+        }
+        let Some(mut watch) = watch else {
+            // Between two attempts, or just before one is entered: not the end, for as long as a step may take.
+            if Instant::now() >= until || idle.elapsed() >= SETTLES {
+                return Ok(operation);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        };
         if Instant::now() >= until || timeout_at(until, watch.changed()).await.is_err() {
             return Ok(operation);
         }
-        // The entry may be gone a moment before the record is read again; there is no hurry.
-        tokio::time::sleep(Duration::ZERO).await;
+        idle = Instant::now();
+        tokio::task::yield_now().await;
     }
 }
