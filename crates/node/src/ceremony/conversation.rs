@@ -122,6 +122,21 @@ impl Conversation {
         &self.ended
     }
 
+    /// Ends with the first member that restarts or stays away, counted from the proposal; a session that begins later would
+    /// take a restarted one for present.
+    pub(crate) fn loss(&self) -> impl Future<Output = Option<PartyIndex>> + Send + use<> {
+        let watches: Vec<(PartyIndex, PeerWatch)> =
+            self.watched.iter().map(|(party, watch)| (*party, watch.clone())).collect();
+        async move {
+            if watches.is_empty() {
+                return std::future::pending().await;
+            }
+            let lost = watches.iter().map(|(_, watch)| Box::pin(watch.lost()));
+            let (_, first, _) = select_all(lost).await;
+            watches.get(first).map(|(party, _)| *party)
+        }
+    }
+
     /// Waits for the first member whose part failed; for ever if none does.
     pub(crate) async fn failure(&mut self) -> (PartyIndex, Problem) {
         loop {

@@ -360,12 +360,18 @@ async fn together(
         }
     }
     let mut ceremony = plan.ceremony(shared, judged, deadline, CancellationToken::clone(&shared.stop));
+    let loss = talk.loss();
     let key = tokio::select! {
         biased;
         key = plan.run(judged, attempt, &mut ceremony) => key.map_err(|failure| failure.problem)?,
         (party, problem) = talk.failure() => {
             let detail = format!("`{}` failed: {}", name(&party), problem.detail);
             return Err(Problem::new(Code::CeremonyAborted, detail));
+        }
+        party = loss => {
+            let party = party.map(|party| name(&party)).unwrap_or_default();
+            let detail = format!("`{party}` restarted or lost its connection while the key was made");
+            return Err(Problem::new(Code::DeadlineExceeded, detail));
         }
     };
     let outcomes = talk.outcomes(deadline).await;

@@ -221,8 +221,22 @@ async fn take_part_in_creation(
     let begun = Instant::now();
     let deadline = begun + shared.config.limits.ceremony_deadline;
     let coordinator = shared.network.watch(from);
-    let mut ceremony = plan.ceremony(shared, judged, deadline, line.cancel.clone());
-    let key = match plan.run(judged, attempt, &mut ceremony).await {
+    let led = line.cancel.child_token();
+    let mut ceremony = plan.ceremony(shared, judged, deadline, led.clone());
+    let ran = {
+        let run = plan.run(judged, attempt, &mut ceremony);
+        tokio::pin!(run);
+        tokio::select! {
+            biased;
+            ran = &mut run => ran,
+            // Restarted between two sessions, it is at the other end of the next one without knowing of it.
+            () = coordinator.lost() => {
+                led.cancel();
+                run.await
+            }
+        }
+    };
+    let key = match ran {
         Ok(key) => key,
         Err(failure) => {
             shared.discard_pending(&plan.draft.id).await;
