@@ -19,6 +19,7 @@ use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::{Effect, Rejected, Session, SessionId, Transmit};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::frame::{Instance, SessionTag};
 use crate::identity::PeerId;
@@ -162,6 +163,8 @@ pub enum DriverError {
     Crashed,
     /// The network was shut down.
     ShutDown,
+    /// It was called off from this side, while it waited: no message that had been taken in was left unchecked.
+    CalledOff,
 }
 
 /// Whom a session waited for when it was given up.
@@ -202,6 +205,7 @@ impl fmt::Display for DriverError {
                 f.write_str("a computation of the session failed unexpectedly: report this as a bug")
             }
             Self::ShutDown => f.write_str("this node is shutting down"),
+            Self::CalledOff => f.write_str("the session was called off"),
         }
     }
 }
@@ -239,7 +243,8 @@ impl Error for DriverError {
             | Self::Send(_)
             | Self::NoRoute(_)
             | Self::Crashed
-            | Self::ShutDown => None,
+            | Self::ShutDown
+            | Self::CalledOff => None,
         }
     }
 }
@@ -254,7 +259,25 @@ pub async fn off_executor<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| DriverError::Crashed)
 }
 
-/// Runs `session` to its end, at most for `within`. The mailbox belongs to this session and is closed
+/// How long a session may take, and what ends it before.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// From the call of [`run`].
+    pub within: Duration,
+    /// Ends it early, and only where it waits for others: a step that has begun is finished together with everything that
+    /// follows from it. Were a session broken off between a failed check and the burn that it demands, whoever can have
+    /// sessions called off could test a secret bit by bit.
+    pub called_off: CancellationToken,
+}
+
+impl From<Duration> for Patience {
+    /// Nobody calls it off.
+    fn from(within: Duration) -> Self {
+        Self { within, called_off: CancellationToken::new() }
+    }
+}
+
+/// Runs `session` to its end, as long as `patience` allows. The mailbox belongs to this session and is closed
 /// when the session ends. A computation in progress when time is over is awaited, not broken off.
 ///
 /// # Errors
@@ -266,10 +289,11 @@ pub async fn run<O: Send + 'static, E: Effects>(
     network: &Network,
     routes: &Routes,
     effects: &E,
-    within: Duration,
+    patience: impl Into<Patience>,
     progress: impl FnMut(Progress),
 ) -> Result<O, DriverError> {
     let begun = Instant::now();
+    let Patience { within, called_off } = patience.into();
     let unrouted = |party: &PartyIndex| *party != session.party() && routes.peer(*party).is_none();
     if let Some(party) = session.committee().indices().find(unrouted) {
         return Err(DriverError::NoRoute(party));
@@ -277,7 +301,8 @@ pub async fn run<O: Send + 'static, E: Effects>(
     // A time beyond what the clock can count is a deadline that never comes.
     let deadline = begun.checked_add(within).unwrap_or_else(|| begun + Duration::from_secs(u32::MAX.into()));
     let (changes, instances) = (network.changes(), BTreeMap::new());
-    let mut run = Run { mailbox, network, routes, effects, begun, deadline, progress, changes, instances };
+    let mut run =
+        Run { mailbox, network, routes, effects, begun, deadline, called_off, progress, changes, instances };
     let result = run.until_end(session).await;
     let bytes = run.mailbox.bytes();
     (run.progress)(Progress::Ended { bytes, elapsed: begun.elapsed() });
@@ -291,6 +316,7 @@ struct Run<'a, E, P> {
     effects: &'a E,
     begun: Instant,
     deadline: Instant,
+    called_off: CancellationToken,
     progress: P,
     changes: watch::Receiver<u64>,
     /// The run of each party's node that takes part.
@@ -369,6 +395,9 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
     async fn take_in<O: 'static>(&mut self, session: &mut Session<O>) -> Result<(), DriverError> {
         let (peer, frame) = loop {
             // Looked at first: a member that sends without end must not hold the session open.
+            if self.called_off.is_cancelled() {
+                return Err(DriverError::CalledOff);
+            }
             if Instant::now() >= self.deadline {
                 return Err(DriverError::Deadline(self.missed(session)));
             }
@@ -382,6 +411,7 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
                         return Err(DriverError::Lost(self.missed(session)));
                     }
                 }
+                () = self.called_off.cancelled() => {}
                 changed = self.changes.changed() => changed.map_err(|_| DriverError::ShutDown)?,
             }
         };

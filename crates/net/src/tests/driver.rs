@@ -12,9 +12,10 @@ use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{Context, Effect, Params, Received, Round, Session, SessionId, Turn};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::driver::{DriverError, Effects, Progress, Routes, run};
+use crate::driver::{DriverError, Effects, Patience, Progress, Routes, run};
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Number(u64);
@@ -174,15 +175,17 @@ fn drive(
     manner: Manner,
     network: &Network,
     disk: &Arc<Disk>,
-    within: Duration,
+    patience: impl Into<Patience>,
 ) -> JoinHandle<Outcome> {
+    let patience = patience.into();
     let (network, disk) = (network.clone(), Arc::clone(disk));
     let routes = Routes::of(&committee());
     let session = session(n, manner);
     let mailbox = network.open(session.id().into(), &routes.members()).unwrap();
     tokio::spawn(async move {
         let mut seen = Vec::new();
-        let result = run(session, mailbox, &network, &routes, &*disk, within, |event| seen.push(event)).await;
+        let result =
+            run(session, mailbox, &network, &routes, &*disk, patience, |event| seen.push(event)).await;
         (result, seen)
     })
 }
@@ -418,6 +421,49 @@ async fn computing_does_not_block_the_executor() {
         assert_eq!(running.await.unwrap().0.unwrap(), 1110);
     }
     assert!(longest.await.unwrap() < Duration::from_millis(250));
+}
+
+#[tokio::test]
+async fn a_session_that_waits_can_be_called_off() {
+    let nodes = cluster(3, &Limits::default()).await;
+    let disks = disks();
+    let called_off = CancellationToken::new();
+    let patience = Patience { within: WITHIN, called_off: called_off.clone() };
+    let waiting = drive(1, Manner::Honest, &nodes[0], &disks[0], patience);
+    eventually("it waits", || sent(&nodes[0]) == 2).await;
+    called_off.cancel();
+    let error = timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap().0.unwrap_err();
+    assert!(matches!(error, DriverError::CalledOff), "{error:?}");
+    assert!(disks[0].written().is_empty());
+}
+
+#[tokio::test]
+async fn a_burn_is_not_called_off() {
+    let nodes = cluster(3, &Limits::default()).await;
+    let disks = [Disk::with(0, None), Disk::with(100, None), Disk::with(100, None)];
+    let called_off = CancellationToken::new();
+    let patience = Patience { within: WITHIN, called_off: called_off.clone() };
+    let first = drive(1, Manner::Slow(200), &nodes[0], &disks[0], patience);
+    let second = drive(2, Manner::Honest, &nodes[1], &disks[1], WITHIN);
+    let third = drive(3, Manner::LiesTo(1), &nodes[2], &disks[2], WITHIN);
+    let received = || nodes[0].session_bytes(SessionTag([9; 32])).map_or(0, |bytes| bytes.frames_received);
+    eventually("the lie has come", || received() >= 4).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    called_off.cancel();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!first.is_finished(), "it waits for its disk");
+    disks[0].gate.add_permits(1);
+    let error = timeout(Duration::from_secs(10), first).await.unwrap().unwrap().0.unwrap_err();
+    assert!(
+        matches!(&error, DriverError::Aborted(abort) if abort.blame.party() == Some(party(3))),
+        "{error:?}"
+    );
+    assert_eq!(disks[0].written().len(), 1, "{:?}", disks[0].written());
+    assert!(disks[0].written()[0].starts_with("Burn"), "{:?}", disks[0].written());
+    for other in [second, third] {
+        let error = other.await.unwrap().0.unwrap_err();
+        assert!(matches!(error, DriverError::PeerAborted(peer) if peer == party(1)), "{error:?}");
+    }
 }
 
 #[tokio::test]
