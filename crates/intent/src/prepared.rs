@@ -102,6 +102,15 @@ impl Prepared {
         self.inputs.first().and_then(ToSign::digest_hex)
     }
 
+    /// Which input of a Bitcoin transaction the signature at `index` is for; `None` for anything else.
+    #[must_use]
+    pub fn input(&self, index: usize) -> Option<u32> {
+        match &self.body {
+            Body::Bitcoin(plan) => plan.input(index),
+            Body::EthereumTransaction(_) | Body::EthereumSignature | Body::Solana(_) | Body::Plain => None,
+        }
+    }
+
     /// The bytes behind the signature, if they are at hand: what is hashed into the digest (Keccak-256 for
     /// Ethereum, SHA-256 for a plain message), or what Ed25519 signs. `None` for Bitcoin and raw digests.
     #[must_use]

@@ -52,6 +52,13 @@ pub(crate) struct Plan {
     key: Vec<u8>,
 }
 
+impl Plan {
+    /// The input that the signature at `index` is for.
+    pub(crate) fn input(&self, index: usize) -> Option<u32> {
+        self.ours.get(index).and_then(|(input, _)| u32::try_from(*input).ok())
+    }
+}
+
 /// What an input spends, and whether a previous transaction proves it.
 struct Spent {
     utxo: TxOut,

@@ -395,9 +395,6 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
     async fn take_in<O: 'static>(&mut self, session: &mut Session<O>) -> Result<(), DriverError> {
         let (peer, frame) = loop {
             // Looked at first: a member that sends without end must not hold the session open.
-            if self.called_off.is_cancelled() {
-                return Err(DriverError::CalledOff);
-            }
             if Instant::now() >= self.deadline {
                 return Err(DriverError::Deadline(self.missed(session)));
             }
@@ -411,7 +408,8 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
                         return Err(DriverError::Lost(self.missed(session)));
                     }
                 }
-                () = self.called_off.cancelled() => {}
+                // After what has come already: what is here when somebody calls off is still judged.
+                () = self.called_off.cancelled() => return Err(DriverError::CalledOff),
                 changed = self.changes.changed() => changed.map_err(|_| DriverError::ShutDown)?,
             }
         };

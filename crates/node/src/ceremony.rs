@@ -26,7 +26,7 @@ use quorate_api::{
     Code, Figures, KeyId, OperationId, Problem, Progress as ApiProgress, RoundFigures, Skipped,
 };
 use quorate_net::driver::{self, off_executor};
-use quorate_net::{DriverError, Effects, Missed, PeerId, Progress, Routes, SessionTag};
+use quorate_net::{DriverError, Effects, Missed, Patience, PeerId, Progress, Routes, SessionTag};
 use quorate_protocol::abort::{Abort, Blame, Consequence};
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::rng::Entropy;
@@ -97,7 +97,7 @@ pub(crate) struct Ceremony<'a> {
     pub(crate) me: PartyIndex,
     pub(crate) names: BTreeMap<PartyIndex, String>,
     pub(crate) deadline: Instant,
-    /// Ends the ceremony early.
+    /// Ends the ceremony early, at the next point where it waits for others.
     pub(crate) cancel: CancellationToken,
     /// Shown with the progress.
     pub(crate) skipped: Vec<Skipped>,
@@ -143,24 +143,29 @@ impl Ceremony<'_> {
         let within = self.deadline.saturating_duration_since(begun);
         let (events, mut happened) = mpsc::unbounded_channel();
         let shared = Arc::clone(self.shared);
+        let others: Vec<PartyIndex> = self.committee.indices().filter(|party| *party != self.me).collect();
         let durable = Durable { shared: Arc::clone(self.shared), session: id, purpose };
-        // A task of its own, which is never broken off: if it were between a failed check and the burn that must follow,
-        // a coordinator that calls attempts off could test a secret bit by bit. Without an answer it ends by its deadline.
+        let called_off = self.cancel.child_token();
+        // Also when whoever waits here stops waiting.
+        let _called_off = called_off.clone().drop_guard();
+        // A task of its own, which ends only where the driver lets it: broken off between a failed check and the burn that must
+        // follow, it would let a coordinator that calls attempts off test a secret bit by bit.
         let mut running = self.shared.tasks.spawn(async move {
             let note = |progress| note(&shared, tag, &events, progress);
-            driver::run(session, mailbox, &shared.network, &routes, &durable, within, note).await
+            let patience = Patience { within, called_off };
+            let ended =
+                driver::run(session, mailbox, &shared.network, &routes, &durable, patience, note).await;
+            if let Err(DriverError::Crashed) = ended {
+                durable.burn_all(&others).await;
+            }
+            ended
         });
         let mut follower = Follower { protocol, sent: 0, received: 0 };
-        let cancel = self.cancel.clone();
         let result = loop {
             tokio::select! {
                 biased;
                 Some(event) = happened.recv() => follower.follow(self, event),
                 result = &mut running => break result.unwrap_or(Err(DriverError::Crashed)),
-                () = cancel.cancelled() => {
-                    let detail = "the attempt was called off by its coordinator or by a shutdown".to_owned();
-                    return Err(Failure::of(Code::CeremonyAborted, detail, Vec::new()));
-                }
             }
         };
         while let Ok(event) = happened.try_recv() {
@@ -203,6 +208,10 @@ impl Ceremony<'_> {
                 tracing::error!(%error, "an effect is not durable");
                 let detail = format!("{protocol} was given up because this node cannot store: {error}");
                 Failure::local(Problem::new(Code::Internal, detail))
+            }
+            DriverError::CalledOff => {
+                let detail = "the attempt was called off by its coordinator or by a shutdown".to_owned();
+                Failure::of(Code::CeremonyAborted, detail, Vec::new())
             }
             DriverError::ShutDown => {
                 Failure::local(Problem::new(Code::Unavailable, "this node is shutting down: ask another one"))
@@ -312,7 +321,7 @@ impl Follower {
         let progress = ApiProgress {
             protocol: self.protocol.to_owned(),
             round: round.into(),
-            rounds: None,
+            rounds: Some(protocols::rounds(self.protocol)),
             quorum: ceremony.names_of(&quorum),
             awaiting: ceremony.names_of(awaiting),
             skipped: ceremony.skipped.clone(),
@@ -367,6 +376,7 @@ impl Durable {
         let peer = peers.get(&peer).ok_or(EffectError::Unknown("burn of a stranger"))?;
         // In memory first: a disk that is full must not give the pair another chance.
         locked(&self.shared.burned).insert((key.clone(), *revision, *peer));
+        let mut failed = None;
         // Both directions: the pair is not used again, whichever side failed.
         for direction in [OtDirection::Sender, OtDirection::Receiver] {
             let instance = InstanceId {
@@ -382,10 +392,26 @@ impl Durable {
                 evidence_hash: blake3::derive_key("quorate 2026 node burn evidence v1", check.as_bytes()),
                 burned_at: clock::millis(),
             };
-            self.shared.store.burn(burn).await.map_err(|error| store_problem(&error))?;
+            if let Err(error) = self.shared.store.burn(burn.clone()).await {
+                // Tried again until the disk takes it; the abort does not leave this node before a restart.
+                locked(&self.shared.unsaved).push(burn);
+                failed = Some(store_problem(&error));
+            }
         }
         tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
-        Ok(())
+        failed.map_or(Ok(()), |problem| Err(problem.into()))
+    }
+
+    /// A computation that broke down may have been a check of what one of the others sent, and nobody can say of whom.
+    async fn burn_all(&self, others: &[PartyIndex]) {
+        if !matches!(&self.purpose, Purpose::Use { material, .. } if material.setup.exists()) {
+            return;
+        }
+        for peer in others {
+            if let Err(error) = self.burn(*peer, "crashed").await {
+                tracing::error!(%error, "a burn is not durable");
+            }
+        }
     }
 
     async fn persist(&self, what: &'static str, bytes: &[u8]) -> Result<(), EffectError> {

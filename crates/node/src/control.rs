@@ -2,7 +2,7 @@
 //! whoever acts on it.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_api::{Code, Problem};
+use quorate_api::{Code, OperationResult, Problem, SignatureResult};
 use quorate_protocol::party::{IdentityKey, PartyIndex};
 
 const VERSION: u8 = 1;
@@ -25,6 +25,31 @@ pub(crate) enum Control {
     Cancel { ceremony: CeremonyId },
     /// Coordinator to member: every party holds its share of the new key, use it.
     Activate { ceremony: CeremonyId },
+    /// Coordinator to the parties of the key that it does not ask to take part: do you know this operation? Without it a
+    /// quorum that shares no member with an earlier one would sign again what was signed before.
+    Recall { ceremony: CeremonyId, operation: String, fingerprint: [u8; 32] },
+    /// The answer to it.
+    Recalled { ceremony: CeremonyId, known: Known },
+    /// A request about what the sender does not hold.
+    Relay { ticket: Ticket, request: Vec<u8> },
+    /// The answer to it: HTTP status and JSON.
+    Relayed { ticket: Ticket, status: u16, body: Vec<u8> },
+}
+
+/// Names one request that was passed on.
+pub(crate) type Ticket = [u8; 16];
+
+/// What a node knows of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum Known {
+    /// Nothing that matters.
+    Nothing,
+    /// It takes part in an attempt of it now.
+    Running,
+    /// Its result.
+    Done(Done),
+    /// Another request under the same idempotency key: its bytes, as the client signed them.
+    Another(Vec<u8>),
 }
 
 /// One attempt of one operation.
@@ -93,6 +118,23 @@ pub(crate) enum Done {
     Signed { signatures: Vec<WireSignature>, quorum: Vec<String> },
     /// This key.
     Created { key: String },
+}
+
+impl Done {
+    /// The stored result as another node can check it.
+    pub(crate) fn of(result: OperationResult) -> Self {
+        match result {
+            OperationResult::Sign(result) => {
+                let wire = |s: &SignatureResult| {
+                    let bytes: [u8; 64] = s.signature.0.as_slice().try_into().ok()?;
+                    Some(WireSignature { bytes, recovery_id: s.recovery_id })
+                };
+                let signatures = result.signatures.iter().filter_map(wire).collect();
+                Self::Signed { signatures, quorum: result.quorum }
+            }
+            OperationResult::CreateKey { key, .. } => Self::Created { key: key.id.to_string() },
+        }
+    }
 }
 
 /// How a member's part ended.

@@ -258,8 +258,32 @@ impl Shared {
         }
     }
 
+    /// At start-up: erases shares of keys whose creation broke off before this party had all it needs. It never said that it has,
+    /// so nobody uses the key.
+    pub(crate) async fn discard_incomplete(&self) -> Result<(), Problem> {
+        let mut after = None;
+        loop {
+            let page = self.store.list_keys(after, quorate_store::MAX_PAGE_LEN).await;
+            let page = page.map_err(|error| store_problem(&error))?;
+            for key in page.items.iter().filter(|key| key.status == KeyStatus::Pending) {
+                if let (false, Ok(id)) = (Record::from_bytes(&key.record)?.complete, key.key_id.parse()) {
+                    self.discard_pending(&id).await;
+                }
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
     pub(crate) async fn stored_key(&self, id: &KeyId) -> Result<Option<Key>, Problem> {
         self.store.key(id.as_str()).await.map_err(|error| store_problem(&error))
+    }
+
+    /// Whether this node has a share of the key.
+    pub(crate) async fn holds(&self, id: &KeyId) -> Result<bool, Problem> {
+        Ok(self.stored_key(id).await?.is_some_and(|key| key.status != KeyStatus::Destroyed))
     }
 
     /// The key as the API shows it; `None` if there is none, or none any more.

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::ceremony::member::{Line, take_part};
 use crate::config::{Config, ConfigError};
-use crate::control::{CeremonyId, Control, Proposal};
+use crate::control::{CeremonyId, Control, Proposal, Ticket};
 use crate::folder::{self, FolderError};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
@@ -120,7 +120,10 @@ impl Node {
         }
         let limits = net_limits();
         let per_peer = config.limits.max_proposals_per_peer;
-        let peer_slots = peers.iter().map(|peer| (peer.id, Arc::new(Semaphore::new(per_peer)))).collect();
+        let slots = || {
+            peers.iter().map(|peer| (peer.id, Arc::new(Semaphore::new(per_peer)))).collect::<BTreeMap<_, _>>()
+        };
+        let (peer_slots, recall_slots) = (slots(), slots());
         let listen = config.listen.api;
         let listener =
             TcpListener::bind(listen).await.map_err(|source| NodeError::Listen { listen, source })?;
@@ -145,10 +148,14 @@ impl Node {
             metrics: Metrics::new(),
             slots: Semaphore::new(config.limits.max_ceremonies),
             peer_slots,
+            recall_slots,
+            mute: Mutex::default(),
             coordinated: Mutex::default(),
+            relayed: Mutex::default(),
             joined: Mutex::default(),
             materials: Mutex::default(),
             burned: Mutex::default(),
+            unsaved: Mutex::default(),
             draining: stop.child_token(),
             stop: stop.clone(),
             tasks: TaskTracker::new(),
@@ -156,6 +163,7 @@ impl Node {
         });
         let interrupted =
             shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
+        shared.discard_incomplete().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         if let Some(control) = control {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
         }
@@ -165,6 +173,7 @@ impl Node {
             let mut ticks = tokio::time::interval(UPKEEP);
             while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 counted.metrics.upkeep();
+                counted.save_burns().await;
             }
         });
         // Sessions run to their end even if nobody waits for them; without the network that is now.
@@ -277,6 +286,21 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
                     joined.activate.send_replace(true);
                 }
             }
+            Some(Control::Recall { ceremony, operation, fingerprint }) => {
+                recall(&shared, from, ceremony, operation, fingerprint);
+            }
+            Some(Control::Recalled { ceremony, known }) => {
+                reply(&shared, from, ceremony, Reply::Recalled(known));
+            }
+            Some(Control::Relay { ticket, request }) => relay(&shared, from, ticket, request),
+            Some(Control::Relayed { ticket, status, body }) => {
+                let mut relayed = locked(&shared.relayed);
+                let theirs = relayed.get(&ticket).is_some_and(|waiting| waiting.peer == from);
+                if theirs && let Some(waiting) = relayed.remove(&ticket) {
+                    // Whoever asked may have gone.
+                    waiting.answer.send((status, body)).unwrap_or_default();
+                }
+            }
             None => tracing::debug!(peer = %shared.name_of(from), "control message does not decode"),
         }
     }
@@ -305,6 +329,43 @@ fn propose(shared: &Arc<Shared>, from: PeerId, proposal: Proposal) {
         let line = Line { cancel, activate: activated };
         take_part(Arc::clone(&shared), from, proposal, line).await;
         locked(&shared.joined).remove(&key);
+        drop(slot);
+    });
+}
+
+/// Answers what a peer passes on, if it does not pass on too much at once.
+fn relay(shared: &Arc<Shared>, from: PeerId, ticket: Ticket, request: Vec<u8>) {
+    let Some(slots) = shared.peer_slots.get(&from) else { return };
+    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+        shared.metrics.dropped_proposal(shared.name_of(from));
+        return;
+    };
+    let shared = Arc::clone(shared);
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        let (status, body) = rest::relay::answer(&shared, &request).await;
+        shared.tell(from, &Control::Relayed { ticket, status, body }).await;
+        drop(slot);
+    });
+}
+
+/// Says what this node knows of an operation, if the peer does not ask too much at once.
+fn recall(
+    shared: &Arc<Shared>,
+    from: PeerId,
+    ceremony: CeremonyId,
+    operation: String,
+    fingerprint: [u8; 32],
+) {
+    let Some(slots) = shared.recall_slots.get(&from) else { return };
+    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return };
+    let shared = Arc::clone(shared);
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        // A store that fails knows nothing, and says so by its silence.
+        if let Ok(known) = shared.recall(from, &operation, &fingerprint).await {
+            shared.tell(from, &Control::Recalled { ceremony, known }).await;
+        }
         drop(slot);
     });
 }

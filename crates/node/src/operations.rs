@@ -1,7 +1,8 @@
 //! Operations at rest: begun before anything runs, answered once, readable for ever.
 //!
-//! A failure that may go away is not an answer: it is kept as the error of a queued operation, is shown as failed, and the
-//! same request starts the next attempt. Any other failure, and every success, is final.
+//! Only a success is an answer. A failure is kept as the error of a queued operation, is shown as failed, and the same request
+//! starts the next attempt: what stands in the way, a peer whose clock is wrong as much as one that is not there, may be gone by
+//! then. What this node refuses by itself is refused before the operation is stored.
 
 use quorate_api::{
     Code, KeyId, Operation as ApiOperation, OperationId, OperationKind, OperationResult,
@@ -11,8 +12,12 @@ use quorate_store::{
     Begin, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate, StoreError,
 };
 
+use quorate_net::PeerId;
+
 use crate::clock;
+use crate::control::{Done, Known};
 use crate::judge::{Ask, Judged};
+use crate::keys::Record;
 use crate::shared::{Shared, store_problem};
 
 /// How often a lost race is tried again. Each loss means that somebody else made progress.
@@ -27,7 +32,7 @@ impl Ask {
     }
 }
 
-fn conflict(operation: &OperationId) -> Problem {
+pub(crate) fn conflict(operation: &OperationId) -> Problem {
     let detail = "this idempotency key was used with another request: choose a new one for a new request";
     Problem::new(Code::IdempotencyConflict, detail).with_operation(operation.clone())
 }
@@ -49,6 +54,31 @@ impl Shared {
 
     pub(crate) async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, Problem> {
         self.store.operation(id.as_str()).await.map_err(|error| store_problem(&error))
+    }
+
+    /// What this node knows of an operation, for another party of its key that wants to begin it.
+    pub(crate) async fn recall(
+        &self,
+        from: PeerId,
+        operation: &str,
+        fingerprint: &[u8; 32],
+    ) -> Result<Known, Problem> {
+        let Ok(id) = operation.parse::<OperationId>() else { return Ok(Known::Nothing) };
+        let Some(op) = self.operation(&id).await? else { return Ok(Known::Nothing) };
+        let key = op.key_id.as_deref().and_then(|key| key.parse::<KeyId>().ok());
+        let Some(key) = key else { return Ok(Known::Nothing) };
+        let Some(key) = self.stored_key(&key).await? else { return Ok(Known::Nothing) };
+        if Record::from_bytes(&key.record)?.index_of(from).is_none() {
+            return Ok(Known::Nothing);
+        }
+        if op.request_hash != *fingerprint {
+            return Ok(Known::Another(op.request));
+        }
+        Ok(match stored_result(&op)? {
+            Some(result) => Known::Done(Done::of(result)),
+            None if self.registry.in_session(&id) => Known::Running,
+            None => Known::Nothing,
+        })
     }
 
     /// Stores the operation unless it is there: queued, or for signing, which needs no count of its first attempt, running at
@@ -129,7 +159,7 @@ impl Shared {
         Err(raced(id))
     }
 
-    /// Stores why there is no result. What may succeed later stays open for the same request.
+    /// Stores why there is no result yet; the same request may be tried again.
     pub(crate) async fn give_up(&self, id: &OperationId, problem: &Problem) {
         let problem = problem.clone().with_operation(id.clone());
         let Ok(bytes) = serde_json::to_vec(&problem) else { return };
@@ -138,14 +168,14 @@ impl Shared {
                 Ok(Some(op)) if !op.status.is_final() => op,
                 _ => return,
             };
-            let status = match (problem.code.retryable(), op.status) {
-                (false, _) => OperationStatus::Failed,
-                (true, OperationStatus::Running) => OperationStatus::Queued,
-                (true, _) => OperationStatus::Running,
+            // The store knows no way from queued to queued.
+            let status = match op.status {
+                OperationStatus::Running => OperationStatus::Queued,
+                _ => OperationStatus::Running,
             };
             let update = OperationUpdate { error: Some(bytes.clone()), ..OperationUpdate::status(status) };
             match self.store.update_operation(&op.op_id, op.status, update, clock::millis()).await {
-                Ok(op) if op.status != OperationStatus::Running => return,
+                Ok(op) if op.status == OperationStatus::Queued => return,
                 Ok(_) | Err(StoreError::Changed { .. }) => {}
                 Err(error) => {
                     tracing::error!(operation = %id, %error, "the failure of an operation is not stored");

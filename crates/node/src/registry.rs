@@ -91,6 +91,11 @@ impl Registry {
         locked(&self.0).contains_key(operation)
     }
 
+    /// Whether this node takes part in a session of it.
+    pub(crate) fn in_session(&self, operation: &OperationId) -> bool {
+        locked(&self.0).get(operation).is_some_and(|entry| entry.in_session)
+    }
+
     /// Changes whenever something for it ends; `None` if nothing runs.
     pub(crate) fn watch(&self, operation: &OperationId) -> Option<watch::Receiver<u64>> {
         locked(&self.0).get(operation).map(|entry| entry.tick.subscribe())

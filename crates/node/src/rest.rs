@@ -3,6 +3,7 @@
 mod answer;
 mod operations;
 mod read;
+pub(crate) mod relay;
 mod serve;
 
 pub(crate) use serve::serve;

@@ -7,16 +7,18 @@ use quorate_api::{ClientPublicKey, Code, KeyId, Problem};
 use quorate_net::{Network, PeerId};
 use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
 use quorate_seal::Sealer;
-use quorate_store::{Store, StoreError};
+use quorate_store::{Burn, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::control::{Answer, CeremonyId, Control, Outcome};
+use crate::control::{Answer, CeremonyId, Control, Known, Outcome, Ticket};
 use crate::keys::OpenMaterials;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
+use crate::rest::relay::Waiting;
 
 /// The state of a running node.
 pub(crate) struct Shared {
@@ -35,14 +37,22 @@ pub(crate) struct Shared {
     pub(crate) slots: Semaphore,
     /// Proposals looked at or run at once, for each peer.
     pub(crate) peer_slots: BTreeMap<PeerId, Arc<Semaphore>>,
+    /// Questions about operations that are answered at once, for each peer.
+    pub(crate) recall_slots: BTreeMap<PeerId, Arc<Semaphore>>,
+    /// Peers that did not answer such a question in time: they are not asked before then.
+    pub(crate) mute: Mutex<HashMap<PeerId, Instant>>,
     /// Attempts that this node coordinates: where answers go.
     pub(crate) coordinated: Mutex<HashMap<CeremonyId, Coordinated>>,
+    /// Requests that were passed on and wait for their answers.
+    pub(crate) relayed: Mutex<HashMap<Ticket, Waiting>>,
     /// Attempts that this node takes part in, by coordinator: what it may still say.
     pub(crate) joined: Mutex<HashMap<(PeerId, CeremonyId), Joined>>,
     /// The secrets of keys that are open.
     pub(crate) materials: Mutex<OpenMaterials>,
     /// Pairs that burned since the start, by key and revision; the store has those of before, and these unless it failed.
     pub(crate) burned: Mutex<HashSet<(KeyId, u64, PeerId)>>,
+    /// Burn marks that the store did not take yet.
+    pub(crate) unsaved: Mutex<Vec<Burn>>,
     /// No new work.
     pub(crate) draining: CancellationToken,
     /// Break off what runs.
@@ -55,6 +65,7 @@ pub(crate) struct Shared {
 pub(crate) enum Reply {
     Answer(Answer),
     Ended(Outcome),
+    Recalled(Known),
 }
 
 /// Where the replies of one attempt go. Each member has two things to say, so nobody can crowd the others out.
@@ -86,6 +97,17 @@ impl Shared {
     pub(crate) async fn tell(&self, to: PeerId, message: &Control) {
         if let Err(error) = self.network.send_control(to, message.encode().into()).await {
             tracing::debug!(peer = %self.name_of(to), %error, "control message not sent");
+        }
+    }
+
+    /// Tries again to store what the store did not take.
+    pub(crate) async fn save_burns(&self) {
+        let unsaved = std::mem::take(&mut *locked(&self.unsaved));
+        for burn in unsaved {
+            if let Err(error) = self.store.burn(burn.clone()).await {
+                tracing::error!(key = burn.instance.key_id, %error, "a burn mark is not on disk yet: free space, and do not restart this node before");
+                locked(&self.unsaved).push(burn);
+            }
         }
     }
 

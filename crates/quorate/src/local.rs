@@ -1,6 +1,6 @@
 //! A cluster of three node processes on loopback, each with its own folder, identity and sealed store: what `demo` and `dev` run on.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::Client;
 use quorate_api::{ClientAlgorithm, ClientKey};
 use quorate_node::config::{Client as EnrolledClient, Config, Listen, Peer, Seal};
@@ -61,11 +61,23 @@ fn random_hex() -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(hex::encode(*bytes)))
 }
 
-/// Free ports, all different: every listener lives until all are bound.
+/// Free ports, all different. Below those that the system gives to outgoing connections, so that a node that was stopped finds its
+/// own again.
 fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners: Vec<_> =
-        (0..count).map(|_| bind()).collect::<Result<_, _>>().context("no free port on loopback")?;
+    const FIRST: u16 = 10_000;
+    const LAST: u16 = 32_000;
+    let mut random = [0u8; 2];
+    getrandom::fill(&mut random).context("the operating system gave no random bytes")?;
+    let start = u16::from_le_bytes(random) % (LAST - FIRST);
+    let mut listeners = Vec::with_capacity(count);
+    for port in (FIRST + start..LAST).chain(FIRST..FIRST + start) {
+        if listeners.len() == count {
+            break;
+        }
+        // Kept until all are chosen.
+        listeners.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    }
+    ensure!(listeners.len() == count, "no free port on loopback between {FIRST} and {LAST}");
     listeners.iter().map(|l| Ok(l.local_addr()?)).collect()
 }
 
@@ -186,7 +198,14 @@ impl LocalNode {
     pub(crate) fn start(&mut self) -> anyhow::Result<u32> {
         let log = OpenOptions::new().create(true).append(true).open(self.folder.join("log"))?;
         let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        // What is set for a node of the user's own must not change this one.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"QUORATE_"))
+        {
+            command.env_remove(name);
+        }
+        let child = command
             .args(["node", "run", "--config"])
             .arg(self.folder.join("quorate.toml"))
             .stdin(Stdio::null())

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use quorate_api::Problem;
+use quorate_api::{Code, OperationId, Problem};
 use quorate_net::{PeerId, PeerWatch};
 use quorate_protocol::party::PartyIndex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use crate::control::{Answer, CeremonyId, Control, Done, Outcome, Proposal};
+use crate::control::{Answer, CeremonyId, Control, Done, Known, Outcome, Proposal};
 use crate::registry::locked;
 use crate::shared::{Coordinated, Reply, Shared};
 
 /// Replies that wait for the coordinator; a member has two to send.
 const QUEUE: usize = 256;
+/// How long a party that does not take part may take to say what it knows of an operation.
+const RECALL: Duration = Duration::from_millis(250);
+/// For how long a party that did not say is not asked again.
+const MUTED: Duration = Duration::from_secs(10);
 
 /// What the members said to a proposal.
 #[derive(Debug)]
@@ -29,6 +33,18 @@ pub(crate) enum Said {
     Refused(PartyIndex, Problem, Option<PartyIndex>),
     /// These did not answer.
     Silent(Vec<PartyIndex>),
+    /// A party that was not asked to take part knows another request under the same idempotency key: its bytes.
+    Another(PartyIndex, Vec<u8>),
+}
+
+/// What the parties of a key are asked that do not take part.
+pub(crate) struct Recall<'a> {
+    pub(crate) operation: &'a OperationId,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) bystanders: BTreeMap<PeerId, PartyIndex>,
+    /// Whether an attempt that a bystander takes part in is one too many. Not where any two quorums share a member, which lets
+    /// only one of them begin.
+    pub(crate) alone: bool,
 }
 
 /// An attempt that was proposed. Dropping it forgets the attempt; late replies are ignored then.
@@ -36,52 +52,102 @@ pub(crate) struct Conversation {
     shared: Arc<Shared>,
     ceremony: CeremonyId,
     members: BTreeMap<PeerId, PartyIndex>,
+    /// Asked what they know of the operation, not to take part.
+    bystanders: BTreeMap<PeerId, PartyIndex>,
+    alone: bool,
     replies: mpsc::Receiver<(PeerId, Reply)>,
     ended: BTreeMap<PartyIndex, Outcome>,
     watched: BTreeMap<PartyIndex, PeerWatch>,
 }
 
 impl Conversation {
-    /// Sends the proposal to all members at once.
+    /// Sends the proposal to all members at once, and the question of `recall` to its bystanders.
     pub(crate) async fn open(
         shared: &Arc<Shared>,
         proposal: Proposal,
         members: BTreeMap<PeerId, PartyIndex>,
+        recall: Option<Recall<'_>>,
     ) -> Self {
         let (sender, replies) = mpsc::channel(QUEUE);
         let ceremony = proposal.ceremony;
         locked(&shared.coordinated).insert(ceremony, Coordinated { sender, said: HashMap::new() });
         let watched = members.iter().map(|(peer, party)| (*party, shared.network.watch(*peer))).collect();
         let ended = BTreeMap::new();
-        let this = Self { shared: Arc::clone(shared), ceremony, members, replies, ended, watched };
-        this.tell_all(&Control::Propose(Box::new(proposal))).await;
+        let question = recall.as_ref().map(|recall| Control::Recall {
+            ceremony,
+            operation: recall.operation.as_str().to_owned(),
+            fingerprint: recall.fingerprint,
+        });
+        let alone = recall.as_ref().is_some_and(|recall| recall.alone);
+        let bystanders = recall.map(|recall| recall.bystanders).unwrap_or_default();
+        let shared = Arc::clone(shared);
+        let this = Self { shared, ceremony, members, bystanders, alone, replies, ended, watched };
+        let ask = async {
+            if let Some(question) = &question {
+                this.tell_each(this.bystanders.keys(), question).await;
+            }
+        };
+        let propose = Control::Propose(Box::new(proposal));
+        tokio::join!(this.tell_all(&propose), ask);
         this
     }
 
     async fn tell_all(&self, message: &Control) {
-        let tell = |peer: &PeerId| self.shared.tell(*peer, message);
-        futures_util::future::join_all(self.members.keys().map(tell)).await;
+        self.tell_each(self.members.keys(), message).await;
     }
 
-    /// The next reply of a member; `None` when time is over.
+    async fn tell_each(&self, peers: impl Iterator<Item = &PeerId>, message: &Control) {
+        let tell = |peer: &PeerId| self.shared.tell(*peer, message);
+        futures_util::future::join_all(peers.map(tell)).await;
+    }
+
+    /// The next reply of a member, or of a bystander to what it was asked; `None` when time is over.
     async fn next(&mut self, until: Instant) -> Option<(PartyIndex, Reply)> {
         loop {
             let (peer, reply) = timeout_at(until, self.replies.recv()).await.ok()??;
-            if let Some(party) = self.members.get(&peer) {
+            let asked = match reply {
+                Reply::Recalled(_) => &self.bystanders,
+                Reply::Answer(_) | Reply::Ended(_) => &self.members,
+            };
+            if let Some(party) = asked.get(&peer) {
                 return Some((*party, reply));
             }
         }
     }
 
-    /// Waits until all accept, one does not, or time is over.
+    /// Waits until all accept, one does not, or time is over. Bystanders are waited for no longer than [`RECALL`].
     pub(crate) async fn answers(&mut self, within: Duration) -> Said {
         let until = Instant::now() + within;
+        let recalled_by = (Instant::now() + RECALL).min(until);
         let mut awaited: BTreeSet<PartyIndex> = self.members.values().copied().collect();
-        while !awaited.is_empty() {
+        let mut asked: BTreeSet<PartyIndex> = self.bystanders.values().copied().collect();
+        loop {
+            let until = match (awaited.is_empty(), asked.is_empty()) {
+                (true, true) => return Said::All,
+                (true, false) => recalled_by,
+                (false, _) => until,
+            };
             let Some((party, reply)) = self.next(until).await else {
+                if awaited.is_empty() {
+                    self.mute(&asked);
+                    return Said::All;
+                }
                 return Said::Silent(awaited.into_iter().collect());
             };
             match reply {
+                Reply::Recalled(known) => {
+                    asked.remove(&party);
+                    match known {
+                        Known::Running if self.alone => {
+                            let detail = "it takes part in another attempt of the same request";
+                            let problem = Problem::new(Code::OperationRunning, detail);
+                            return Said::Refused(party, problem, None);
+                        }
+                        Known::Nothing | Known::Running => {}
+                        Known::Done(done) => return Said::Done(party, done),
+                        Known::Another(request) => return Said::Another(party, request),
+                    }
+                }
                 Reply::Answer(Answer::Accept) => {
                     awaited.remove(&party);
                 }
@@ -98,7 +164,18 @@ impl Conversation {
                 }
             }
         }
-        Said::All
+    }
+
+    /// Whoever hangs shall not cost every attempt the same time.
+    fn mute(&self, silent: &BTreeSet<PartyIndex>) {
+        let until = Instant::now() + MUTED;
+        let mut mute = locked(&self.shared.mute);
+        for (peer, party) in &self.bystanders {
+            if silent.contains(party) {
+                tracing::info!(peer = %self.shared.name_of(*peer), "not asked about operations for a while: it does not answer");
+                mute.insert(*peer, until);
+            }
+        }
     }
 
     /// Waits for how the part of every member ended; the members that did not say, because time is over or one of them is

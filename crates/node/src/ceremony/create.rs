@@ -4,8 +4,10 @@
 //! member says that it holds everything durably, and only then the coordinator, who has stored the result, lets all use it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
 use quorate_api::{Code, CreateKey, Figures, Hex, Key as ApiKey, KeyId, KeyStatus, OperationResult, Problem};
 use quorate_intent::{PublicKey, check_purposes, default_purposes};
 use quorate_net::PeerId;
@@ -302,7 +304,7 @@ async fn try_once(
         request: judged.request.encode(),
         work: Work::Create { members },
     };
-    let mut talk = Conversation::open(shared, proposal, others).await;
+    let mut talk = Conversation::open(shared, proposal, others, None).await;
     let result = together(shared, judged, &plan, &attempt, &mut talk, deadline).await;
     match result {
         Ok((key, mut figures)) => {
@@ -354,24 +356,35 @@ async fn together(
             // Open, not final: this node's own share of that key becomes active with its first use.
             return Err(Problem::new(Code::OperationRunning, detail));
         }
-        Said::Done(party, Done::Signed { .. }) => {
+        Said::Done(party, Done::Signed { .. }) | Said::Another(party, _) => {
             let detail = format!("`{}` answered something else than was asked", name(&party));
             return Err(Problem::new(Code::CeremonyAborted, detail));
         }
     }
-    let mut ceremony = plan.ceremony(shared, judged, deadline, CancellationToken::clone(&shared.stop));
-    let loss = talk.loss();
-    let key = tokio::select! {
-        biased;
-        key = plan.run(judged, attempt, &mut ceremony) => key.map_err(|failure| failure.problem)?,
-        (party, problem) = talk.failure() => {
-            let detail = format!("`{}` failed: {}", name(&party), problem.detail);
-            return Err(Problem::new(Code::CeremonyAborted, detail));
-        }
-        party = loss => {
-            let party = party.map(|party| name(&party)).unwrap_or_default();
-            let detail = format!("`{party}` restarted or lost its connection while the key was made");
-            return Err(Problem::new(Code::DeadlineExceeded, detail));
+    let called_off = shared.stop.child_token();
+    let mut ceremony = plan.ceremony(shared, judged, deadline, called_off.clone());
+    let key = {
+        let loss = talk.loss();
+        let given_up = pin!(async {
+            tokio::select! {
+                (party, problem) = talk.failure() => {
+                    Problem::new(Code::CeremonyAborted, format!("`{}` failed: {}", name(&party), problem.detail))
+                }
+                party = loss => {
+                    let party = party.map(|party| name(&party)).unwrap_or_default();
+                    let detail = format!("`{party}` restarted or lost its connection while the key was made");
+                    Problem::new(Code::DeadlineExceeded, detail)
+                }
+            }
+        });
+        match select(pin!(plan.run(judged, attempt, &mut ceremony)), given_up).await {
+            Either::Left((key, _)) => key.map_err(|failure| failure.problem)?,
+            Either::Right((problem, run)) => {
+                // To its end, so that whoever erases the share finds all of it.
+                called_off.cancel();
+                run.await.map(|_| ()).unwrap_or_default();
+                return Err(problem);
+            }
         }
     };
     let outcomes = talk.outcomes(deadline).await;

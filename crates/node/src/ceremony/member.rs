@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sign::{self, Asked};
 use super::{Attempt, Ceremony, Failure, create};
-use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, WireSignature, Work};
+use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, Work};
 use crate::judge::{Ask, Judged, judge};
 use crate::operations::stored_result;
 use crate::registry::Hold;
@@ -86,8 +86,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     let attempt = Attempt::of(proposal, from);
     if let Some(op) = shared.known_operation(&judged).await? {
         if let Some(result) = stored_result(&op)? {
-            let answer = done(result);
-            return Err(No { answer });
+            return Err(No { answer: Answer::Done(Done::of(result)) });
         }
         if op.status.is_final() {
             let problem = op.error.as_deref().and_then(|error| serde_json::from_slice::<Problem>(error).ok());
@@ -141,22 +140,6 @@ fn burned(asked: &Asked, quorum: &[PartyIndex]) -> Result<(), No> {
     Err(No { answer: Answer::Refuse(Refusal::new(&problem, Some(*peer))) })
 }
 
-/// The stored result as another node can check it.
-fn done(result: OperationResult) -> Answer {
-    let done = match result {
-        OperationResult::Sign(result) => {
-            let wire = |s: &quorate_api::SignatureResult| {
-                let bytes: [u8; 64] = s.signature.0.as_slice().try_into().ok()?;
-                Some(WireSignature { bytes, recovery_id: s.recovery_id })
-            };
-            let signatures = result.signatures.iter().filter_map(wire).collect();
-            Done::Signed { signatures, quorum: result.quorum }
-        }
-        OperationResult::CreateKey { key, .. } => Done::Created { key: key.id.to_string() },
-    };
-    Answer::Done(done)
-}
-
 async fn take_part_in_signing(
     shared: &Arc<Shared>,
     from: PeerId,
@@ -204,9 +187,7 @@ async fn failed(shared: &Shared, judged: &Judged, failure: Failure) -> Outcome {
     let outcome = Outcome::Failed(Refusal::new(&failure.for_peers(), None));
     let problem = failure.problem;
     tracing::info!(operation = %judged.operation, detail = %problem.detail, "this node's part failed");
-    let kept =
-        if problem.code.retryable() { problem } else { Problem::new(Code::CeremonyAborted, problem.detail) };
-    shared.give_up(&judged.operation, &kept).await;
+    shared.give_up(&judged.operation, &problem).await;
     outcome
 }
 

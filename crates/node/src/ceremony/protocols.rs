@@ -113,6 +113,15 @@ pub(crate) const fn sign_protocol(scheme: Scheme) -> &'static str {
     }
 }
 
+/// How many rounds a protocol has, for those who watch.
+pub(crate) fn rounds(protocol: &str) -> u16 {
+    match protocol {
+        "dkg" => 4,
+        SETUP | "ecdsa-sign" => 3,
+        _ => 2,
+    }
+}
+
 /// Whether keys of the scheme use pairwise set-ups that can burn.
 pub(crate) const fn has_setup(scheme: Scheme) -> bool {
     matches!(scheme, Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256)
@@ -134,6 +143,11 @@ impl Setup {
             Scheme::EcdsaP256 => Self::P256(Arc::new(PairwiseSetup::from_secret_bytes(bytes)?)),
             Scheme::Ed25519 | Scheme::Bip340 => bytes.is_empty().then_some(Self::None)?,
         })
+    }
+
+    /// Whether there is anything that can burn.
+    pub(crate) const fn exists(&self) -> bool {
+        !matches!(self, Self::None)
     }
 
     /// Takes a durable burn mark over.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_api::{
-    Code, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult, Skipped,
+    Code, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult, SignedRequest,
+    Skipped,
 };
 use quorate_intent::{Prepared, Signature, ToSign};
 use quorate_net::PeerId;
@@ -15,12 +16,13 @@ use quorate_store::OperationStatus;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::conversation::{Conversation, Said};
+use super::conversation::{Conversation, Recall, Said};
 use super::{Attempt, Ceremony, Failure, Purpose, protocols, quorum};
 use crate::control::{Done, Outcome, Proposal, WireSignature, Work};
 use crate::judge::Judged;
 use crate::keys::OpenKey;
-use crate::operations::stored_result;
+use crate::operations::{conflict, stored_result};
+use crate::registry::locked;
 use crate::shared::{Shared, party_name, random};
 use crate::verify::verify;
 
@@ -110,6 +112,31 @@ impl Asked {
         Ok(committee)
     }
 
+    /// The connected parties that do not take part but may know the operation.
+    fn bystanders(
+        &self,
+        shared: &Shared,
+        quorum: &[PartyIndex],
+        before: &Before,
+    ) -> BTreeMap<PeerId, PartyIndex> {
+        let now = Instant::now();
+        let mut mute = locked(&shared.mute);
+        mute.retain(|_, until| *until > now);
+        let other = |(party, peer): &(&PartyIndex, &PeerId)| {
+            !quorum.contains(party)
+                && **peer != shared.id
+                && !before.excludes(**party)
+                && !mute.contains_key(*peer)
+                && shared.network.is_connected(**peer)
+        };
+        self.peers.iter().filter(other).map(|(party, peer)| (*peer, *party)).collect()
+    }
+
+    /// Whether any two quorums share a member.
+    fn quorums_intersect(&self) -> bool {
+        usize::from(self.key.record.threshold).saturating_mul(2) > self.key.record.parties.len()
+    }
+
     /// The name of the session that signs one input: binds all that the parties must agree on.
     fn session(
         &self,
@@ -166,7 +193,7 @@ impl Asked {
         let failed = |detail: String| Problem::new(Code::Internal, detail);
         let finished = self.prepared.finish(signatures).map_err(|error| failed(error.to_string()))?;
         let mut shown = Vec::with_capacity(signatures.len());
-        for (what, signature) in self.prepared.inputs.iter().zip(signatures) {
+        for (index, (what, signature)) in self.prepared.inputs.iter().zip(signatures).enumerate() {
             let public_key = verify(&self.key.public_key, what, signature)
                 .ok_or_else(|| failed("the joint signature does not verify".to_owned()))?;
             let (digest, message) = match what {
@@ -175,7 +202,7 @@ impl Asked {
                 ToSign::Ed25519Message(message) => (None, Some(message.as_slice())),
             };
             shown.push(SignatureResult {
-                input: None,
+                input: self.prepared.input(index),
                 public_key: Hex(public_key),
                 digest,
                 message: message.map(Hex::from),
@@ -242,9 +269,8 @@ pub(crate) async fn coordinate(
     let begun = Instant::now();
     let deadline = begun + shared.config.limits.ceremony_deadline;
     let me = asked.me();
-    let mut without: Vec<Vec<PartyIndex>> = asked.burned.iter().map(|peer| vec![me, *peer]).collect();
-    let mut skipped: Vec<Skipped> = Vec::new();
-    let mut last: Option<Problem> = None;
+    let burned = asked.burned.iter().map(|peer| vec![me, *peer]).collect();
+    let mut before = Before { without: burned, skipped: Vec::new(), last: None };
     let mut pause = Duration::from_millis(20);
     let mut busy: BTreeMap<PartyIndex, Instant> = BTreeMap::new();
     let mut attempts = 0_u32;
@@ -259,17 +285,17 @@ pub(crate) async fn coordinate(
             return Ok(done);
         }
         let counted = attempts == 0 && op.is_some_and(|op| op.status == OperationStatus::Running);
-        let parties = match choose(shared, &asked, &without, deadline, last.is_none()).await {
+        let parties = match choose(shared, &asked, &before, deadline).await {
             Ok(parties) => parties,
-            Err(state) => return Err(explain(&asked, &state, &without, &skipped, last)),
+            Err(state) => return Err(explain(&asked, &state, &before)),
         };
         // The first attempt runs since the operation began. The nonce tells attempts apart, the number is for people.
         let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };
         attempts = attempts.saturating_add(1);
-        match try_once(shared, judged, &asked, &parties, number, deadline, &skipped).await? {
+        match try_once(shared, judged, &asked, &parties, number, deadline, &before).await? {
             Tried::Done(signatures, quorum, mut figures) => {
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let result = asked.result(&signatures, quorum, skipped, figures)?;
+                let result = asked.result(&signatures, quorum, before.skipped, figures)?;
                 return shared.succeed(&judged.operation, key, result).await;
             }
             Tried::Busy(party)
@@ -279,9 +305,9 @@ pub(crate) async fn coordinate(
                 // Longer than any honest attempt takes.
                 let name = asked.name(party);
                 let detail = format!("`{name}` says for too long that it works on the same request");
-                skipped.push(Skipped { party: name, reason: detail.clone() });
-                without.push(vec![party]);
-                last = Some(Problem::new(Code::OperationRunning, detail));
+                before.skipped.push(Skipped { party: name, reason: detail.clone() });
+                before.without.push(vec![party]);
+                before.last = Some(Problem::new(Code::OperationRunning, detail));
             }
             Tried::Busy(_) => {
                 // Let the other coordinator in; whoever waits less wins, so the two do not meet again and again.
@@ -301,16 +327,31 @@ pub(crate) async fn coordinate(
                 for party in set.iter().filter(|party| **party != me) {
                     let (party, reason) = (asked.name(*party), failure.problem.detail.clone());
                     tracing::info!(operation = %judged.operation, party, reason, "going on without");
-                    skipped.push(Skipped { party, reason });
+                    before.skipped.push(Skipped { party, reason });
                 }
-                without.push(set);
-                last = Some(failure.problem);
+                before.without.push(set);
+                before.last = Some(failure.problem);
             }
         }
         if Instant::now() >= deadline {
-            let detail = last.map_or_else(|| "time is over".to_owned(), |problem| problem.detail);
+            let detail = before.last.map_or_else(|| "time is over".to_owned(), |problem| problem.detail);
             return Err(Problem::new(Code::DeadlineExceeded, detail));
         }
+    }
+}
+
+/// What the attempts before taught.
+struct Before {
+    /// Each of these sets does not work together.
+    without: Vec<Vec<PartyIndex>>,
+    skipped: Vec<Skipped>,
+    last: Option<Problem>,
+}
+
+impl Before {
+    /// Whether nothing works with this party.
+    fn excludes(&self, party: PartyIndex) -> bool {
+        self.without.iter().any(|set| set.as_slice() == [party])
     }
 }
 
@@ -323,9 +364,8 @@ struct NoQuorum {
 async fn choose(
     shared: &Shared,
     asked: &Asked,
-    without: &[Vec<PartyIndex>],
+    before: &Before,
     deadline: Instant,
-    first: bool,
 ) -> Result<Vec<PartyIndex>, NoQuorum> {
     let until = (Instant::now() + shared.config.limits.connect_grace).min(deadline);
     let me = asked.me();
@@ -337,10 +377,10 @@ async fn choose(
         let ready: Vec<PartyIndex> = ready.into_iter().map(|(party, _)| *party).collect();
         let absent: Vec<PartyIndex> = absent.into_iter().map(|(party, _)| *party).collect();
         let chosen = match &asked.wanted {
-            None => quorum::choose(asked.key.material.share.access(), me, &ready, without),
+            None => quorum::choose(asked.key.material.share.access(), me, &ready, &before.without),
             Some(wanted) => {
                 let there = wanted.iter().all(|party| ready.contains(party));
-                let failed = without.iter().any(|set| set.iter().all(|party| wanted.contains(party)));
+                let failed = before.without.iter().any(|set| set.iter().all(|party| wanted.contains(party)));
                 (there && !failed).then(|| wanted.clone())
             }
         };
@@ -349,7 +389,7 @@ async fn choose(
         }
         // Only absent parties are worth waiting for, and only before anything failed.
         let over = timeout_at(until, changes.changed()).await.is_err();
-        if over || !first || absent.is_empty() {
+        if over || before.last.is_some() || absent.is_empty() {
             let asked_for = |party: &PartyIndex| asked.wanted.as_ref().is_none_or(|w| w.contains(party));
             let ready = ready.into_iter().filter(asked_for).collect();
             let absent = absent.into_iter().filter(asked_for).collect();
@@ -359,16 +399,11 @@ async fn choose(
 }
 
 /// Why there is no quorum, and what to do.
-fn explain(
-    asked: &Asked,
-    state: &NoQuorum,
-    without: &[Vec<PartyIndex>],
-    skipped: &[Skipped],
-    last: Option<Problem>,
-) -> Problem {
+fn explain(asked: &Asked, state: &NoQuorum, before: &Before) -> Problem {
+    let skipped = &before.skipped;
     let needed = asked.key.record.threshold;
-    let alone = |party: &PartyIndex| without.iter().any(|set| set.as_slice() == [*party]);
-    let ready = u16::try_from(state.ready.iter().filter(|party| !alone(party)).count()).unwrap_or(u16::MAX);
+    let ready = u16::try_from(state.ready.iter().filter(|party| !before.excludes(**party)).count())
+        .unwrap_or(u16::MAX);
     let mut missing: Vec<String> = state.absent.iter().map(|party| asked.name(*party)).collect();
     let mut why: Vec<String> = skipped.iter().map(|s| format!("`{}`: {}", s.party, s.reason)).collect();
     for peer in &asked.burned {
@@ -380,9 +415,9 @@ fn explain(
     let why = why.join("; ");
     if state.absent.is_empty() {
         // All are there, so it is not for want of nodes.
-        return match last {
+        return match &before.last {
             Some(last) => Problem::new(last.code, format!("no other quorum is left: {why}"))
-                .with_culprits(last.culprits)
+                .with_culprits(last.culprits.clone())
                 .with_quorum(needed, ready, missing),
             None => {
                 let detail = format!("no quorum is left: {why}; create a new key and move to it");
@@ -411,7 +446,7 @@ async fn try_once(
     parties: &[PartyIndex],
     number: u32,
     deadline: Instant,
-    skipped: &[Skipped],
+    before: &Before,
 ) -> Result<Tried, Problem> {
     let committee = asked.quorum(parties)?;
     let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
@@ -428,12 +463,29 @@ async fn try_once(
     let limits = &shared.config.limits;
     let until = (Instant::now() + limits.attempt_deadline).min(deadline);
     let quorum: Vec<String> = parties.iter().map(|party| asked.name(*party)).collect();
-    let mut talk = Conversation::open(shared, proposal, members).await;
+    let recall = Recall {
+        operation: &judged.operation,
+        fingerprint: judged.request.fingerprint(),
+        bystanders: asked.bystanders(shared, parties, before),
+        alone: !asked.quorums_intersect(),
+    };
+    let mut talk = Conversation::open(shared, proposal, members, Some(recall)).await;
     match talk.answers(limits.answer_deadline.min(until.saturating_duration_since(Instant::now()))).await {
         Said::All => {}
         Said::Done(party, done) => {
             talk.cancel().await;
             return Ok(take_over(asked, party, done));
+        }
+        Said::Another(party, request) => {
+            talk.cancel().await;
+            if is_another(shared, judged, request) {
+                return Err(conflict(&judged.operation));
+            }
+            let detail = format!(
+                "`{}` claims another use of the idempotency key, which does not verify",
+                asked.name(party)
+            );
+            return Ok(Tried::Failed(Failure::of(Code::CeremonyAborted, detail, vec![party])));
         }
         Said::Refused(party, problem, burned) => {
             talk.cancel().await;
@@ -479,7 +531,7 @@ async fn try_once(
         names: asked.names.clone(),
         deadline: until,
         cancel: CancellationToken::clone(&shared.stop),
-        skipped: skipped.to_vec(),
+        skipped: before.skipped.clone(),
         figures: Figures::default(),
     };
     let result = tokio::select! {
@@ -503,6 +555,16 @@ async fn try_once(
             Ok(Tried::Failed(failure))
         }
     }
+}
+
+/// Whether these bytes are another request of the same client under the same idempotency key. Signed by the client, so no node
+/// can claim it of a request that was not made.
+fn is_another(shared: &Shared, judged: &Judged, request: Vec<u8>) -> bool {
+    let Ok(other) = SignedRequest::decode(&request) else { return false };
+    let key = shared.clients.get(other.client());
+    other.operation_id() == judged.operation
+        && other.fingerprint() != judged.request.fingerprint()
+        && key.is_some_and(|key| key.verify(&other).is_ok())
 }
 
 /// Takes the result that a member has stored, if it is what was asked for.

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use quorate_api::{PROBLEM_CONTENT_TYPE, Problem};
+use quorate_api::{Code, PROBLEM_CONTENT_TYPE, Problem};
 use serde::Serialize;
 
 /// A problem on its way out. Gets a request id, which is also in the log.
@@ -13,6 +13,16 @@ pub(crate) struct Failed(Box<Problem>);
 impl From<Problem> for Failed {
     fn from(problem: Problem) -> Self {
         Self(Box::new(problem))
+    }
+}
+
+impl Failed {
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
+    }
+
+    pub(crate) fn into_problem(self) -> Problem {
+        *self.0
     }
 }
 

@@ -9,8 +9,8 @@ use axum::response::Response;
 use quorate_api::{Code, Operation, OperationId, OperationQuery, OperationStatus, Problem, SignedRequest};
 use tokio::time::{Instant, timeout_at};
 
-use super::Signed;
 use super::answer::{Failed, json};
+use super::{Signed, relay};
 use crate::ceremony::{self, sign::Asked};
 use crate::judge::{Ask, Judged, judge};
 use crate::registry::Hold;
@@ -26,19 +26,31 @@ pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
-    start(shared, request, "create_key").await
+    start_here(&shared, request, "create_key").await
 }
 
 /// `POST /v1/keys/{key}/sign`
 pub(super) async fn sign(
     State(shared): State<Arc<Shared>>,
+    Path(key): Path<String>,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
-    start(shared, request, "sign").await
+    if let Ok(id) = key.parse()
+        && !shared.holds(&id).await?
+    {
+        let missing = Problem::new(Code::NotFound, format!("no connected node holds a key `{id}`"));
+        return relay::elsewhere(&shared, &request, missing).await;
+    }
+    start_here(&shared, request, "sign").await
 }
 
-async fn start(shared: Arc<Shared>, request: SignedRequest, kind: &'static str) -> Result<Response, Failed> {
-    let answer = begin_and_wait(&shared, request).await;
+/// Starts the operation of a request on this node and waits for its end as long as the request says.
+pub(super) async fn start_here(
+    shared: &Arc<Shared>,
+    request: SignedRequest,
+    kind: &'static str,
+) -> Result<Response, Failed> {
+    let answer = begin_and_wait(shared, request).await;
     let result = match &answer {
         Ok(operation) => operation.status.as_str(),
         Err(problem) => problem.code.as_str(),
@@ -141,10 +153,24 @@ pub(super) async fn show(
     Path(operation): Path<String>,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
-    let query = OperationQuery::parse(request.query())?;
     let id = operation.parse::<OperationId>();
     let id = id.map_err(|error| Problem::new(Code::NotFound, format!("`{operation}`: {error}")))?;
-    let operation = wait(&shared, &id, Instant::now() + query.wait).await?;
+    match show_here(&shared, &id, request.query()).await {
+        Err(failed) if failed.code() == Code::NotFound => {
+            relay::elsewhere(&shared, &request, failed.into_problem()).await
+        }
+        answer => answer,
+    }
+}
+
+/// The operation as this node has it, after waiting for its end.
+pub(super) async fn show_here(
+    shared: &Shared,
+    id: &OperationId,
+    query: Option<&str>,
+) -> Result<Response, Failed> {
+    let query = OperationQuery::parse(query)?;
+    let operation = wait(shared, id, Instant::now() + query.wait).await?;
     Ok(json(StatusCode::OK, &operation))
 }
 

@@ -11,8 +11,9 @@ use quorate_api::{
 };
 use quorate_store::{Cursor, KeyStatus, OperationFilter};
 
-use super::Signed;
 use super::answer::{Failed, json};
+use super::{Signed, relay};
+use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
 fn cursor(query: &ListQuery) -> Result<Option<Cursor>, Problem> {
@@ -45,10 +46,20 @@ pub(super) async fn key(
     Path(key): Path<String>,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
-    no_query(request.query())?;
-    let missing = || Problem::new(Code::NotFound, format!("this node holds no key `{key}`"));
-    let id: KeyId = key.parse().map_err(|_| missing())?;
-    let stored = shared.stored_key(&id).await?.ok_or_else(missing)?;
+    let id: KeyId = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;
+    match show_key(&shared, &id, request.query()).await {
+        Err(failed) if failed.code() == Code::NotFound => {
+            relay::elsewhere(&shared, &request, failed.into_problem()).await
+        }
+        answer => answer,
+    }
+}
+
+/// A key as this node has it.
+pub(super) async fn show_key(shared: &Shared, id: &KeyId, query: Option<&str>) -> Result<Response, Failed> {
+    no_query(query)?;
+    let missing = || Problem::new(Code::NotFound, format!("no connected node holds a key `{id}`"));
+    let stored = shared.stored_key(id).await?.ok_or_else(missing)?;
     let shown = shared.present_key(&stored)?.ok_or_else(missing)?;
     Ok(json(StatusCode::OK, &shown))
 }
@@ -130,6 +141,12 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     }
     if let Err(error) = shared.store.meta().await {
         reasons.push(format!("the store does not answer: {error}"));
+    }
+    let unsaved = locked(&shared.unsaved).len();
+    if unsaved > 0 {
+        reasons.push(format!(
+            "{unsaved} burn marks are not on disk: free space, and do not restart this node before"
+        ));
     }
     let peers = shared.network.peer_states();
     let connected = peers.iter().filter(|peer| peer.is_connected()).count();

@@ -25,6 +25,18 @@ enum Control {
     Ended { ceremony: [u8; 32], outcome: Outcome },
     Cancel { ceremony: [u8; 32] },
     Activate { ceremony: [u8; 32] },
+    Recall { ceremony: [u8; 32], operation: String, fingerprint: [u8; 32] },
+    Recalled { ceremony: [u8; 32], known: Known },
+    Relay { ticket: [u8; 16], request: Vec<u8> },
+    Relayed { ticket: [u8; 16], status: u16, body: Vec<u8> },
+}
+
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+enum Known {
+    Nothing,
+    Running,
+    Done(Done),
+    Another(Vec<u8>),
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -62,6 +74,13 @@ enum Outcome {
     Created { public_key: Vec<u8> },
     Active,
     Failed { code: String, detail: String, burned: Option<u16> },
+}
+
+/// What a node that is not asked to take part says about an operation.
+pub(crate) enum Claim {
+    Running,
+    Result,
+    Another(Vec<u8>),
 }
 
 /// Node c, taken over: its identity and its share in our hands.
@@ -107,6 +126,35 @@ impl Traitor {
             }
         }
         false
+    }
+
+    /// Claims something about the operation that it is asked about next.
+    pub(crate) async fn claim_next(&mut self, claim: Claim, within: Duration) -> bool {
+        let until = tokio::time::Instant::now() + within;
+        while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
+            if let Control::Recall { ceremony, .. } = borsh::from_slice(&bytes[1..]).unwrap() {
+                let signatures = vec![([7; 64], None)];
+                let known = match claim {
+                    Claim::Running => Known::Running,
+                    Claim::Result => {
+                        Known::Done(Done::Signed { signatures, quorum: vec!["node-b".to_owned()] })
+                    }
+                    Claim::Another(request) => Known::Another(request),
+                };
+                self.send(from, &Control::Recalled { ceremony, known }).await;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// How often it was asked what it knows.
+    pub(crate) async fn recalls(&mut self) -> usize {
+        let mut count = 0;
+        while let Ok(Some((_, bytes))) = timeout(Duration::from_millis(200), self.control.recv()).await {
+            count += usize::from(matches!(borsh::from_slice(&bytes[1..]).unwrap(), Control::Recall { .. }));
+        }
+        count
     }
 
     /// Forgets what came so far.

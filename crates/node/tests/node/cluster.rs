@@ -33,8 +33,18 @@ pub(crate) fn passphrase() -> Passphrase {
     Passphrase::new(Zeroizing::new(PASSPHRASE.as_bytes().to_vec())).unwrap()
 }
 
+/// Below the ports that the system gives to outgoing connections, so that a stopped node finds its own again.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = u16::try_from(std::process::id() % 100).unwrap() * 100;
+    loop {
+        let port = 10_000 + (base + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 pub(crate) fn quick_limits() -> Limits {

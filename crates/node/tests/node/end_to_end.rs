@@ -113,6 +113,7 @@ async fn transactions_with_several_inputs_are_finished() {
         let operation = cluster.client(1).sign(&key.id, &sign, &unique("psbt"), WAIT).await.unwrap();
         let result = signed(&operation);
         assert_eq!(result.signatures.len(), 2);
+        assert_eq!([Some(0), Some(1)], [result.signatures[0].input, result.signatures[1].input]);
         assert_ne!(result.signatures[0].digest, result.signatures[1].digest);
         let raw = result.raw_tx.unwrap().0;
         let tx: bitcoin::Transaction = bitcoin::consensus::deserialize(&raw).unwrap();

@@ -4,6 +4,7 @@
 mod byzantine;
 mod canary;
 mod cluster;
+mod elsewhere;
 mod end_to_end;
 mod faults;
 mod requests;

@@ -1,0 +1,132 @@
+//! Requests about what this node does not hold: passed on to a peer that does, which judges them as if the client had asked it,
+//! and its answer handed back. So every node can be asked for every key, whoever holds the shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use quorate_api::{Code, Method, OperationQuery, PROBLEM_CONTENT_TYPE, Problem, SignedRequest};
+use quorate_net::PeerId;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::answer::Failed;
+use super::{operations, read};
+use crate::control::{Control, Ticket};
+use crate::judge::authenticate;
+use crate::registry::locked;
+use crate::shared::{Shared, random};
+
+/// Longest answer that is passed on.
+const MAX_ANSWER: usize = SignedRequest::MAX_ENCODED;
+
+/// An answer of a peer on its way to whoever waits for it.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) peer: PeerId,
+    pub(crate) answer: oneshot::Sender<(u16, Vec<u8>)>,
+}
+
+/// Forgets the question when nobody waits any more.
+struct Question<'a> {
+    shared: &'a Shared,
+    ticket: Ticket,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        locked(&self.shared.relayed).remove(&self.ticket);
+    }
+}
+
+/// Asks the connected peers, one after the other, until one knows what this node does not; `missing` if none does.
+pub(super) async fn elsewhere(
+    shared: &Shared,
+    request: &SignedRequest,
+    missing: Problem,
+) -> Result<Response, Failed> {
+    match ask_all(shared, request).await {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(missing.into()),
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+async fn ask_all(shared: &Shared, request: &SignedRequest) -> Result<Option<Response>, Problem> {
+    let wait = OperationQuery::parse(request.query())?.wait;
+    let within = wait.saturating_add(shared.config.limits.answer_deadline);
+    for peer in shared.network.connected() {
+        if let Some((status, body)) = ask(shared, peer, request, within).await?
+            && status != StatusCode::NOT_FOUND
+        {
+            let problem = status.is_client_error() || status.is_server_error();
+            let content = if problem { PROBLEM_CONTENT_TYPE } else { "application/json" };
+            let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content))];
+            return Ok(Some((status, headers, Body::from(body)).into_response()));
+        }
+    }
+    Ok(None)
+}
+
+/// What one peer answers; `None` if it does not.
+async fn ask(
+    shared: &Shared,
+    peer: PeerId,
+    request: &SignedRequest,
+    within: Duration,
+) -> Result<Option<(StatusCode, Vec<u8>)>, Problem> {
+    let ticket: Ticket = random()?;
+    let (answer, answered) = oneshot::channel();
+    locked(&shared.relayed).insert(ticket, Waiting { peer, answer });
+    let _question = Question { shared, ticket };
+    let lost = shared.network.watch(peer);
+    shared.tell(peer, &Control::Relay { ticket, request: request.encode() }).await;
+    tokio::select! {
+        answered = timeout(within, answered) => {
+            let Ok(Ok((status, body))) = answered else { return Ok(None) };
+            Ok(StatusCode::from_u16(status).ok().map(|status| (status, body)))
+        }
+        () = lost.lost() => Ok(None),
+    }
+}
+
+/// Answers what a peer passed on. What this node does not hold either is not passed on again.
+pub(crate) async fn answer(shared: &Arc<Shared>, request: &[u8]) -> (u16, Vec<u8>) {
+    let response = match judged(shared, request).await {
+        Ok(response) => response,
+        Err(failed) => failed.into_response(),
+    };
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, MAX_ANSWER).await {
+        Ok(bytes) => (parts.status.as_u16(), bytes.to_vec()),
+        Err(_) => {
+            let detail = format!("the answer is too long to be passed on: ask `{}`", shared.config.name);
+            let problem = Problem::new(Code::Internal, detail);
+            (problem.status(), serde_json::to_vec(&problem).unwrap_or_default())
+        }
+    }
+}
+
+fn unknown(error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::NotFound, error.to_string())
+}
+
+async fn judged(shared: &Arc<Shared>, request: &[u8]) -> Result<Response, Failed> {
+    let request = SignedRequest::decode(request).map_err(Problem::from)?;
+    authenticate(shared, &request)?;
+    let path: Vec<&str> = request.path().split('/').collect();
+    match (request.method(), path.as_slice()) {
+        (Method::Post, ["", "v1", "keys", _, "sign"]) => {
+            operations::start_here(shared, request, "sign").await
+        }
+        (Method::Get, ["", "v1", "keys", key]) => {
+            read::show_key(shared, &key.parse().map_err(unknown)?, request.query()).await
+        }
+        (Method::Get, ["", "v1", "operations", operation]) => {
+            operations::show_here(shared, &operation.parse().map_err(unknown)?, request.query()).await
+        }
+        _ => Err(unknown("this is not passed on").into()),
+    }
+}
