@@ -8,7 +8,7 @@
 //! | `create` | creating a key |
 //! | `sign` | signing |
 //!
-//! Every member derives everything that matters (the digest, the quorum's identities, the name of each session) from the signed
+//! Spec: `spec/40-ceremonies.md`. Every member derives everything that matters (the digest, the quorum's identities, the name of each session) from the signed
 //! request and its own records; the coordinator chooses only who takes part, a random number and the number of the attempt.
 
 pub(crate) mod conversation;
@@ -113,7 +113,7 @@ impl Ceremony<'_> {
         start: impl FnOnce(Params) -> Result<Session<O>, BadParams> + Send + 'static,
         purpose: Purpose,
     ) -> Result<O, Failure> {
-        // Before anything is signed under this name: two broadcasts of one party for one round prove equivocation to anyone,
+        // CER.7  Before anything is signed under this name: two broadcasts of one party for one round prove equivocation to anyone,
         // and the coordinator alone chooses what makes the name fresh.
         let mark = blake3::derive_key("quorate 2026 node session begun v1", &id.0);
         let fresh = self.shared.store.consume(&mark, clock::millis()).await;
@@ -148,7 +148,7 @@ impl Ceremony<'_> {
         let called_off = self.cancel.child_token();
         // Also when whoever waits here stops waiting.
         let _called_off = called_off.clone().drop_guard();
-        // A task of its own, which ends only where the driver lets it: broken off between a failed check and the burn that must
+        // CER.8  A task of its own, which ends only where the driver lets it: broken off between a failed check and the burn that must
         // follow, it would let a coordinator that calls attempts off test a secret bit by bit.
         let mut running = self.shared.tasks.spawn(async move {
             let note = |progress| note(&shared, tag, &events, progress);

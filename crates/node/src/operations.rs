@@ -56,7 +56,7 @@ impl Shared {
         self.store.operation(id.as_str()).await.map_err(|error| store_problem(&error))
     }
 
-    /// What this node knows of an operation, for another party of its key that wants to begin it.
+    /// CER.5: what this node knows of an operation, for another party of its key that wants to begin it.
     pub(crate) async fn recall(
         &self,
         from: PeerId,

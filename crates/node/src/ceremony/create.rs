@@ -216,7 +216,7 @@ impl Plan {
         }
     }
 
-    /// Runs the protocols and stores what this party needs; the key stays pending.
+    /// CER.11: runs the protocols and stores what this party needs; the key stays pending.
     pub(crate) async fn run(
         &self,
         judged: &Judged,
@@ -311,7 +311,7 @@ async fn try_once(
             figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let result = OperationResult::CreateKey { key: Box::new(key), figures };
             let stored = shared.succeed(&judged.operation, &plan.draft.id, result).await?;
-            // The key exists from here on, whatever happens: its first use would make it active too.
+            // CER.12  The key exists from here on, whatever happens: its first use would make it active too.
             if let Err(problem) = shared.activate(&plan.draft.id).await {
                 tracing::error!(key = %plan.draft.id, detail = %problem.detail, "new key not active yet");
             }
@@ -380,7 +380,7 @@ async fn together(
         match select(pin!(plan.run(judged, attempt, &mut ceremony)), given_up).await {
             Either::Left((key, _)) => key.map_err(|failure| failure.problem)?,
             Either::Right((problem, run)) => {
-                // To its end, so that whoever erases the share finds all of it.
+                // CER.13  To its end, so that whoever erases the share finds all of it.
                 called_off.cancel();
                 run.await.map(|_| ()).unwrap_or_default();
                 return Err(problem);

@@ -77,6 +77,7 @@ pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Propo
     drop(hold);
 }
 
+/// CER.4: judges a proposal.
 async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Result<Agreed, No> {
     if shared.draining.is_cancelled() {
         return Err(Problem::new(Code::Unavailable, "this node is shutting down").into());
@@ -162,6 +163,7 @@ async fn take_part_in_signing(
         skipped: Vec::new(),
         figures: quorate_api::Figures::default(),
     };
+    // CER.9
     let signed = sign::run(asked, judged, attempt, &mut ceremony).await;
     let mut figures = ceremony.figures;
     figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

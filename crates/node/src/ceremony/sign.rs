@@ -285,6 +285,7 @@ pub(crate) async fn coordinate(
             return Ok(done);
         }
         let counted = attempts == 0 && op.is_some_and(|op| op.status == OperationStatus::Running);
+        // CER.2
         let parties = match choose(shared, &asked, &before, deadline).await {
             Ok(parties) => parties,
             Err(state) => return Err(explain(&asked, &state, &before)),
@@ -463,6 +464,7 @@ async fn try_once(
     let limits = &shared.config.limits;
     let until = (Instant::now() + limits.attempt_deadline).min(deadline);
     let quorum: Vec<String> = parties.iter().map(|party| asked.name(*party)).collect();
+    // CER.3
     let recall = Recall {
         operation: &judged.operation,
         fingerprint: judged.request.fingerprint(),
@@ -545,7 +547,7 @@ async fn try_once(
     };
     match result {
         Ok(signatures) => {
-            // Every member tells of its end once it has stored the result. Answered before that, and one member lost, another
+            // CER.10  Every member tells of its end once it has stored the result. Answered before that, and one member lost, another
             // node could sign the same request again. Whoever is lost or slow holds nobody up for long.
             talk.outcomes((Instant::now() + limits.answer_deadline).min(until)).await;
             Ok(Tried::Done(signatures, quorum, ceremony.figures))
@@ -557,7 +559,7 @@ async fn try_once(
     }
 }
 
-/// Whether these bytes are another request of the same client under the same idempotency key. Signed by the client, so no node
+/// CER.6: whether these bytes are another request of the same client under the same idempotency key. Signed by the client, so no node
 /// can claim it of a request that was not made.
 fn is_another(shared: &Shared, judged: &Judged, request: Vec<u8>) -> bool {
     let Ok(other) = SignedRequest::decode(&request) else { return false };
@@ -567,7 +569,7 @@ fn is_another(shared: &Shared, judged: &Judged, request: Vec<u8>) -> bool {
         && key.is_some_and(|key| key.verify(&other).is_ok())
 }
 
-/// Takes the result that a member has stored, if it is what was asked for.
+/// CER.6: takes the result that a member has stored, if it is what was asked for.
 fn take_over(asked: &Asked, party: PartyIndex, done: Done) -> Tried {
     if let Done::Signed { signatures, quorum } = done {
         let known = quorum.iter().all(|name| asked.names.values().any(|known| known == name));

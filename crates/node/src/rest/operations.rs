@@ -73,7 +73,7 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
             let detail = "this node is shutting down: ask another one, or later";
             return Err(Problem::new(Code::Unavailable, detail));
         }
-        // What cannot be is said at once, and leaves nothing behind.
+        // CER.1  What cannot be is said at once, and leaves nothing behind.
         let asked = match &judged.ask {
             Ask::Sign(key, sign) => Some(ceremony::sign::ask(shared, key, sign, shared.id).await?),
             Ask::Create(create) => {

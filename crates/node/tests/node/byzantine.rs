@@ -6,10 +6,12 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::{Intent, Purpose, Scheme};
 use quorate_api::{KeyId, ListQuery, Method, Request, Sign, SignedRequest};
 use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
+use quorate_node::Node;
 use quorate_protocol::curve::Ed25519;
 use quorate_protocol::party::{LocalIdentity, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{Params, SessionId};
+use quorate_store::fault::{Fault, Faults};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -336,6 +338,45 @@ async fn a_failed_check_burns_the_pair_durably() {
         cases += 1;
     }
     assert_eq!(cases, 2);
+}
+
+/// covers: A1: a burn that the disk does not take holds at once, is not hidden, and is stored as soon as the disk takes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burn_is_not_lost_with_a_full_disk() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await.id;
+    cluster.stop(0).await;
+    let faults = Faults::default();
+    cluster.nodes[0] =
+        Some(Node::start_with_faults(cluster.configs[0].clone(), faults.clone()).await.unwrap());
+    cluster.start_all().await;
+    let mut traitor = Traitor::replace(&mut cluster, 2).await;
+    // The first two are the operation and the mark that its session has begun; then come both directions of the burn.
+    for nth in [3, 4] {
+        faults.fail_nth_write(nth, Fault::DiskFull);
+    }
+    let before = faults.writes();
+    let ended = traitor.cheat(&cluster, &key, false).await;
+    assert!(matches!(&ended, Some(Outcome::Failed { .. })), "{ended:?}");
+    assert!(faults.writes() >= before + 4);
+    let readiness = || cluster.get(0, "/readyz");
+    let (status, text) = readiness().await;
+    assert!(status == 503 && text.contains("2 burn marks are not on disk"), "{status} {text}");
+    let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
+    let request = request.sign(&client_key(1)).encode();
+    let honest = cluster.identities[0];
+    let (_, answer) = traitor.propose(honest, request.clone(), Work::Sign { quorum: vec![1, 3] }).await;
+    assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
+    let until = Instant::now() + Duration::from_secs(20);
+    while readiness().await.0 != 200 {
+        assert!(Instant::now() < until, "never stored");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    cluster.stop(0).await;
+    cluster.start_node(0).await;
+    traitor.network.wait_connected(&[honest], Duration::from_secs(10)).await.unwrap();
+    let (_, answer) = traitor.propose(honest, request, Work::Sign { quorum: vec![1, 3] }).await;
+    assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
 }
 
 /// What a member claims is verified: results that are none, refusals that try to look like something else.

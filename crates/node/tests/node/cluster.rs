@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http_body_util::BodyExt as _;
 use quorate_api::client::{Client, ClientError};
 use quorate_api::intent::{Purpose, Scheme, build};
 use quorate_api::{
@@ -125,6 +126,17 @@ impl Cluster {
     /// The URL of a node.
     pub(crate) fn url(&self, at: usize) -> String {
         format!("http://{}", self.nodes[at].as_ref().unwrap().api_addr())
+    }
+
+    /// Status and text of a path that needs no signature.
+    pub(crate) async fn get(&self, at: usize, path: &str) -> (u16, String) {
+        let http: hyper_util::client::legacy::Client<_, http_body_util::Empty<bytes::Bytes>> =
+            hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+        let url = format!("{}{path}", self.url(at));
+        let response = http.get(url.parse().unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
     /// The enrolled client at a node.

@@ -490,24 +490,12 @@ async fn nodes_that_know_each_other_differently_make_no_key() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_says_how_it_is() {
-    use http_body_util::BodyExt as _;
     let mut cluster = Cluster::start(3).await;
     let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
     for text in ["1", "2", "3"] {
         cluster.sign(0, &key.id, text).await.unwrap();
     }
-    let get = |path: &'static str| {
-        let url = format!("{}{path}", cluster.url(0));
-        async move {
-            let http: hyper_util::client::legacy::Client<_, http_body_util::Empty<bytes::Bytes>> =
-                hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-                    .build_http();
-            let response = http.get(url.parse().unwrap()).await.unwrap();
-            let status = response.status().as_u16();
-            let body = response.into_body().collect().await.unwrap().to_bytes();
-            (status, String::from_utf8(body.to_vec()).unwrap())
-        }
-    };
+    let get = |path: &'static str| cluster.get(0, path);
     assert_eq!(get("/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(get("/readyz").await.0, 200);
     assert!(get("/version").await.1.contains("\"quorate\""));
