@@ -2,28 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use quorate_api::{
-    Code, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult, SignedRequest,
-    Skipped,
+    Code, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult, Skipped,
 };
 use quorate_intent::{Prepared, Signature, ToSign};
 use quorate_net::PeerId;
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
-use quorate_store::OperationStatus;
-use tokio::time::{Instant, sleep, timeout_at};
-use tokio_util::sync::CancellationToken;
 
-use super::conversation::{Conversation, Recall, Said};
-use super::{Attempt, Ceremony, Failure, Purpose, protocols, quorum};
-use crate::control::{Done, Outcome, Proposal, WireSignature, Work};
+use super::{Attempt, Ceremony, Failure, Purpose, protocols};
+use crate::control::WireSignature;
 use crate::judge::Judged;
 use crate::keys::OpenKey;
-use crate::operations::{conflict, stored_result};
-use crate::registry::locked;
-use crate::shared::{Shared, party_name, random};
+use crate::shared::{Shared, party_name};
 use crate::verify::verify;
 
 /// A signing request that this node has checked against its own key record and its own reading of the intent.
@@ -31,9 +23,9 @@ pub(crate) struct Asked {
     pub(crate) key: OpenKey,
     pub(crate) prepared: Prepared,
     /// The quorum that the request names.
-    wanted: Option<Vec<PartyIndex>>,
-    names: BTreeMap<PartyIndex, String>,
-    peers: BTreeMap<PartyIndex, PeerId>,
+    pub(super) wanted: Option<Vec<PartyIndex>>,
+    pub(super) names: BTreeMap<PartyIndex, String>,
+    pub(super) peers: BTreeMap<PartyIndex, PeerId>,
     /// With whom this node's set-up is burned.
     pub(crate) burned: BTreeSet<PartyIndex>,
 }
@@ -112,31 +104,6 @@ impl Asked {
         Ok(committee)
     }
 
-    /// The connected parties that do not take part but may know the operation.
-    fn bystanders(
-        &self,
-        shared: &Shared,
-        quorum: &[PartyIndex],
-        before: &Before,
-    ) -> BTreeMap<PeerId, PartyIndex> {
-        let now = Instant::now();
-        let mut mute = locked(&shared.mute);
-        mute.retain(|_, until| *until > now);
-        let other = |(party, peer): &(&PartyIndex, &PeerId)| {
-            !quorum.contains(party)
-                && **peer != shared.id
-                && !before.excludes(**party)
-                && !mute.contains_key(*peer)
-                && shared.network.is_connected(**peer)
-        };
-        self.peers.iter().filter(other).map(|(party, peer)| (*peer, *party)).collect()
-    }
-
-    /// Whether any two quorums share a member.
-    fn quorums_intersect(&self) -> bool {
-        usize::from(self.key.record.threshold).saturating_mul(2) > self.key.record.parties.len()
-    }
-
     /// The name of the session that signs one input: binds all that the parties must agree on.
     fn session(
         &self,
@@ -176,7 +143,7 @@ impl Asked {
     }
 
     /// Signatures of another node, if they are what was asked for.
-    fn accept(&self, signatures: &[WireSignature]) -> Option<Vec<Signature>> {
+    pub(super) fn accept(&self, signatures: &[WireSignature]) -> Option<Vec<Signature>> {
         let signatures: Vec<Signature> =
             signatures.iter().map(|s| Signature { bytes: s.bytes, recovery_id: s.recovery_id }).collect();
         self.check(&signatures).then_some(signatures)
@@ -249,336 +216,6 @@ pub(crate) async fn run(
         signatures.push(signature);
     }
     Ok(signatures)
-}
-
-/// What one attempt of the coordinator came to.
-enum Tried {
-    Done(Vec<Signature>, Vec<String>, Figures),
-    /// This member says that another coordinator works on the same request.
-    Busy(PartyIndex),
-    Failed(Failure),
-}
-
-/// Coordinates a signing operation to its end: one quorum after the other until one signs or none is left.
-pub(crate) async fn coordinate(
-    shared: &Arc<Shared>,
-    judged: &Judged,
-    key: &KeyId,
-    asked: Asked,
-) -> Result<OperationResult, Problem> {
-    let begun = Instant::now();
-    let deadline = begun + shared.config.limits.ceremony_deadline;
-    let me = asked.me();
-    let burned = asked.burned.iter().map(|peer| vec![me, *peer]).collect();
-    let mut before = Before { without: burned, skipped: Vec::new(), last: None };
-    let mut pause = Duration::from_millis(20);
-    let mut busy: BTreeMap<PartyIndex, Instant> = BTreeMap::new();
-    let mut attempts = 0_u32;
-    loop {
-        let Some(hold) = shared.registry.enter_session(&judged.operation, deadline).await else {
-            let detail = "this node takes part in another attempt of the same request: ask again";
-            return Err(Problem::new(Code::OperationRunning, detail));
-        };
-        let op = shared.operation(&judged.operation).await?;
-        // Another coordinator may have got it meanwhile.
-        if let Some(done) = op.as_ref().map(stored_result).transpose()?.flatten() {
-            return Ok(done);
-        }
-        let counted = attempts == 0 && op.is_some_and(|op| op.status == OperationStatus::Running);
-        // CER.2
-        let parties = match choose(shared, &asked, &before, deadline).await {
-            Ok(parties) => parties,
-            Err(state) => return Err(explain(&asked, &state, &before)),
-        };
-        // The first attempt runs since the operation began. The nonce tells attempts apart, the number is for people.
-        let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };
-        attempts = attempts.saturating_add(1);
-        match try_once(shared, judged, &asked, &parties, number, deadline, &before).await? {
-            Tried::Done(signatures, quorum, mut figures) => {
-                figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let result = asked.result(&signatures, quorum, before.skipped, figures)?;
-                return shared.succeed(&judged.operation, key, result).await;
-            }
-            Tried::Busy(party)
-                if busy.entry(party).or_insert_with(Instant::now).elapsed()
-                    > shared.config.limits.attempt_deadline =>
-            {
-                // Longer than any honest attempt takes.
-                let name = asked.name(party);
-                let detail = format!("`{name}` says for too long that it works on the same request");
-                before.skipped.push(Skipped { party: name, reason: detail.clone() });
-                before.without.push(vec![party]);
-                before.last = Some(Problem::new(Code::OperationRunning, detail));
-            }
-            Tried::Busy(_) => {
-                // Let the other coordinator in; whoever waits less wins, so the two do not meet again and again.
-                drop(hold);
-                let jitter = u64::from(random::<1>()?.first().copied().unwrap_or(0));
-                sleep(pause + Duration::from_millis(jitter / 2)).await;
-                pause = (pause * 2).min(Duration::from_millis(500));
-                if Instant::now() >= deadline {
-                    let detail = "another node works on the same request: ask for its result again";
-                    return Err(Problem::new(Code::OperationRunning, detail));
-                }
-            }
-            Tried::Failed(failure) if failure.local => return Err(failure.problem),
-            Tried::Failed(failure) => {
-                // Without a name it is this very set that did not work.
-                let set = if failure.without.is_empty() { parties } else { failure.without };
-                for party in set.iter().filter(|party| **party != me) {
-                    let (party, reason) = (asked.name(*party), failure.problem.detail.clone());
-                    tracing::info!(operation = %judged.operation, party, reason, "going on without");
-                    before.skipped.push(Skipped { party, reason });
-                }
-                before.without.push(set);
-                before.last = Some(failure.problem);
-            }
-        }
-        if Instant::now() >= deadline {
-            let detail = before.last.map_or_else(|| "time is over".to_owned(), |problem| problem.detail);
-            return Err(Problem::new(Code::DeadlineExceeded, detail));
-        }
-    }
-}
-
-/// What the attempts before taught.
-struct Before {
-    /// Each of these sets does not work together.
-    without: Vec<Vec<PartyIndex>>,
-    skipped: Vec<Skipped>,
-    last: Option<Problem>,
-}
-
-impl Before {
-    /// Whether nothing works with this party.
-    fn excludes(&self, party: PartyIndex) -> bool {
-        self.without.iter().any(|set| set.as_slice() == [party])
-    }
-}
-
-/// Who is there when no quorum was found.
-struct NoQuorum {
-    ready: Vec<PartyIndex>,
-    absent: Vec<PartyIndex>,
-}
-
-async fn choose(
-    shared: &Shared,
-    asked: &Asked,
-    before: &Before,
-    deadline: Instant,
-) -> Result<Vec<PartyIndex>, NoQuorum> {
-    let until = (Instant::now() + shared.config.limits.connect_grace).min(deadline);
-    let me = asked.me();
-    let mut changes = shared.network.changes();
-    loop {
-        let there =
-            |(_, peer): &(&PartyIndex, &PeerId)| **peer == shared.id || shared.network.is_connected(**peer);
-        let (ready, absent): (Vec<_>, Vec<_>) = asked.peers.iter().partition(there);
-        let ready: Vec<PartyIndex> = ready.into_iter().map(|(party, _)| *party).collect();
-        let absent: Vec<PartyIndex> = absent.into_iter().map(|(party, _)| *party).collect();
-        let chosen = match &asked.wanted {
-            None => quorum::choose(asked.key.material.share.access(), me, &ready, &before.without),
-            Some(wanted) => {
-                let there = wanted.iter().all(|party| ready.contains(party));
-                let failed = before.without.iter().any(|set| set.iter().all(|party| wanted.contains(party)));
-                (there && !failed).then(|| wanted.clone())
-            }
-        };
-        if let Some(chosen) = chosen {
-            return Ok(chosen);
-        }
-        // Only absent parties are worth waiting for, and only before anything failed.
-        let over = timeout_at(until, changes.changed()).await.is_err();
-        if over || before.last.is_some() || absent.is_empty() {
-            let asked_for = |party: &PartyIndex| asked.wanted.as_ref().is_none_or(|w| w.contains(party));
-            let ready = ready.into_iter().filter(asked_for).collect();
-            let absent = absent.into_iter().filter(asked_for).collect();
-            return Err(NoQuorum { ready, absent });
-        }
-    }
-}
-
-/// Why there is no quorum, and what to do.
-fn explain(asked: &Asked, state: &NoQuorum, before: &Before) -> Problem {
-    let skipped = &before.skipped;
-    let needed = asked.key.record.threshold;
-    let ready = u16::try_from(state.ready.iter().filter(|party| !before.excludes(**party)).count())
-        .unwrap_or(u16::MAX);
-    let mut missing: Vec<String> = state.absent.iter().map(|party| asked.name(*party)).collect();
-    let mut why: Vec<String> = skipped.iter().map(|s| format!("`{}`: {}", s.party, s.reason)).collect();
-    for peer in &asked.burned {
-        why.push(format!(
-            "the set-up of this node with `{}` is burned after a failed check, so the two never sign together again",
-            asked.name(*peer)
-        ));
-    }
-    let why = why.join("; ");
-    if state.absent.is_empty() {
-        // All are there, so it is not for want of nodes.
-        return match &before.last {
-            Some(last) => Problem::new(last.code, format!("no other quorum is left: {why}"))
-                .with_culprits(last.culprits.clone())
-                .with_quorum(needed, ready, missing),
-            None => {
-                let detail = format!("no quorum is left: {why}; create a new key and move to it");
-                Problem::new(Code::KeyBurned, detail).with_quorum(needed, ready, missing)
-            }
-        };
-    }
-    let left_out: Vec<&String> =
-        skipped.iter().map(|s| &s.party).filter(|party| !missing.contains(party)).collect();
-    let left_out: Vec<String> = left_out.into_iter().cloned().collect();
-    missing.extend(left_out);
-    let mut detail =
-        format!("{needed} nodes are needed and {ready} can take part; missing: {}", missing.join(", "));
-    if !why.is_empty() {
-        detail.push_str("; ");
-        detail.push_str(&why);
-    }
-    detail.push_str("; start the nodes that are not connected and ask again");
-    Problem::new(Code::NotEnoughParties, detail).with_quorum(needed, ready, missing)
-}
-
-async fn try_once(
-    shared: &Arc<Shared>,
-    judged: &Judged,
-    asked: &Asked,
-    parties: &[PartyIndex],
-    number: u32,
-    deadline: Instant,
-    before: &Before,
-) -> Result<Tried, Problem> {
-    let committee = asked.quorum(parties)?;
-    let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
-    let work = Work::Sign { quorum: parties.to_vec() };
-    let request = judged.request.encode();
-    let proposal = Proposal { ceremony: attempt.ceremony, attempt: number, request, work };
-    let me = asked.me();
-    let members: BTreeMap<PeerId, PartyIndex> = asked
-        .peers
-        .iter()
-        .filter(|(party, _)| **party != me && parties.contains(party))
-        .map(|(party, peer)| (*peer, *party))
-        .collect();
-    let limits = &shared.config.limits;
-    let until = (Instant::now() + limits.attempt_deadline).min(deadline);
-    let quorum: Vec<String> = parties.iter().map(|party| asked.name(*party)).collect();
-    // CER.3
-    let recall = Recall {
-        operation: &judged.operation,
-        fingerprint: judged.request.fingerprint(),
-        bystanders: asked.bystanders(shared, parties, before),
-        alone: !asked.quorums_intersect(),
-    };
-    let mut talk = Conversation::open(shared, proposal, members, Some(recall)).await;
-    match talk.answers(limits.answer_deadline.min(until.saturating_duration_since(Instant::now()))).await {
-        Said::All => {}
-        Said::Done(party, done) => {
-            talk.cancel().await;
-            return Ok(take_over(asked, party, done));
-        }
-        Said::Another(party, request) => {
-            talk.cancel().await;
-            if is_another(shared, judged, request) {
-                return Err(conflict(&judged.operation));
-            }
-            let detail = format!(
-                "`{}` claims another use of the idempotency key, which does not verify",
-                asked.name(party)
-            );
-            return Ok(Tried::Failed(Failure::of(Code::CeremonyAborted, detail, vec![party])));
-        }
-        Said::Refused(party, problem, burned) => {
-            talk.cancel().await;
-            if problem.code == Code::OperationRunning {
-                return Ok(Tried::Busy(party));
-            }
-            let detail = format!("`{}` refuses: {}", asked.name(party), problem.detail);
-            let mut without = vec![party];
-            // Somebody who is not asked is no reason: believing it would have us ask the same party for ever.
-            without.extend(burned.filter(|other| *other != party && parties.contains(other)));
-            without.sort_unstable();
-            return Ok(Tried::Failed(Failure::of(problem.code, detail, without)));
-        }
-        Said::Silent(silent) => {
-            talk.cancel().await;
-            let names: Vec<String> = silent.iter().map(|party| asked.name(*party)).collect();
-            let detail = format!("`{}` did not answer the proposal", names.join("`, `"));
-            return Ok(Tried::Failed(Failure::of(Code::DeadlineExceeded, detail, silent)));
-        }
-    }
-    if !parties.contains(&me) {
-        let wanted = |outcome: &Outcome| match outcome {
-            Outcome::Signed { signatures } => asked.accept(signatures),
-            _ => None,
-        };
-        let begun = Instant::now();
-        return Ok(match talk.first(until, wanted).await {
-            Some(signatures) => {
-                let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Tried::Done(signatures, quorum, Figures { ms, ..Figures::default() })
-            }
-            None => {
-                let detail = "the quorum gave no signature: the logs of its nodes say why".to_owned();
-                Tried::Failed(Failure::of(Code::CeremonyAborted, detail, Vec::new()))
-            }
-        });
-    }
-    let mut ceremony = Ceremony {
-        shared,
-        operation: &judged.operation,
-        committee,
-        me,
-        names: asked.names.clone(),
-        deadline: until,
-        cancel: CancellationToken::clone(&shared.stop),
-        skipped: before.skipped.clone(),
-        figures: Figures::default(),
-    };
-    let result = tokio::select! {
-        biased;
-        result = run(asked, judged, &attempt, &mut ceremony) => result,
-        // Somebody who failed before it could tell the session, such as with a full disk.
-        (party, problem) = talk.failure() => {
-            let detail = format!("`{}` failed: {}", asked.name(party), problem.detail);
-            Err(Failure::of(Code::CeremonyAborted, detail, vec![party]))
-        }
-    };
-    match result {
-        Ok(signatures) => {
-            // CER.10  Every member tells of its end once it has stored the result. Answered before that, and one member lost, another
-            // node could sign the same request again. Whoever is lost or slow holds nobody up for long.
-            talk.outcomes((Instant::now() + limits.answer_deadline).min(until)).await;
-            Ok(Tried::Done(signatures, quorum, ceremony.figures))
-        }
-        Err(failure) => {
-            talk.cancel().await;
-            Ok(Tried::Failed(failure))
-        }
-    }
-}
-
-/// CER.6: whether these bytes are another request of the same client under the same idempotency key. Signed by the client, so no node
-/// can claim it of a request that was not made.
-fn is_another(shared: &Shared, judged: &Judged, request: Vec<u8>) -> bool {
-    let Ok(other) = SignedRequest::decode(&request) else { return false };
-    let key = shared.clients.get(other.client());
-    other.operation_id() == judged.operation
-        && other.fingerprint() != judged.request.fingerprint()
-        && key.is_some_and(|key| key.verify(&other).is_ok())
-}
-
-/// CER.6: takes the result that a member has stored, if it is what was asked for.
-fn take_over(asked: &Asked, party: PartyIndex, done: Done) -> Tried {
-    if let Done::Signed { signatures, quorum } = done {
-        let known = quorum.iter().all(|name| asked.names.values().any(|known| known == name));
-        if let (true, Some(signatures)) = (known, asked.accept(&signatures)) {
-            return Tried::Done(signatures, quorum, Figures::default());
-        }
-    }
-    let detail = format!("`{}` claims to have a result, which does not verify", asked.name(party));
-    Tried::Failed(Failure::of(Code::CeremonyAborted, detail, vec![party]))
 }
 
 /// A signature on its way to another node.

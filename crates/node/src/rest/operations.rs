@@ -120,7 +120,7 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, asked: Option<Asked>, h
         match (&judged.ask, asked) {
             (Ask::Create(create), _) => ceremony::create::coordinate(&shared, &judged, create).await,
             (Ask::Sign(key, _), Some(asked)) => {
-                ceremony::sign::coordinate(&shared, &judged, key, asked).await
+                ceremony::coordinate::sign(&shared, &judged, key, asked).await
             }
             (Ask::Sign(..), None) => Err(Problem::new(Code::Internal, "the request was not prepared")),
         }
