@@ -345,7 +345,7 @@ pub(crate) enum Purpose {
     /// The generation of a key: its share is stored as pending.
     Generate(Arc<create::Draft>),
     /// The set-up of its pairs: stored together with the share.
-    SetUp { draft: Arc<create::Draft>, package: Vec<u8>, secret: Zeroizing<Vec<u8>> },
+    SetUp { draft: Arc<create::Draft>, package: Vec<u8>, certificate: Vec<u8>, secret: Zeroizing<Vec<u8>> },
     /// The use of a key: pairs may burn.
     ///
     /// Holds the opened key until the session has ended, also when the attempt was called off before: as long as a session can
@@ -423,8 +423,12 @@ impl Durable {
                 let pending = Pending::decode(bytes).ok_or(EffectError::Unknown(what))?;
                 Ok(draft.store_pending(&self.shared, &pending).await?)
             }
-            Purpose::SetUp { draft, package, secret } if what == quorate_ecdsa::setup::PENDING_SETUP => {
-                Ok(draft.store_complete(&self.shared, package.clone(), secret, bytes).await?)
+            Purpose::SetUp { draft, package, certificate, secret }
+                if what == quorate_ecdsa::setup::PENDING_SETUP =>
+            {
+                Ok(draft
+                    .store_complete(&self.shared, package.clone(), certificate.clone(), secret, bytes)
+                    .await?)
             }
             _ => Err(EffectError::Unknown(what)),
         }

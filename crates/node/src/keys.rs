@@ -47,6 +47,8 @@ pub(crate) struct Record {
     pub(crate) complete: bool,
     /// The public package of the key's share format.
     pub(crate) package: Hex,
+    /// The acknowledgements of all parties that they hold their shares; empty until the generation has ended.
+    pub(crate) certificate: Hex,
 }
 
 /// One party of a key.
@@ -354,6 +356,9 @@ impl Shared {
         let unfit = || damaged(format!("the share of `{id}` does not fit its key"));
         let share = Share::open(record.scheme, record.package.as_ref(), plain.secret).ok_or_else(unfit)?;
         let setup = Setup::open(record.scheme, plain.setup).ok_or_else(unfit)?;
+        if !share.is_certified(record.certificate.as_ref()) {
+            return Err(damaged(format!("the certificate of `{id}` does not hold")));
+        }
         if share.public_key() != key.public_key {
             return Err(damaged(format!("the public key of `{id}` was changed")));
         }

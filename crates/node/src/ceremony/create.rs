@@ -31,20 +31,21 @@ use crate::shared::{Shared, peer_of, random};
 /// A key on its way into the store.
 pub(crate) struct Draft {
     pub(crate) id: KeyId,
-    /// The record but for the package, which the generation gives.
+    /// The record but for package and certificate, which the generation gives.
     record: Record,
 }
 
 impl Draft {
-    fn record(&self, package: Vec<u8>, complete: bool) -> Record {
-        Record { package: Hex(package), complete, ..self.record.clone() }
+    fn complete_record(&self, package: Vec<u8>, certificate: Vec<u8>) -> Record {
+        let (package, certificate) = (Hex(package), Hex(certificate));
+        Record { package, certificate, complete: true, ..self.record.clone() }
     }
 
     /// Stores the share that the generation hands out. Durable when it returns.
     pub(crate) async fn store_pending(&self, shared: &Shared, pending: &Pending) -> Result<(), Problem> {
         let public_key = protocols::package_public_key(self.record.scheme, &pending.package)
             .ok_or_else(|| Problem::new(Code::Internal, "the generated key has no package"))?;
-        let record = self.record(pending.package.clone(), false);
+        let record = Record { package: Hex(pending.package.clone()), ..self.record.clone() };
         shared.store_pending(&self.id, &record, public_key, &pending.secret).await
     }
 
@@ -53,10 +54,11 @@ impl Draft {
         &self,
         shared: &Shared,
         package: Vec<u8>,
+        certificate: Vec<u8>,
         secret: &[u8],
         setup: &[u8],
     ) -> Result<(), Problem> {
-        shared.store_complete(&self.id, &self.record(package, true), secret, setup).await
+        shared.store_complete(&self.id, &self.complete_record(package, certificate), secret, setup).await
     }
 }
 
@@ -163,6 +165,7 @@ pub(crate) fn plan(
         created_at: clock::millis(),
         complete: false,
         package: Hex::default(),
+        certificate: Hex::default(),
     };
     let mut hash = Transcript::new(tags::SESSION_ID);
     hash.absorb("protocol", b"dkg")
@@ -226,9 +229,10 @@ impl Plan {
         let shared = Arc::clone(ceremony.shared);
         let scheme = self.draft.record.scheme;
         let draft = &self.draft;
-        let share = protocols::generate(scheme, self.access.clone(), self.session, ceremony, draft).await?;
+        let (share, certificate) =
+            protocols::generate(scheme, self.access.clone(), self.session, ceremony, draft).await?;
         let (package, public_key) = (share.package(), share.public_key());
-        let record = draft.record(package.clone(), true);
+        let record = draft.complete_record(package.clone(), certificate.clone());
         if protocols::has_setup(scheme) {
             let bindings: [(&'static str, &[u8]); 4] = [
                 ("request", &judged.request.request_hash()),
@@ -237,9 +241,10 @@ impl Plan {
                 ("nonce", &attempt.ceremony),
             ];
             let session = share.session_id(protocols::SETUP, &self.committee, &bindings);
-            protocols::set_up(share, scheme, session, ceremony, draft).await?;
+            protocols::set_up(share, certificate, scheme, session, ceremony, draft).await?;
         } else {
-            let stored = draft.store_complete(&shared, package, &share.secret_bytes(), &[]).await;
+            let stored =
+                draft.store_complete(&shared, package, certificate, &share.secret_bytes(), &[]).await;
             stored.map_err(Failure::local)?;
         }
         let public = PublicKey::new(scheme, &public_key)

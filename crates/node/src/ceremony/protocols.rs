@@ -6,7 +6,7 @@ use quorate_api::{Code, Problem};
 use quorate_ecdsa::{PairwiseSetup, setup, sign};
 use quorate_frost::TaprootTweak;
 use quorate_intent::{Scheme, Signature, ToSign};
-use quorate_keys::dkg::{self, Generated};
+use quorate_keys::dkg::{self, Certificate, Generated};
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, Ed25519, P256, Secp256k1};
@@ -64,6 +64,12 @@ impl Share {
 
     pub(crate) fn package(&self) -> Vec<u8> {
         each!(self, share => share.public().to_bytes())
+    }
+
+    /// Whether these are the acknowledgements of all parties that they hold their shares of this key.
+    pub(crate) fn is_certified(&self, certificate: &[u8]) -> bool {
+        borsh::from_slice::<Certificate>(certificate)
+            .is_ok_and(|certificate| each!(self, share => certificate.certifies(share.public())))
     }
 
     pub(crate) fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
@@ -166,34 +172,42 @@ impl std::fmt::Debug for Setup {
     }
 }
 
-/// Generates a key of the scheme.
+/// Generates a key of the scheme: the share and the encoded certificate.
 pub(crate) async fn generate(
     scheme: Scheme,
     access: Access,
     session: SessionId,
     ceremony: &mut Ceremony<'_>,
     draft: &Arc<Draft>,
-) -> Result<Share, Failure> {
+) -> Result<(Share, Vec<u8>), Failure> {
     async fn dkg_of<C: Curve>(
         access: Access,
         session: SessionId,
         ceremony: &mut Ceremony<'_>,
         draft: &Arc<Draft>,
-    ) -> Result<KeyShare<C>, Failure> {
+    ) -> Result<(KeyShare<C>, Vec<u8>), Failure> {
         let start = move |params| dkg::start::<C>(params, access);
         let purpose = Purpose::Generate(Arc::clone(draft));
         let Generated { share, certificate } = ceremony.run("dkg", session, start, purpose).await?;
         if !certificate.certifies(share.public()) {
             return Err(Failure::local(Problem::new(Code::Internal, "the key's certificate does not hold")));
         }
-        Ok(share)
+        // Writing into a vector does not fail.
+        Ok((share, borsh::to_vec(&certificate).unwrap_or_default()))
     }
     Ok(match scheme {
         Scheme::EcdsaSecp256k1 | Scheme::Bip340 => {
-            Share::Secp256k1(dkg_of(access, session, ceremony, draft).await?)
+            let (share, certificate) = dkg_of(access, session, ceremony, draft).await?;
+            (Share::Secp256k1(share), certificate)
         }
-        Scheme::EcdsaP256 => Share::P256(dkg_of(access, session, ceremony, draft).await?),
-        Scheme::Ed25519 => Share::Ed25519(dkg_of(access, session, ceremony, draft).await?),
+        Scheme::EcdsaP256 => {
+            let (share, certificate) = dkg_of(access, session, ceremony, draft).await?;
+            (Share::P256(share), certificate)
+        }
+        Scheme::Ed25519 => {
+            let (share, certificate) = dkg_of(access, session, ceremony, draft).await?;
+            (Share::Ed25519(share), certificate)
+        }
     })
 }
 
@@ -203,13 +217,14 @@ pub(crate) const SETUP: &str = "ecdsa-setup";
 /// Sets up the pairs of a new ECDSA key among its whole committee. The result is stored when this returns.
 pub(crate) async fn set_up(
     share: Share,
+    certificate: Vec<u8>,
     scheme: Scheme,
     session: SessionId,
     ceremony: &mut Ceremony<'_>,
     draft: &Arc<Draft>,
 ) -> Result<(), Failure> {
     let (package, secret) = (share.package(), share.secret_bytes());
-    let purpose = Purpose::SetUp { draft: Arc::clone(draft), package, secret };
+    let purpose = Purpose::SetUp { draft: Arc::clone(draft), package, certificate, secret };
     match (scheme, share) {
         (Scheme::EcdsaSecp256k1, Share::Secp256k1(share)) => {
             let start = move |params| setup::start(params, &share);
