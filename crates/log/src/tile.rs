@@ -96,12 +96,6 @@ impl Tile {
         self.width < TILE_WIDTH
     }
 
-    /// Index of the first entry under this tile.
-    pub(crate) fn first_entry(&self) -> u64 {
-        let level = if let Level::Hashes(level) = self.level { u32::from(level) } else { 0 };
-        self.index.checked_shl(8 * (level + 1)).unwrap_or(0)
-    }
-
     /// Reads a path in the form that [`fmt::Display`] writes, and no other.
     ///
     /// # Errors

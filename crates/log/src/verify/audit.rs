@@ -59,7 +59,7 @@ pub fn audit<R: ReadTile>(
     match &history {
         Some(history) => {
             // What a wider bundle has beyond the head is of no concern, unless it is there because something was put in.
-            let judged = [history.check_copy(copy.upto(size)), history.check_copy(&copy.leaves)];
+            let judged = [history.check_copy(&copy.leaves), history.check_copy(copy.upto(size))];
             findings.extend(judged.into_iter().min_by_key(Vec::len).unwrap_or_default());
             findings.extend(check_tiles(reader, history.leaves())?);
             findings.extend(history.check_seen(seen));

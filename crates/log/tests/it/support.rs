@@ -117,7 +117,7 @@ impl Seeded {
 
 /// Entries as a node writes them, drawn from a seed; no two are equal.
 pub(crate) fn entries(seed: u64, n: usize) -> Vec<Entry> {
-    let mut seeded = Seeded(seed | 1);
+    let mut seeded = Seeded(seed * 2 + 1);
     let kinds = Kind::ALL;
     (0..n)
         .map(|i| {
