@@ -135,6 +135,19 @@ impl Tree {
         self.frontier.root()
     }
 
+    /// The unfinished tiles and the unfinished bundle, as they are now: with the tiles of a [`Growth`], all that a proof for one of its
+    /// entries needs.
+    pub fn unfinished(&self) -> Vec<TileBytes> {
+        let size = self.size();
+        let hashes =
+            (0..=u8::MAX).zip(&self.edge).map(|(level, hashes)| (Level::Hashes(level), join(hashes)));
+        let tiles = hashes.chain([(Level::Entries, self.bundle.clone())]).filter_map(|(level, bytes)| {
+            let tile = Tile::at(level, level.count(size) / u64::from(TILE_WIDTH), size)?;
+            Some(TileBytes { tile, bytes })
+        });
+        tiles.collect()
+    }
+
     /// Appends entries as one group, so that one write to disk serves them all.
     ///
     /// # Errors

@@ -69,6 +69,9 @@ pub enum StoreError {
     /// The store was closed, or its writer is gone.
     #[error("store is closed: start the node again")]
     Closed,
+    /// Something is to be logged before the audit log was opened.
+    #[error("the audit log is not open: this is a bug")]
+    NoLog,
     /// There is no such record.
     #[error("{what} `{id}` does not exist")]
     NotFound {

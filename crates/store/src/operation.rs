@@ -180,7 +180,12 @@ impl OperationUpdate {
         Self { status, key_id: None, result: None, error: None, attempt: None }
     }
 
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
+    /// Whether it is in bounds and a step from `expected`.
+    pub(crate) fn check(&self, op_id: &str, expected: OperationStatus) -> Result<(), StoreError> {
+        if !expected.may_become(self.status) {
+            let (id, from, to) = (op_id.to_owned(), expected.as_str(), self.status.as_str());
+            return Err(StoreError::Transition { what: "operation", id, from, to });
+        }
         if let Some(key_id) = &self.key_id {
             limits::id("key id", key_id.as_bytes())?;
         }

@@ -3,6 +3,7 @@
 //! All writes go through one connection (see `writer`), reads through a few others that cannot write. Opening looks
 //! at the file before anything could change it (see `check`).
 
+mod audit;
 mod check;
 mod failure;
 mod keys;

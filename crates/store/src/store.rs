@@ -3,6 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use quorate_log::entry::Entry;
+use quorate_log::note::LogSigner;
+use quorate_log::receipt::Receipt;
+use quorate_log::tile::Tile;
+
 use crate::fault::Faults;
 use crate::folder::Folder;
 use crate::sqlite::Sqlite;
@@ -201,7 +206,7 @@ impl Store {
     pub async fn consume(&self, id: &[u8], now: u64) -> Result<bool, StoreError> {
         limits::id("used id", id)?;
         let now = limits::signed("time", now)?;
-        ask!(self, consume(id.to_vec(), now))
+        ask!(self, consume(id.to_vec(), now, |_| Vec::new()))
     }
 
     /// Whether an id was used.
@@ -220,7 +225,7 @@ impl Store {
     pub async fn begin_operation(&self, operation: NewOperation, now: u64) -> Result<Begin, StoreError> {
         operation.check()?;
         let now = limits::signed("time", now)?;
-        ask!(self, begin_operation(operation, now))
+        ask!(self, begin_operation(operation, now, |_| Vec::new()))
     }
 
     /// Changes an operation, if its status still is `expected`, and gives it as it is now. Durable.
@@ -235,13 +240,101 @@ impl Store {
         update: OperationUpdate,
         now: u64,
     ) -> Result<Operation, StoreError> {
-        update.check()?;
-        if !expected.may_become(update.status) {
-            let (id, from, to) = (op_id.to_owned(), expected.as_str(), update.status.as_str());
-            return Err(StoreError::Transition { what: "operation", id, from, to });
-        }
+        update.check(op_id, expected)?;
         let now = limits::signed("time", now)?;
-        ask!(self, update_operation(op_id.to_owned(), expected, update, now))
+        ask!(self, update_operation(op_id.to_owned(), expected, update, now, None))
+            .map(|(updated, _)| updated)
+    }
+
+    /// As [`Store::begin_operation`]; what `log` says of the outcome is logged in the same commit.
+    ///
+    /// # Errors
+    /// As [`Store::begin_operation`], and [`StoreError::NoLog`].
+    pub async fn begin_operation_logged(
+        &self,
+        operation: NewOperation,
+        now: u64,
+        log: impl FnOnce(&Begin) -> Vec<Entry> + Send + 'static,
+    ) -> Result<Begin, StoreError> {
+        operation.check()?;
+        let now = limits::signed("time", now)?;
+        ask!(self, begin_operation(operation, now, log))
+    }
+
+    /// As [`Store::consume`]; if the id is fresh, `entry` is logged in the same commit.
+    ///
+    /// # Errors
+    /// As [`Store::consume`], and [`StoreError::NoLog`].
+    pub async fn consume_logged(&self, id: &[u8], now: u64, entry: Entry) -> Result<bool, StoreError> {
+        limits::id("used id", id)?;
+        let now = limits::signed("time", now)?;
+        ask!(self, consume(id.to_vec(), now, |fresh| Vec::from_iter(fresh.then_some(entry))))
+    }
+
+    /// As [`Store::update_operation`]; `entry` is logged in the same commit. Gives its receipt too.
+    ///
+    /// # Errors
+    /// As [`Store::update_operation`], and [`StoreError::NoLog`].
+    pub async fn update_operation_logged(
+        &self,
+        op_id: &str,
+        expected: OperationStatus,
+        update: OperationUpdate,
+        now: u64,
+        entry: Entry,
+    ) -> Result<(Operation, Vec<Receipt>), StoreError> {
+        update.check(op_id, expected)?;
+        let now = limits::signed("time", now)?;
+        ask!(self, update_operation(op_id.to_owned(), expected, update, now, Some(entry)))
+    }
+
+    /// Takes up the audit log; what is signed in it is checked against what is there. Before this nothing can be logged.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the log is not what its last checkpoint says, or is another node's, and those of the backend.
+    pub async fn open_log(&self, signer: LogSigner) -> Result<(), StoreError> {
+        ask!(self, open_log(Arc::new(signer)))
+    }
+
+    /// Logs entries by themselves. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::NoLog`] and those of the backend.
+    pub async fn log(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        ask!(self, log(entries))
+    }
+
+    /// The newest checkpoint of the log, as a signed note; `None` before the first entry.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn log_head(&self) -> Result<Option<String>, StoreError> {
+        ask!(self, log_head())
+    }
+
+    /// The receipt for the logged outcome of an operation, under the newest checkpoint; `None` if none was logged.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn log_receipt(&self, op_id: &str) -> Result<Option<Receipt>, StoreError> {
+        ask!(self, log_receipt(op_id))
+    }
+
+    /// The bytes of a tile or bundle of the log, as wide as it is, but at most as asked; `None` if nothing of it is there.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn log_tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, StoreError> {
+        ask!(self, log_tile(tile))
+    }
+
+    /// Encoded entries of the log from an index on, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN).
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn log_entries(&self, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        let from = limits::signed("index", from)?;
+        ask!(self, log_entries(from, limit.clamp(1, crate::MAX_PAGE_LEN)))
     }
 
     /// The operation with this id.

@@ -1,5 +1,6 @@
 //! Marks that only ever accumulate: burns and used ids.
 
+use quorate_log::entry::Entry;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -69,9 +70,14 @@ impl Sqlite {
         page(rows, limit, burn).map_err(|failure| self.named(failure))
     }
 
-    pub(crate) async fn consume(&self, id: Vec<u8>, now: i64) -> Result<bool, StoreError> {
-        self.writer
-            .write(move |connection| {
+    pub(crate) async fn consume(
+        &self,
+        id: Vec<u8>,
+        now: i64,
+        log: impl FnOnce(&bool) -> Vec<Entry> + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        let consumed = self.writer.write_logged(
+            move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "INSERT INTO consumed (id, consumed_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -82,8 +88,11 @@ impl Sqlite {
                     .await?;
                     Ok(done.rows_affected() == 1)
                 })
-            })
-            .await
+            },
+            log,
+            false,
+        );
+        consumed.await.map(|(fresh, _)| fresh)
     }
 
     pub(crate) async fn is_consumed(&self, id: &[u8]) -> Result<bool, StoreError> {

@@ -11,7 +11,10 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::failure::Failure;
 
 /// Version, what it does, and the statements. A step that was released never changes.
-const STEPS: [(i64, &str, &str); 1] = [(1, "records", include_str!("../../migrations/0001_records.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "records", include_str!("../../migrations/0001_records.sql")),
+    (2, "audit log", include_str!("../../migrations/0002_audit_log.sql")),
+];
 
 /// The newest schema this program knows.
 pub(super) fn newest() -> i64 {

@@ -1,5 +1,7 @@
 //! Operations.
 
+use quorate_log::entry::Entry;
+use quorate_log::receipt::Receipt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -14,10 +16,15 @@ use crate::{
 const WHAT: &str = "operation";
 
 impl Sqlite {
-    pub(crate) async fn begin_operation(&self, new: NewOperation, now: i64) -> Result<Begin, StoreError> {
+    pub(crate) async fn begin_operation(
+        &self,
+        new: NewOperation,
+        now: i64,
+        log: impl FnOnce(&Begin) -> Vec<Entry> + Send + 'static,
+    ) -> Result<Begin, StoreError> {
         let expires_at = limits::signed("expiry", new.expires_at)?;
-        self.writer
-            .write(move |connection| {
+        let begun = self.writer.write_logged(
+            move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "INSERT INTO operations (op_id, request_hash, request, kind, key_id, status, attempt, \
@@ -41,8 +48,11 @@ impl Sqlite {
                         _ => Begin::Conflict,
                     })
                 })
-            })
-            .await
+            },
+            log,
+            false,
+        );
+        begun.await.map(|(begun, _)| begun)
     }
 
     pub(crate) async fn update_operation(
@@ -51,9 +61,10 @@ impl Sqlite {
         expected: OperationStatus,
         update: OperationUpdate,
         now: i64,
-    ) -> Result<Operation, StoreError> {
-        self.writer
-            .write(move |connection| {
+        entry: Option<Entry>,
+    ) -> Result<(Operation, Vec<Receipt>), StoreError> {
+        let updated = self.writer.write_logged(
+            move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "UPDATE operations SET status = ?, key_id = coalesce(?, key_id), \
@@ -81,8 +92,11 @@ impl Sqlite {
                         found: stored.status.to_string(),
                     }))
                 })
-            })
-            .await
+            },
+            |_| Vec::from_iter(entry),
+            true,
+        );
+        updated.await
     }
 
     pub(crate) async fn operation(&self, op_id: &str) -> Result<Option<Operation>, StoreError> {

@@ -54,15 +54,15 @@ async fn every_connection_has_its_settings() {
 async fn a_full_disk_is_named_and_nothing_is_half_written() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = open(folder.path()).await;
-    assert!(sqlite.consume(b"before".to_vec(), 1).await.unwrap());
+    assert!(sqlite.consume(b"before".to_vec(), 1, |_| Vec::new()).await.unwrap());
     pragma(&sqlite, "PRAGMA max_page_count = 40").await;
     let mut big = vec![0; 1_000_000];
     big.fill(7);
-    let error = sqlite.consume(big.clone(), 1).await.unwrap_err();
+    let error = sqlite.consume(big.clone(), 1, |_| Vec::new()).await.unwrap_err();
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
     assert!(!sqlite.is_consumed(&big).await.unwrap());
     // The next write takes a new connection, which has the limit no more.
-    assert!(sqlite.consume(big.clone(), 1).await.unwrap());
+    assert!(sqlite.consume(big.clone(), 1, |_| Vec::new()).await.unwrap());
     assert!(sqlite.is_consumed(b"before").await.unwrap());
 }
 
@@ -73,12 +73,12 @@ async fn a_database_held_by_another_program_is_busy() {
     pragma(&sqlite, "PRAGMA busy_timeout = 30").await;
     let mut other = base_options(&sqlite.path).busy_timeout(Duration::ZERO).connect().await.unwrap();
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let error = sqlite.consume(b"id".to_vec(), 1).await.unwrap_err();
+    let error = sqlite.consume(b"id".to_vec(), 1, |_| Vec::new()).await.unwrap_err();
     assert!(matches!(error, StoreError::Busy { .. }) && error.is_retryable(), "{error}");
     // Readers go on meanwhile.
     assert!(!sqlite.is_consumed(b"id").await.unwrap());
     held.rollback().await.unwrap();
-    assert!(sqlite.consume(b"id".to_vec(), 1).await.unwrap());
+    assert!(sqlite.consume(b"id".to_vec(), 1, |_| Vec::new()).await.unwrap());
 }
 
 #[tokio::test]

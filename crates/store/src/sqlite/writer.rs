@@ -7,10 +7,14 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use quorate_log::entry::Entry;
+use quorate_log::note::LogSigner;
+use quorate_log::receipt::Receipt;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::audit::Ledger;
 use super::failure::Failure;
 use super::writer_options;
 use crate::StoreError;
@@ -23,11 +27,12 @@ const QUEUE: usize = 256;
 const MAX_BATCH: usize = 64;
 
 pub(super) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
+type Log<T> = Box<dyn FnOnce(&T) -> Vec<Entry> + Send>;
 type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send>;
 
 /// The door to the writing task.
 pub(super) struct Writer {
-    jobs: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    tasks: Mutex<Option<mpsc::Sender<Task>>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -44,10 +49,18 @@ impl Writer {
         folder: Folder,
         faults: Faults,
     ) -> Self {
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let task = WriteTask { connection: Some(connection), queue, path, faults, _folder: folder };
+        let (tasks, queue) = mpsc::channel(QUEUE);
+        let task = WriteTask {
+            connection: Some(connection),
+            signer: None,
+            ledger: None,
+            queue,
+            path,
+            faults,
+            _folder: folder,
+        };
         let task = tokio::spawn(task.run());
-        Self { jobs: Mutex::new(Some(jobs)), task: Mutex::new(Some(task)) }
+        Self { tasks: Mutex::new(Some(tasks)), task: Mutex::new(Some(task)) }
     }
 
     /// Queues one write and waits until its commit was synced. The write happens even if the caller stops waiting.
@@ -56,15 +69,43 @@ impl Writer {
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
+        self.write_logged(work, |_| Vec::new(), false).await.map(|(value, _)| value)
+    }
+
+    /// The same, with what is to be logged of its outcome in the same commit; gives the receipts of these entries, if they are
+    /// wanted.
+    pub(super) async fn write_logged<T, W>(
+        &self,
+        work: W,
+        log: impl FnOnce(&T) -> Vec<Entry> + Send + 'static,
+        receipts: bool,
+    ) -> Result<(T, Vec<Receipt>), StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let job = Write { work: Some(Box::new(work)), outcome: None, fault: None, reply };
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        jobs.ok_or(StoreError::Closed)?.send(Box::new(job)).await.map_err(|_| StoreError::Closed)?;
+        let (work, log): (Work<T>, Log<T>) = (Box::new(work), Box::new(log));
+        let (work, log) = (Some(work), Some(log));
+        self.queue(Task::Write(Box::new(Write { work, log, receipts, outcome: None, fault: None, reply })))
+            .await?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Takes up the audit log under the node's key.
+    pub(super) async fn open_log(&self, signer: Arc<LogSigner>) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Task::OpenLog(signer, reply)).await?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn queue(&self, task: Task) -> Result<(), StoreError> {
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tasks.ok_or(StoreError::Closed)?.send(task).await.map_err(|_| StoreError::Closed)
+    }
+
     pub(super) async fn close(&self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task
             && let Err(error) = task.await
@@ -72,6 +113,12 @@ impl Writer {
             tracing::error!(%error, "the writer of the store ended early");
         }
     }
+}
+
+/// What the writing task is asked to do.
+enum Task {
+    Write(Box<dyn Job>),
+    OpenLog(Arc<LogSigner>, oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// A queued write, whatever it answers.
@@ -84,8 +131,11 @@ trait Job: Send {
         fault: Option<Fault>,
     ) -> Pin<Box<dyn Future<Output = Step> + Send + 'a>>;
 
-    /// Tells the caller, with the reason if the whole batch failed.
-    fn answer(self: Box<Self>, failed: Option<StoreError>);
+    /// What is to be logged, once the work is done and kept, and whether receipts are wanted for it.
+    fn entries(&mut self) -> (Vec<Entry>, bool);
+
+    /// Tells the caller, with the receipts of its entries, or the reason if the whole batch failed.
+    fn answer(self: Box<Self>, ended: Result<Vec<Receipt>, StoreError>);
 }
 
 /// What becomes of one write in a batch.
@@ -97,9 +147,11 @@ enum Step {
 
 struct Write<T> {
     work: Option<Work<T>>,
+    log: Option<Log<T>>,
+    receipts: bool,
     outcome: Option<Result<T, StoreError>>,
     fault: Option<Fault>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<(T, Vec<Receipt>), StoreError>>,
 }
 
 impl<T: Send> Job for Write<T> {
@@ -138,11 +190,20 @@ impl<T: Send> Job for Write<T> {
         })
     }
 
-    fn answer(self: Box<Self>, failed: Option<StoreError>) {
-        let outcome = match (failed, self.fault) {
-            (Some(error), _) => Err(error),
-            (None, Some(Fault::AfterCommit)) => Err(injected("after the commit")),
-            (None, _) => self.outcome.unwrap_or(Err(StoreError::Closed)),
+    fn entries(&mut self) -> (Vec<Entry>, bool) {
+        match (&self.outcome, self.log.take()) {
+            (Some(Ok(value)), Some(log)) => (log(value), self.receipts),
+            _ => (Vec::new(), false),
+        }
+    }
+
+    fn answer(self: Box<Self>, ended: Result<Vec<Receipt>, StoreError>) {
+        let outcome = match (ended, self.fault) {
+            (Err(error), _) => Err(error),
+            (Ok(_), Some(Fault::AfterCommit)) => Err(injected("after the commit")),
+            (Ok(receipts), _) => {
+                self.outcome.unwrap_or(Err(StoreError::Closed)).map(|value| (value, receipts))
+            }
         };
         // The caller may have stopped waiting.
         drop(self.reply.send(outcome));
@@ -156,7 +217,11 @@ fn injected(when: &str) -> StoreError {
 struct WriteTask {
     /// `None` after a failed batch: what that connection still holds is in doubt.
     connection: Option<SqliteConnection>,
-    queue: mpsc::Receiver<Box<dyn Job>>,
+    /// Signs the audit log, once it is opened.
+    signer: Option<Arc<LogSigner>>,
+    /// Where the log ends. `None` after a failed batch.
+    ledger: Option<Ledger>,
+    queue: mpsc::Receiver<Task>,
     path: Arc<Path>,
     faults: Faults,
     /// The folder stays locked for as long as something may write to it.
@@ -165,20 +230,43 @@ struct WriteTask {
 
 impl WriteTask {
     async fn run(mut self) {
-        while let Some(first) = self.queue.recv().await {
+        let mut waiting = None;
+        loop {
+            let Some(next) = (match waiting.take() {
+                Some(task) => Some(task),
+                None => self.queue.recv().await,
+            }) else {
+                break;
+            };
+            let first = match next {
+                Task::Write(job) => job,
+                Task::OpenLog(signer, reply) => {
+                    // Whoever asked may have gone.
+                    drop(reply.send(self.open_log(signer).await));
+                    continue;
+                }
+            };
             let mut batch = vec![first];
-            while batch.len() < MAX_BATCH
-                && let Ok(job) = self.queue.try_recv()
-            {
-                batch.push(job);
+            while batch.len() < MAX_BATCH {
+                match self.queue.try_recv() {
+                    Ok(Task::Write(job)) => batch.push(job),
+                    Ok(other) => {
+                        waiting = Some(other);
+                        break;
+                    }
+                    Err(_) => break,
+                }
             }
-            let failed = self.commit(&mut batch).await.err();
-            if let Some(error) = &failed {
-                tracing::error!(%error, writes = batch.len(), "a commit of the store failed");
-                self.connection = None;
-            }
-            for job in batch {
-                job.answer(failed.clone());
+            match self.commit(&mut batch).await {
+                Ok(receipts) => {
+                    batch.into_iter().zip(receipts).for_each(|(job, receipts)| job.answer(Ok(receipts)));
+                }
+                Err(error) => {
+                    tracing::error!(%error, writes = batch.len(), "a commit of the store failed");
+                    self.connection = None;
+                    self.ledger = None;
+                    batch.into_iter().for_each(|job| job.answer(Err(error.clone())));
+                }
             }
         }
         if let Some(connection) = self.connection.take()
@@ -188,23 +276,66 @@ impl WriteTask {
         }
     }
 
-    /// All in one transaction, each in a savepoint: one refused write does not undo the others.
-    async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-        let path = Arc::clone(&self.path);
-        let named = |error: sqlx::Error| Failure::from(error).at(&path);
-        if self.connection.is_none() {
-            self.connection = Some(writer_options(&path).connect().await.map_err(named)?);
+    async fn open_log(&mut self, signer: Arc<LogSigner>) -> Result<(), StoreError> {
+        self.signer = Some(signer);
+        self.ledger = None;
+        self.ready().await
+    }
+
+    /// After a failed batch it is known only from the disk what was committed.
+    async fn ready(&mut self) -> Result<(), StoreError> {
+        let named = |failure: Failure| failure.at(&self.path);
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => writer_options(&self.path).connect().await.map_err(|error| named(error.into()))?,
+        };
+        if let (None, Some(signer)) = (&self.ledger, &self.signer) {
+            self.ledger = Some(Ledger::open(&mut connection, Arc::clone(signer)).await.map_err(named)?);
         }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// All in one transaction, each in a savepoint: one refused write does not undo the others. Gives the receipts of each.
+    async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Vec<Receipt>>, StoreError> {
+        let path = Arc::clone(&self.path);
+        let faults = self.faults.clone();
+        let named = |error: sqlx::Error| Failure::from(error).at(&path);
+        self.ready().await?;
         let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(named)?;
-        for job in batch {
+        // Of each entry: for which write, and whether a receipt is wanted.
+        let (mut entries, mut owners) = (Vec::new(), Vec::new());
+        let mut receipts: Vec<Vec<Receipt>> = batch.iter().map(|_| Vec::new()).collect();
+        for (at, job) in batch.iter_mut().enumerate() {
             let mut savepoint = transaction.begin().await.map_err(named)?;
-            match job.run(&mut savepoint, &path, self.faults.next()).await {
-                Step::Keep => savepoint.commit().await.map_err(named)?,
+            match job.run(&mut savepoint, &path, faults.next()).await {
+                Step::Keep => {
+                    savepoint.commit().await.map_err(named)?;
+                    let (logged, wanted) = job.entries();
+                    owners.extend(logged.iter().map(|_| wanted.then_some(at)));
+                    entries.extend(logged);
+                }
                 Step::Undo => savepoint.rollback().await.map_err(named)?,
                 Step::FailBatch(error) => return Err(error),
             }
         }
-        transaction.commit().await.map_err(named)
+        let added = if entries.is_empty() {
+            None
+        } else {
+            let ledger = self.ledger.as_ref().ok_or(StoreError::NoLog)?;
+            let added = ledger.append(&mut transaction, entries).await;
+            Some(added.map_err(|failure| failure.at(&path))?)
+        };
+        transaction.commit().await.map_err(named)?;
+        if let (Some(added), Some(ledger)) = (added, self.ledger.as_mut()) {
+            let recent = ledger.committed(added);
+            for (nth, owner) in owners.into_iter().enumerate() {
+                if let Some(receipts) = owner.and_then(|at| receipts.get_mut(at)) {
+                    receipts.push(recent.receipt(nth).map_err(|failure| failure.at(&path))?);
+                }
+            }
+        }
+        Ok(receipts)
     }
 }

@@ -1,0 +1,35 @@
+-- Entries one by one, so that a commit writes what is new and not the unfinished tiles again. Those are computed from here.
+CREATE TABLE log_entries (
+    idx   INTEGER PRIMARY KEY CHECK (idx >= 0),
+    entry BLOB    NOT NULL
+) STRICT;
+
+-- Full tiles of hashes: 256 times 32 bytes.
+CREATE TABLE log_tiles (
+    level INTEGER NOT NULL,
+    idx   INTEGER NOT NULL,
+    bytes BLOB    NOT NULL CHECK (length(bytes) = 8192),
+    PRIMARY KEY (level, idx)
+) STRICT, WITHOUT ROWID;
+
+-- The newest checkpoint, as a signed note.
+CREATE TABLE log_head (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    size INTEGER NOT NULL,
+    note TEXT    NOT NULL
+) STRICT;
+
+-- Where the outcome of an operation is logged.
+CREATE TABLE log_outcomes (
+    op_id TEXT    PRIMARY KEY,
+    idx   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER log_entries_stay BEFORE DELETE ON log_entries
+BEGIN SELECT RAISE(ABORT, 'the log is kept for ever'); END;
+CREATE TRIGGER log_entries_do_not_change BEFORE UPDATE ON log_entries
+BEGIN SELECT RAISE(ABORT, 'the log is kept for ever'); END;
+CREATE TRIGGER log_tiles_stay BEFORE DELETE ON log_tiles
+BEGIN SELECT RAISE(ABORT, 'the log is kept for ever'); END;
+CREATE TRIGGER log_tiles_do_not_change BEFORE UPDATE ON log_tiles
+BEGIN SELECT RAISE(ABORT, 'the log is kept for ever'); END;

@@ -1,0 +1,336 @@
+//! The audit log at rest: entries one by one, full tiles of hashes, the newest checkpoint.
+//!
+//! Entries are appended in the transaction of the write that they are about, for the whole batch at once: one root, one signature.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use quorate_log::checkpoint::SignedCheckpoint;
+use quorate_log::entry::{Entry, Kind};
+use quorate_log::note::LogSigner;
+use quorate_log::receipt::Receipt;
+use quorate_log::tile::{Level, ReadTile, TILE_WIDTH, Tile, TileBytes};
+use quorate_log::tree::{Frontier, Growth, Tree};
+use quorate_log::{Hash, MAX_SIZE};
+use sqlx::{Executor, Row, Sqlite as Database, SqliteConnection};
+
+use super::Sqlite;
+use super::failure::Failure;
+use crate::StoreError;
+
+/// The log's right edge in memory.
+pub(super) struct Ledger {
+    tree: Tree,
+    signer: Arc<LogSigner>,
+}
+
+/// What one commit added.
+pub(super) struct Added {
+    tree: Tree,
+    growth: Growth,
+    checkpoint: SignedCheckpoint,
+    entries: Vec<Entry>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ledger({} entries)", self.tree.size())
+    }
+}
+
+impl Ledger {
+    /// Takes up the log where its last checkpoint says that it ends, and makes sure that what is there is what was signed.
+    pub(super) async fn open(
+        connection: &mut SqliteConnection,
+        signer: Arc<LogSigner>,
+    ) -> Result<Self, Failure> {
+        let damaged = |what: &str| Failure::Corrupt(format!("the audit log {what}"));
+        let count: i64 = sqlx::query_scalar("SELECT coalesce(max(idx) + 1, 0) FROM log_entries")
+            .fetch_one(&mut *connection)
+            .await?;
+        let head: Option<String> =
+            sqlx::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection).await?;
+        let Some(note) = head else {
+            if count > 0 {
+                return Err(damaged("has entries and no checkpoint"));
+            }
+            return Ok(Self { tree: Tree::new(), signer });
+        };
+        let head =
+            SignedCheckpoint::parse(&note).map_err(|error| damaged(&format!("has a bad head: {error}")))?;
+        let head = head
+            .verify(signer.key())
+            .map_err(|error| damaged(&format!("has a head that this node did not sign: {error}")))?;
+        if u64::try_from(count) != Ok(head.size()) {
+            return Err(damaged(&format!("has {count} entries and a checkpoint of {}", head.size())));
+        }
+        let mut tiles = Tiles::default();
+        for tile in edge(head.size()) {
+            let bytes = read(&mut *connection, tile).await?;
+            tiles.put(tile, bytes.ok_or_else(|| damaged(&format!("lacks `{tile}`")))?);
+        }
+        let tree = Tree::resume(&tiles, head.size())
+            .map_err(|error| damaged(&format!("cannot be taken up: {error}")))?;
+        if tree.root() != *head.root() {
+            return Err(damaged("does not hash to its last checkpoint: something was changed in it"));
+        }
+        Ok(Self { tree, signer })
+    }
+
+    /// Writes entries, the tiles that are full by them, and the checkpoint. Counts only once it is committed: see
+    /// [`Ledger::committed`].
+    pub(super) async fn append(
+        &self,
+        connection: &mut SqliteConnection,
+        entries: Vec<Entry>,
+    ) -> Result<Added, Failure> {
+        let mut tree = self.tree.clone();
+        let encoded: Vec<Vec<u8>> = entries.iter().map(Entry::encode).collect();
+        let growth = tree.append_encoded(&encoded).map_err(|error| Failure::Corrupt(error.to_string()))?;
+        let signed = self.signer.sign(growth.size, growth.root);
+        let checkpoint = signed.map_err(|error| Failure::Corrupt(error.to_string()))?;
+        for (index, entry) in (growth.first..).zip(encoded) {
+            sqlx::query("INSERT INTO log_entries (idx, entry) VALUES (?, ?)")
+                .bind(signed_index(index)?)
+                .bind(entry)
+                .execute(&mut *connection)
+                .await?;
+        }
+        for (index, entry) in (growth.first..).zip(&entries) {
+            if let (Kind::Outcome, Some(operation)) = (entry.kind(), entry.operation_id()) {
+                sqlx::query("INSERT INTO log_outcomes (op_id, idx) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                    .bind(operation.as_str())
+                    .bind(signed_index(index)?)
+                    .execute(&mut *connection)
+                    .await?;
+            }
+        }
+        for TileBytes { tile, bytes } in &growth.tiles {
+            if let (Level::Hashes(level), false) = (tile.level(), tile.is_partial()) {
+                sqlx::query("INSERT INTO log_tiles (level, idx, bytes) VALUES (?, ?, ?)")
+                    .bind(i64::from(level))
+                    .bind(signed_index(tile.index())?)
+                    .bind(bytes.as_slice())
+                    .execute(&mut *connection)
+                    .await?;
+            }
+        }
+        sqlx::query(
+            "INSERT INTO log_head (id, size, note) VALUES (1, ?1, ?2) \
+             ON CONFLICT (id) DO UPDATE SET size = ?1, note = ?2",
+        )
+        .bind(signed_index(growth.size)?)
+        .bind(checkpoint.to_string())
+        .execute(connection)
+        .await?;
+        Ok(Added { tree, growth, checkpoint, entries })
+    }
+
+    /// Takes over what was committed.
+    pub(super) fn committed(&mut self, added: Added) -> Recent {
+        let Added { tree, growth, checkpoint, entries } = added;
+        let mut tiles = Tiles::default();
+        for TileBytes { tile, bytes } in growth.tiles.into_iter().chain(tree.unfinished()) {
+            tiles.put(tile, bytes);
+        }
+        self.tree = tree;
+        Recent { first: growth.first, entries, checkpoint, tiles }
+    }
+}
+
+/// The entries of the last commit, and all that receipts for them need.
+pub(super) struct Recent {
+    first: u64,
+    entries: Vec<Entry>,
+    checkpoint: SignedCheckpoint,
+    tiles: Tiles,
+}
+
+impl Recent {
+    /// The receipt of the entry at this place of the commit.
+    pub(super) fn receipt(&self, nth: usize) -> Result<Receipt, Failure> {
+        let lacking = || Failure::Corrupt("a receipt for an entry that was not logged".to_owned());
+        let entry = self.entries.get(nth).ok_or_else(lacking)?;
+        let index = self.first.saturating_add(u64::try_from(nth).map_err(|_| lacking())?);
+        Receipt::new(entry, index, self.checkpoint.clone(), &self.tiles)
+            .map_err(|error| Failure::Corrupt(format!("no receipt: {error}")))
+    }
+}
+
+impl Sqlite {
+    pub(crate) async fn open_log(&self, signer: Arc<LogSigner>) -> Result<(), StoreError> {
+        self.writer.open_log(signer).await
+    }
+
+    pub(crate) async fn log(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        let logged = self.writer.write_logged(|_| Box::pin(async { Ok(()) }), |()| entries, false);
+        logged.await.map(|_| ())
+    }
+
+    /// The receipt for the outcome of an operation, under the newest checkpoint.
+    pub(crate) async fn log_receipt(&self, op_id: &str) -> Result<Option<Receipt>, StoreError> {
+        // One transaction, so that head and tiles belong together.
+        let mut reading = self.readers.begin().await.map_err(|error| self.named(error))?;
+        receipt(&mut reading, op_id).await.map_err(|failure| self.named(failure))
+    }
+
+    /// A tile or bundle of the log as far as it is there; `None` if nothing is.
+    pub(crate) async fn log_tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut connection = self.readers.acquire().await.map_err(|error| self.named(error))?;
+        read(&mut connection, tile).await.map_err(|failure| self.named(failure))
+    }
+
+    /// The newest checkpoint.
+    pub(crate) async fn log_head(&self) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT note FROM log_head")
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.named(error))
+    }
+
+    /// Entries from an index on.
+    pub(crate) async fn log_entries(&self, from: i64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        entries(&self.readers, from, i64::from(limit)).await.map_err(|failure| self.named(failure))
+    }
+}
+
+async fn receipt(connection: &mut SqliteConnection, op_id: &str) -> Result<Option<Receipt>, Failure> {
+    let corrupt = |what: String| Failure::Corrupt(format!("the audit log {what}"));
+    let index: Option<i64> = sqlx::query_scalar("SELECT idx FROM log_outcomes WHERE op_id = ?")
+        .bind(op_id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let note: Option<String> =
+        sqlx::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection).await?;
+    let (Some(index), Some(note)) = (index, note) else { return Ok(None) };
+    let head = SignedCheckpoint::parse(&note).map_err(|error| corrupt(format!("has a bad head: {error}")))?;
+    let found = entries(&mut *connection, index, 1).await?;
+    let entry = found.first().map(|bytes| Entry::decode(bytes));
+    let Some(Ok(entry)) = entry else { return Err(corrupt(format!("has no entry {index}"))) };
+    let size = head.claim().size();
+    let mut wanted = edge(size);
+    let index = u64::try_from(index).map_err(|_| corrupt("has an entry below 0".to_owned()))?;
+    let (mut place, mut level) = (index / u64::from(TILE_WIDTH), 0_u8);
+    while let Some(tile) = Tile::at(Level::Hashes(level), place, size) {
+        wanted.push(tile);
+        place /= u64::from(TILE_WIDTH);
+        level = level.saturating_add(1);
+    }
+    let mut tiles = Tiles::default();
+    for tile in wanted {
+        if let Some(bytes) = read(connection, tile).await? {
+            tiles.put(tile, bytes);
+        }
+    }
+    Receipt::new(&entry, index, head, &tiles)
+        .map(Some)
+        .map_err(|error| corrupt(format!("gives no receipt: {error}")))
+}
+
+fn signed_index(index: u64) -> Result<i64, Failure> {
+    i64::try_from(index).map_err(|_| Failure::Corrupt("the audit log is full".to_owned()))
+}
+
+async fn entries<'c>(
+    executor: impl Executor<'c, Database = Database>,
+    from: i64,
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let rows = sqlx::query("SELECT entry FROM log_entries WHERE idx >= ? ORDER BY idx LIMIT ?")
+        .bind(from)
+        .bind(limit)
+        .fetch_all(executor)
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get("entry")?)).collect()
+}
+
+/// Reads what is stored and computes what is not: bundles from entries, unfinished tiles from what is below them.
+async fn read(connection: &mut SqliteConnection, tile: Tile) -> Result<Option<Vec<u8>>, Failure> {
+    let first = signed_index(tile.index().saturating_mul(TILE_WIDTH.into()))?;
+    let width = i64::from(tile.width());
+    let bytes = match tile.level() {
+        Level::Entries => {
+            let found = entries(connection, first, width).await?;
+            let mut bundle = Vec::new();
+            for entry in found {
+                // An entry that is longer was never written.
+                bundle.extend_from_slice(&u16::try_from(entry.len()).unwrap_or(u16::MAX).to_be_bytes());
+                bundle.extend_from_slice(&entry);
+            }
+            bundle
+        }
+        Level::Hashes(level) => {
+            let stored: Option<Vec<u8>> =
+                sqlx::query_scalar("SELECT bytes FROM log_tiles WHERE level = ? AND idx = ?")
+                    .bind(i64::from(level))
+                    .bind(signed_index(tile.index())?)
+                    .fetch_optional(&mut *connection)
+                    .await?;
+            match (stored, level.checked_sub(1)) {
+                (Some(bytes), _) => bytes,
+                (None, None) => {
+                    let found = entries(connection, first, width).await?;
+                    found.iter().flat_map(|entry| *Hash::leaf(entry).as_bytes()).collect()
+                }
+                (None, Some(below)) => {
+                    let below: Vec<Vec<u8>> = sqlx::query_scalar(
+                        "SELECT bytes FROM log_tiles WHERE level = ? AND idx >= ? ORDER BY idx LIMIT ?",
+                    )
+                    .bind(i64::from(below))
+                    .bind(first)
+                    .bind(width)
+                    .fetch_all(connection)
+                    .await?;
+                    below.iter().flat_map(|bytes| *root_of(bytes).as_bytes()).collect()
+                }
+            }
+        }
+    };
+    Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+}
+
+/// The root of a full tile.
+fn root_of(bytes: &[u8]) -> Hash {
+    let mut frontier = Frontier::new();
+    for hash in bytes.as_chunks::<{ Hash::LEN }>().0 {
+        frontier.push(Hash::from_bytes(*hash));
+    }
+    frontier.root()
+}
+
+/// The unfinished tiles and bundle of a log.
+fn edge(size: u64) -> Vec<Tile> {
+    let width = u64::from(TILE_WIDTH);
+    let mut edge: Vec<Tile> = Tile::at(Level::Entries, size / width, size).into_iter().collect();
+    let (mut count, mut level) = (size.min(MAX_SIZE), 0_u8);
+    while count > 0 {
+        edge.extend(Tile::at(Level::Hashes(level), count / width, size));
+        count /= width;
+        level = level.saturating_add(1);
+    }
+    edge
+}
+
+/// Tiles at hand.
+#[derive(Default)]
+struct Tiles(BTreeMap<(Level, u64), Vec<u8>>);
+
+impl Tiles {
+    fn put(&mut self, tile: Tile, bytes: Vec<u8>) {
+        self.0.insert((tile.level(), tile.index()), bytes);
+    }
+}
+
+/// A tile that should be at hand.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not there")]
+struct Lacking(Tile);
+
+impl ReadTile for Tiles {
+    type Error = Lacking;
+
+    fn tile(&self, tile: Tile) -> Result<Vec<u8>, Lacking> {
+        self.0.get(&(tile.level(), tile.index())).cloned().ok_or(Lacking(tile))
+    }
+}
