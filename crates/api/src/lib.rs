@@ -28,7 +28,7 @@ pub use id::{Hex, IdError, KeyId, OperationId};
 pub use key::{CreateKey, Key, KeyStatus};
 pub use node::{NodeStatus, PeerStatus, Readiness, Version};
 pub use openapi::{Answer, Parameters, Route, openapi, routes};
-pub use operation::{Operation, OperationKind, OperationResult, OperationStatus, Progress};
+pub use operation::{NodeReceipt, Operation, OperationKind, OperationResult, OperationStatus, Progress};
 pub use page::{
     DEFAULT_LIMIT, ListQuery, MAX_LIMIT, MAX_WAIT, OperationQuery, Page, format_wait, parse_wait,
 };

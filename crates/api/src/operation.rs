@@ -104,6 +104,18 @@ impl OperationStatus {
     }
 }
 
+/// That a node logged the outcome of an operation: anyone can check it offline, knowing only the node's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeReceipt {
+    /// The node's name.
+    pub node: String,
+    /// Its identity, 32 bytes in hex.
+    pub identity: String,
+    /// The entry, its place, the proof that it is in the node's log, and the signed head of the log, in the text form of
+    /// <https://c2sp.org/tlog-proof>.
+    pub receipt: String,
+}
+
 /// What a succeeded operation gave.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -159,6 +171,9 @@ pub struct Operation {
     /// The result, once it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<OperationResult>,
+    /// That the nodes which took part logged the outcome, once it succeeded; not in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<NodeReceipt>,
     /// The error, once it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Problem>,

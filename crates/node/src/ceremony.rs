@@ -40,6 +40,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::audit::Logged;
 use crate::clock;
 use crate::control::{CeremonyId, Proposal};
 use crate::keys::{Material, Pending};
@@ -119,7 +120,10 @@ impl Ceremony<'_> {
         // CER.7  Before anything is signed under this name: two broadcasts of one party for one round prove equivocation to anyone,
         // and the coordinator alone chooses what makes the name fresh.
         let mark = blake3::derive_key("quorate 2026 node session begun v1", &id.0);
-        let fresh = self.shared.store.consume(&mark, clock::millis()).await;
+        let parties = self.names_of(&self.committee.indices().collect::<Vec<_>>());
+        let logged = Logged { session: id, protocol, operation: self.operation, parties: &parties };
+        let begins = logged.begins().map_err(Failure::local)?;
+        let fresh = self.shared.store.consume_logged(&mark, clock::millis(), begins).await;
         if !fresh.map_err(|error| Failure::local(store_problem(&error)))? {
             let detail = format!("the session `{id}` was begun before: propose it with a new number");
             return Err(Failure::local(Problem::new(Code::CeremonyAborted, detail)));
@@ -176,7 +180,18 @@ impl Ceremony<'_> {
         }
         let phase = if result.is_ok() { "total" } else { "failed" };
         self.shared.metrics.ceremony(protocol, phase, begun.elapsed());
-        result.map_err(|error| self.failed(protocol, error))
+        match result {
+            Ok(output) => Ok(output),
+            Err(error) => {
+                let failure = self.failed(protocol, error);
+                let ended = logged.failed(&failure.problem).map_err(Failure::local)?;
+                // What is not logged changes nothing: the session has no result.
+                if let Err(problem) = self.shared.log_entries(vec![ended]).await {
+                    tracing::error!(detail = %problem.detail, "the end of a session is not logged");
+                }
+                Err(failure)
+            }
+        }
     }
 
     fn name(&self, party: PartyIndex) -> String {

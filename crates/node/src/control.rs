@@ -142,6 +142,8 @@ impl Done {
 pub(crate) enum Outcome {
     Signed {
         signatures: Vec<WireSignature>,
+        /// That the member logged it.
+        receipt: Option<String>,
     },
     Created {
         public_key: Vec<u8>,

@@ -16,7 +16,7 @@ use quorate_store::fault::Faults;
 use quorate_store::{Meta, Store, StoreError};
 use zeroize::Zeroizing;
 
-use crate::clock;
+use crate::{audit, clock};
 
 const IDENTITY_FILE: &str = "identity";
 const IDENTITY_KIND: &str = "identity";
@@ -71,6 +71,9 @@ pub enum FolderError {
     /// The system gave no randomness.
     #[error("the operating system gave no random bytes: check that getrandom(2) is allowed here")]
     NoRandomness,
+    /// The log has no key.
+    #[error("the log of this node cannot be signed: {0}")]
+    Log(String),
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -142,14 +145,25 @@ pub(crate) struct Opened {
     pub(crate) party: LocalIdentity,
 }
 
+/// Takes up the node's log under its identity.
+async fn open_log(store: &Store, id: PeerId, seed: &[u8; 32]) -> Result<(), FolderError> {
+    let signer = audit::log_signer(id, seed).map_err(|error| FolderError::Log(error.to_string()))?;
+    Ok(store.open_log(signer).await?)
+}
+
 pub(crate) async fn open(data: &Path, passphrase: Passphrase, faults: Faults) -> Result<Opened, FolderError> {
     if !data.join(IDENTITY_FILE).exists() {
         return Err(FolderError::Uninitialised(data.to_owned()));
     }
     let store = Store::open_with_faults(data, faults).await?;
-    match unseal(data, passphrase, &store).await {
-        Ok((sealer, seed)) => {
-            let channel = IdentityKey::from_seed(seed.clone());
+    let opened = async {
+        let (sealer, seed) = unseal(data, passphrase, &store).await?;
+        let channel = IdentityKey::from_seed(seed.clone());
+        open_log(&store, channel.peer_id(), &seed).await?;
+        Ok::<_, FolderError>((sealer, seed, channel))
+    };
+    match opened.await {
+        Ok((sealer, seed, channel)) => {
             let id = channel.peer_id();
             Ok(Opened { store, sealer, id, channel, party: LocalIdentity::from_seed(&seed) })
         }

@@ -12,6 +12,7 @@
 //! | `registry` | what runs now |
 //! | `control` | what nodes say to each other outside of sessions |
 //! | `ceremony` | proposing, taking part, running protocols |
+//! | `audit` | what goes into the node's log |
 //! | `verify` | the last check of a signature before it leaves |
 //! | `rest` | the REST interface |
 //! | `metrics` | counters |
@@ -20,9 +21,11 @@
 //!
 //! 1. A member repeats every check of the coordinator on its own configuration, records and clock, and computes what is signed itself.
 //! 2. An operation is stored before its ceremony starts, and its result before it is answered; a result is never computed twice.
-//! 3. What a protocol wants durable is durable before the messages that follow it leave.
-//! 4. At one time a node takes part in one session of an operation.
+//! 3. Nothing acts before it is in the log: an entry is stored in the commit of the record that it is about.
+//! 4. What a protocol wants durable is durable before the messages that follow it leave.
+//! 5. At one time a node takes part in one session of an operation.
 
+mod audit;
 mod ceremony;
 mod clock;
 pub mod config;

@@ -164,6 +164,7 @@ impl Node {
         let interrupted =
             shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.discard_incomplete().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
+        shared.log_start().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         if let Some(control) = control {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
         }
@@ -240,6 +241,9 @@ impl Node {
         shared.tasks.close();
         if timeout(SETTLE, shared.tasks.wait()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
+        }
+        if let Err(problem) = shared.log_stop().await {
+            tracing::error!(detail = %problem.detail, "the stop is not logged");
         }
         shared.store.close().await;
         tracing::info!(name = %shared.config.name, "node stopped");

@@ -5,15 +5,18 @@
 //! then. What this node refuses by itself is refused before the operation is stored.
 
 use quorate_api::{
-    Code, KeyId, Operation as ApiOperation, OperationId, OperationKind, OperationResult,
+    Code, KeyId, NodeReceipt, Operation as ApiOperation, OperationId, OperationKind, OperationResult,
     OperationStatus as ApiStatus, Problem,
 };
 use quorate_store::{
     Begin, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate, StoreError,
 };
 
+use quorate_log::receipt::Receipt;
 use quorate_net::PeerId;
+use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::clock;
 use crate::control::{Done, Known};
 use crate::judge::{Ask, Judged};
@@ -97,7 +100,13 @@ impl Shared {
             status,
             expires_at: judged.request.expires().saturating_mul(1000),
         };
-        match self.store.begin_operation(operation, clock::millis()).await {
+        let key = match &judged.ask {
+            Ask::Create(_) => None,
+            Ask::Sign(key, _) => Some(key),
+        };
+        let entries = audit::begun(judged, key)?;
+        let log = |begun: &Begin| if matches!(begun, Begin::New(_)) { entries } else { Vec::new() };
+        match self.store.begin_operation_logged(operation, clock::millis(), log).await {
             Ok(Begin::New(op) | Begin::Existing(op)) => Ok(op),
             Ok(Begin::Conflict) => Err(conflict(&judged.operation)),
             Err(error) => Err(store_problem(&error)),
@@ -125,20 +134,24 @@ impl Shared {
         Err(raced(id))
     }
 
-    /// Stores the result, if there is none yet, and gives what is stored. Durable when it returns.
+    /// Stores and logs the result with the receipts of others, if there is none yet, and gives what is stored, with this node's
+    /// receipt if it is new. Durable when it returns.
     pub(crate) async fn succeed(
         &self,
         id: &OperationId,
         key: &KeyId,
         result: OperationResult,
-    ) -> Result<OperationResult, Problem> {
-        let bytes = serde_json::to_vec(&result).map_err(|error| {
+        receipts: Vec<NodeReceipt>,
+    ) -> Result<(OperationResult, Option<Receipt>), Problem> {
+        let stored = StoredResult { result, receipts };
+        let bytes = serde_json::to_vec(&stored).map_err(|error| {
             Problem::new(Code::Internal, format!("the result cannot be written: {error}"))
         })?;
+        let result = stored.result;
         for _ in 0..RACES {
             let op = self.operation(id).await?.ok_or_else(|| raced(id))?;
             if let Some(stored) = stored_result(&op)? {
-                return Ok(stored);
+                return Ok((stored, None));
             }
             let next = match op.status {
                 OperationStatus::Running => OperationUpdate {
@@ -149,9 +162,16 @@ impl Shared {
                 status if status.is_final() => return Err(raced(id)),
                 _ => OperationUpdate::status(OperationStatus::Running),
             };
-            let done = next.status == OperationStatus::Succeeded;
-            match self.store.update_operation(&op.op_id, op.status, next, clock::millis()).await {
-                Ok(_) if done => return Ok(result),
+            let now = clock::millis();
+            if next.status == OperationStatus::Succeeded {
+                let entry = audit::outcome(id, key, &op.request_hash, &result)?;
+                match self.store.update_operation_logged(&op.op_id, op.status, next, now, entry).await {
+                    Ok((_, receipts)) => return Ok((result, receipts.into_iter().next())),
+                    Err(StoreError::Changed { .. }) => continue,
+                    Err(error) => return Err(store_problem(&error)),
+                }
+            }
+            match self.store.update_operation(&op.op_id, op.status, next, now).await {
                 Ok(_) | Err(StoreError::Changed { .. }) => {}
                 Err(error) => return Err(store_problem(&error)),
             }
@@ -223,6 +243,10 @@ impl Shared {
             Some(bytes) => Some(serde_json::from_slice(bytes).map_err(|_| unreadable("its error"))?),
             None => None,
         };
+        let (result, receipts) = match stored(op)? {
+            Some(stored) => (Some(stored.result), stored.receipts),
+            None => (None, Vec::new()),
+        };
         let active = self.registry.is_active(&id);
         let status = match op.status {
             OperationStatus::Queued if error.is_some() && !active => ApiStatus::Failed,
@@ -238,7 +262,8 @@ impl Shared {
             status,
             created_at: op.created_at,
             updated_at: op.updated_at,
-            result: stored_result(op)?,
+            result,
+            receipts,
             error: error.filter(|_| status == ApiStatus::Failed),
             progress: if status == ApiStatus::Running { self.registry.progress(&id) } else { None },
             id,
@@ -248,6 +273,18 @@ impl Shared {
 
 /// The result of a succeeded operation.
 pub(crate) fn stored_result(op: &Operation) -> Result<Option<OperationResult>, Problem> {
+    Ok(stored(op)?.map(|stored| stored.result))
+}
+
+/// A result as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredResult {
+    result: OperationResult,
+    /// That the other nodes of the quorum logged it.
+    receipts: Vec<NodeReceipt>,
+}
+
+fn stored(op: &Operation) -> Result<Option<StoredResult>, Problem> {
     match (&op.result, op.status) {
         (Some(bytes), OperationStatus::Succeeded) => serde_json::from_slice(bytes).map(Some).map_err(|_| {
             Problem::new(Code::Internal, format!("operation `{}`: its result is unreadable", op.op_id))

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::conversation::{Conversation, Recall, Said};
 use super::sign::{Asked, run};
 use super::{Attempt, Ceremony, Failure, quorum};
+use crate::audit;
 use crate::control::{Done, Outcome, Proposal, Work};
 use crate::judge::Judged;
 use crate::operations::{conflict, stored_result};
@@ -23,7 +24,8 @@ use crate::shared::{Shared, random};
 
 /// What one attempt of the coordinator came to.
 enum Tried {
-    Done(Vec<Signature>, Vec<String>, Figures),
+    /// With what the members say to prove that they logged it.
+    Done(Vec<Signature>, Vec<String>, Figures, Vec<(PartyIndex, String)>),
     /// This member says that another coordinator works on the same request.
     Busy(PartyIndex),
     Failed(Failure),
@@ -64,10 +66,21 @@ pub(crate) async fn sign(
         let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };
         attempts = attempts.saturating_add(1);
         match try_once(shared, judged, &asked, &parties, number, deadline, &before).await? {
-            Tried::Done(signatures, quorum, mut figures) => {
+            Tried::Done(signatures, quorum, mut figures, receipts) => {
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = asked.result(&signatures, quorum, before.skipped, figures)?;
-                return shared.succeed(&judged.operation, key, result).await;
+                let fingerprint = judged.request.fingerprint();
+                let outcome = audit::outcome(&judged.operation, key, &fingerprint, &result)?;
+                let receipts = receipts.iter().filter_map(|(party, receipt)| {
+                    let peer = *asked.peers.get(party)?;
+                    let accepted = shared.accept_receipt(peer, receipt, &outcome);
+                    if accepted.is_none() {
+                        tracing::warn!(peer = %shared.name_of(peer), operation = %judged.operation, "the receipt of a member does not hold");
+                    }
+                    accepted
+                });
+                let receipts = receipts.collect();
+                return Ok(shared.succeed(&judged.operation, key, result, receipts).await?.0);
             }
             Tried::Busy(party)
                 if busy.entry(party).or_insert_with(Instant::now).elapsed()
@@ -307,14 +320,16 @@ async fn try_once(
     }
     if !parties.contains(&me) {
         let wanted = |outcome: &Outcome| match outcome {
-            Outcome::Signed { signatures } => asked.accept(signatures),
+            Outcome::Signed { signatures, .. } => asked.accept(signatures),
             _ => None,
         };
         let begun = Instant::now();
         return Ok(match talk.first(until, wanted).await {
             Some(signatures) => {
                 let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Tried::Done(signatures, quorum, Figures { ms, ..Figures::default() })
+                let receipts =
+                    receipts(talk.outcomes((Instant::now() + limits.answer_deadline).min(until)).await);
+                Tried::Done(signatures, quorum, Figures { ms, ..Figures::default() }, receipts)
             }
             None => {
                 let detail = "the quorum gave no signature: the logs of its nodes say why".to_owned();
@@ -346,14 +361,23 @@ async fn try_once(
         Ok(signatures) => {
             // CER.10  Every member tells of its end once it has stored the result. Answered before that, and one member lost, another
             // node could sign the same request again. Whoever is lost or slow holds nobody up for long.
-            talk.outcomes((Instant::now() + limits.answer_deadline).min(until)).await;
-            Ok(Tried::Done(signatures, quorum, ceremony.figures))
+            let receipts =
+                receipts(talk.outcomes((Instant::now() + limits.answer_deadline).min(until)).await);
+            Ok(Tried::Done(signatures, quorum, ceremony.figures, receipts))
         }
         Err(failure) => {
             talk.cancel().await;
             Ok(Tried::Failed(failure))
         }
     }
+}
+
+fn receipts(outcomes: &BTreeMap<PartyIndex, Outcome>) -> Vec<(PartyIndex, String)> {
+    let receipt = |(party, outcome): (&PartyIndex, &Outcome)| match outcome {
+        Outcome::Signed { receipt, .. } => receipt.clone().map(|receipt| (*party, receipt)),
+        _ => None,
+    };
+    outcomes.iter().filter_map(receipt).collect()
 }
 
 /// CER.6: whether these bytes are another request of the same client under the same idempotency key. Signed by the client, so no node
@@ -371,7 +395,7 @@ fn take_over(asked: &Asked, party: PartyIndex, done: Done) -> Tried {
     if let Done::Signed { signatures, quorum } = done {
         let known = quorum.iter().all(|name| asked.names.values().any(|known| known == name));
         if let (true, Some(signatures)) = (known, asked.accept(&signatures)) {
-            return Tried::Done(signatures, quorum, Figures::default());
+            return Tried::Done(signatures, quorum, Figures::default(), Vec::new());
         }
     }
     let detail = format!("`{}` claims to have a result, which does not verify", asked.name(party));

@@ -171,14 +171,17 @@ async fn take_part_in_signing(
         Err(failure) => Err(failure),
         Ok(signatures) => match asked.result(&signatures, quorum, Vec::new(), figures) {
             Err(problem) => Err(Failure::local(problem)),
-            Ok(result) => match shared.succeed(&judged.operation, &asked.key.id, result).await {
-                Ok(_) => Ok(signatures),
+            Ok(result) => match shared.succeed(&judged.operation, &asked.key.id, result, Vec::new()).await {
+                Ok((_, receipt)) => Ok((signatures, receipt)),
                 Err(problem) => Err(Failure::local(problem)),
             },
         },
     };
     let outcome = match stored {
-        Ok(signatures) => Outcome::Signed { signatures: sign::to_wire(&signatures) },
+        Ok((signatures, receipt)) => Outcome::Signed {
+            signatures: sign::to_wire(&signatures),
+            receipt: receipt.map(|receipt| receipt.to_string()),
+        },
         Err(failure) => failed(shared, judged, failure).await,
     };
     shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
@@ -245,7 +248,7 @@ async fn take_part_in_creation(
             Ok(_) => {
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = OperationResult::CreateKey { key: Box::new(key), figures };
-                let stored = shared.succeed(&judged.operation, id, result).await.map(|_| ());
+                let stored = shared.succeed(&judged.operation, id, result, Vec::new()).await.map(|_| ());
                 let outcome = Outcome::Active;
                 shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
                 stored

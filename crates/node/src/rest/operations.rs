@@ -183,7 +183,10 @@ async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Opera
         let stored = shared.operation(id).await?;
         let stored =
             stored.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no operation `{id}`")))?;
-        let operation = shared.present_operation(&stored)?;
+        let mut operation = shared.present_operation(&stored)?;
+        if operation.status == OperationStatus::Succeeded {
+            operation.receipts.extend(shared.receipt(id).await?);
+        }
         if operation.status.is_final() {
             return Ok(operation);
         }

@@ -72,7 +72,7 @@ type Signature = ([u8; 64], Option<u8>);
 
 #[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 enum Outcome {
-    Signed { signatures: Vec<Signature> },
+    Signed { signatures: Vec<Signature>, receipt: Option<String> },
     Created { public_key: Vec<u8> },
     Active,
     Failed { code: String, detail: String, burned: Option<u16> },

@@ -1,0 +1,231 @@
+//! What this node writes into its log. Each entry is stored in the commit of the record that it is about, before anything that
+//! follows from it leaves the node.
+//!
+//! | kind | when | body |
+//! |---|---|---|
+//! | `start`, `stop` | the node starts, stops in order | version |
+//! | `request` | an operation begins here | client, hashes of the request and of the signed bytes, method, path |
+//! | `decision` | the same commit | hash, decision, why |
+//! | `ceremony` | a session begins, or ends without a result | session, protocol, parties; then the problem, who is at fault |
+//! | `outcome` | a result is stored | hash of the request, hash of the result, quorum |
+//!
+//! Bodies are JSON objects with their fields in the order of the structs below.
+
+use quorate_api::{KeyId, NodeReceipt, OperationId, OperationResult, Problem};
+use quorate_log::entry::{Entry, EntryError, Id, Kind};
+use quorate_log::note::{KeyError, LogKey, LogSigner};
+use quorate_log::receipt::Receipt;
+use quorate_log::witness::WitnessPolicy;
+use quorate_net::PeerId;
+use quorate_protocol::session::SessionId;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::judge::Judged;
+use crate::shared::Shared;
+
+/// The name of a node's log. It follows from the identity, so whoever knows a node can check what it logged.
+fn name(id: PeerId) -> String {
+    format!("quorate/{id}")
+}
+
+/// The key that signs a node's log: its identity. What else that key signs is never of this form: see `spec/41-log.md`.
+pub(crate) fn log_key(id: PeerId) -> Result<LogKey, KeyError> {
+    LogKey::new(&name(id), id.as_bytes())
+}
+
+/// Signs the log of the node with this identity seed.
+pub(crate) fn log_signer(id: PeerId, seed: &[u8; 32]) -> Result<LogSigner, KeyError> {
+    LogSigner::from_seed(&name(id), seed)
+}
+
+#[derive(Debug, Serialize)]
+struct Started {
+    version: &'static str,
+    name: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Requested<'a> {
+    client: &'a str,
+    /// What a retry shares with it.
+    request: String,
+    /// The hash of the bytes that were signed, expiry included.
+    signed: String,
+    method: &'static str,
+    path: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Decided {
+    request: String,
+    decision: &'static str,
+    why: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Session<'a> {
+    session: String,
+    protocol: &'static str,
+    parties: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    culprits: &'a [String],
+}
+
+/// The body of an `outcome`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Ended {
+    request: String,
+    result: String,
+    quorum: Vec<String>,
+}
+
+fn entry(kind: Kind, body: &impl Serialize) -> Result<Entry, Problem> {
+    let body = serde_json::to_vec(body).map_err(|error| unwritable(&error))?;
+    Entry::new(kind, clock::millis(), body).map_err(|error| unwritable(&error))
+}
+
+fn about(entry: Entry, operation: &OperationId, key: Option<&KeyId>) -> Result<Entry, Problem> {
+    let id = |text: &str| Id::new(text).map_err(|error: EntryError| unwritable(&error));
+    let entry = entry.operation(id(operation.as_str())?);
+    Ok(match key {
+        Some(key) => entry.key(id(key.as_str())?),
+        None => entry,
+    })
+}
+
+fn unwritable(error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(quorate_api::Code::Internal, format!("an entry of the log cannot be written: {error}"))
+}
+
+/// The hash of a result, the same at every node that has it: the signatures or the public key.
+fn result_hash(result: &OperationResult) -> String {
+    let mut hash = blake3::Hasher::new_derive_key("quorate 2026 node logged result v1");
+    match result {
+        OperationResult::Sign(result) => {
+            for signature in &result.signatures {
+                hash.update(&signature.signature.0);
+            }
+        }
+        OperationResult::CreateKey { key, .. } => {
+            hash.update(&key.public_key.0);
+        }
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+/// The quorum of a result, or the parties of a new key.
+fn parties(result: &OperationResult) -> Vec<String> {
+    match result {
+        OperationResult::Sign(result) => result.quorum.clone(),
+        OperationResult::CreateKey { key, .. } => key.parties.clone(),
+    }
+}
+
+/// What is logged of a session.
+pub(crate) struct Logged<'a> {
+    pub(crate) session: SessionId,
+    pub(crate) protocol: &'static str,
+    pub(crate) operation: &'a OperationId,
+    pub(crate) parties: &'a [String],
+}
+
+impl Logged<'_> {
+    /// It begins.
+    pub(crate) fn begins(&self) -> Result<Entry, Problem> {
+        self.entry(None, &[])
+    }
+
+    /// It ended without a result. Which check failed is not said: the log can be read by others.
+    pub(crate) fn failed(&self, why: &Problem) -> Result<Entry, Problem> {
+        self.entry(Some(why.code.as_str()), &why.culprits)
+    }
+
+    fn entry(&self, failed: Option<&str>, culprits: &[String]) -> Result<Entry, Problem> {
+        let (session, protocol) = (self.session.to_string(), self.protocol);
+        let body = Session { session, protocol, parties: self.parties, failed, culprits };
+        about(entry(Kind::Ceremony, &body)?, self.operation, None)
+    }
+}
+
+/// An operation begins: what was asked, and that this node takes part.
+pub(crate) fn begun(judged: &Judged, key: Option<&KeyId>) -> Result<Vec<Entry>, Problem> {
+    let request = hex::encode(judged.request.fingerprint());
+    let asked = Requested {
+        client: judged.request.client(),
+        request: request.clone(),
+        signed: hex::encode(judged.request.request_hash()),
+        method: judged.request.method().as_str(),
+        path: judged.request.path(),
+    };
+    let why = "the client is enrolled and the key allows the purpose";
+    let decided = Decided { request, decision: "permit", why };
+    let of = |entry: Entry| about(entry, &judged.operation, key);
+    Ok(vec![of(entry(Kind::Request, &asked)?)?, of(entry(Kind::Decision, &decided)?)?])
+}
+
+/// A result is stored.
+pub(crate) fn outcome(
+    operation: &OperationId,
+    key: &KeyId,
+    request: &[u8; 32],
+    result: &OperationResult,
+) -> Result<Entry, Problem> {
+    let body = Ended { request: hex::encode(request), result: result_hash(result), quorum: parties(result) };
+    about(entry(Kind::Outcome, &body)?, operation, Some(key))
+}
+
+impl Shared {
+    /// The node starts: from here on everything is logged.
+    pub(crate) async fn log_start(&self) -> Result<(), Problem> {
+        self.log_life(Kind::Start).await
+    }
+
+    /// The node stops in order.
+    pub(crate) async fn log_stop(&self) -> Result<(), Problem> {
+        self.log_life(Kind::Stop).await
+    }
+
+    async fn log_life(&self, kind: Kind) -> Result<(), Problem> {
+        let body = Started { version: env!("CARGO_PKG_VERSION"), name: self.config.name.clone() };
+        self.log_entries(vec![entry(kind, &body)?]).await
+    }
+
+    /// Logs entries that belong to no record.
+    pub(crate) async fn log_entries(&self, entries: Vec<Entry>) -> Result<(), Problem> {
+        self.store.log(entries).await.map_err(|error| crate::shared::store_problem(&error))
+    }
+
+    /// This node's receipt for the outcome of an operation.
+    pub(crate) async fn receipt(&self, operation: &OperationId) -> Result<Option<NodeReceipt>, Problem> {
+        let receipt = self.store.log_receipt(operation.as_str()).await;
+        let receipt = receipt.map_err(|error| crate::shared::store_problem(&error))?;
+        Ok(receipt.map(|receipt| NodeReceipt {
+            node: self.config.name.clone(),
+            identity: self.id.to_string(),
+            receipt: receipt.to_string(),
+        }))
+    }
+
+    /// The receipt of another node, if it proves that the node logged this result of this request.
+    pub(crate) fn accept_receipt(
+        &self,
+        from: PeerId,
+        receipt: &str,
+        expected: &Entry,
+    ) -> Option<NodeReceipt> {
+        let nobody = WitnessPolicy::new(0, Vec::new()).ok()?;
+        let logged = Receipt::parse(receipt).ok()?.verify(&log_key(from).ok()?, &nobody).ok()?;
+        let same = logged.entry.kind() == Kind::Outcome
+            && logged.entry.body() == expected.body()
+            && logged.entry.operation_id() == expected.operation_id()
+            && logged.entry.key_id() == expected.key_id();
+        same.then(|| NodeReceipt {
+            node: self.name_of(from),
+            identity: from.to_string(),
+            receipt: receipt.to_owned(),
+        })
+    }
+}
