@@ -102,7 +102,7 @@ impl Tree {
         let mut tree = Self { frontier: Frontier { size, peaks: Vec::new() }, ..Self::new() };
         for level in (0..=u8::MAX).take_while(|level| Level::Hashes(*level).count(size) > 0) {
             let count = Level::Hashes(level).count(size);
-            let unfinished = count % u64::from(TILE_WIDTH) != 0;
+            let unfinished = !count.is_multiple_of(u64::from(TILE_WIDTH));
             let tile = if unfinished { nodes.tile(level, count / u64::from(TILE_WIDTH))? } else { None };
             tree.edge.push(tile.unwrap_or_default().to_vec());
         }

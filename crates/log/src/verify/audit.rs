@@ -48,13 +48,13 @@ pub fn audit<R: ReadTile>(
     let claim = head.verify(log).map_err(AuditError::Head)?;
     let size = claim.size();
     let copy = read_entries(reader, size)?;
-    let (leaves, damaged) = read_leaves(reader, size)?;
+    let tiled = read_leaves(reader, size)?;
     let mut findings = Vec::new();
 
     let of_copy = History::new(log, head.clone(), copy.upto(size).to_vec());
     let history = match of_copy {
         Ok(history) => Some(history),
-        Err(_) => History::new(log, head.clone(), leaves.clone()).ok(),
+        Err(_) => History::new(log, head.clone(), tiled.leaves).ok(),
     };
     match &history {
         Some(history) => {
@@ -70,7 +70,7 @@ pub fn audit<R: ReadTile>(
             findings.extend(receipts);
         }
         None => {
-            findings.extend(damaged);
+            findings.extend(tiled.damaged);
             findings.extend(narrow(log, claim, copy.upto(size), seen));
         }
     }
@@ -134,20 +134,24 @@ fn read_entries<R: ReadTile>(reader: &R, size: u64) -> Result<Copied, AuditError
     Ok(copied)
 }
 
+/// The leaf hashes as the tiles have them, and the tiles that are damaged.
+#[derive(Default)]
+struct Tiled {
+    leaves: Vec<Hash>,
+    damaged: Vec<Finding>,
+}
+
 /// Reads the tiles of leaf hashes; a damaged one counts as empty.
-fn read_leaves<R: ReadTile>(
-    reader: &R,
-    size: u64,
-) -> Result<(Vec<Hash>, Vec<Finding>), AuditError<R::Error>> {
-    let (mut leaves, mut findings) = (Vec::new(), Vec::new());
+fn read_leaves<R: ReadTile>(reader: &R, size: u64) -> Result<Tiled, AuditError<R::Error>> {
+    let mut tiled = Tiled::default();
     for tile in tiles(Level::Hashes(0), size) {
         let bytes = reader.tile(tile).map_err(AuditError::Read)?;
         match tile::hashes(tile, &bytes) {
-            Ok(hashes) => leaves.extend(hashes),
-            Err(_) => findings.push(Finding::Tile(tile)),
+            Ok(hashes) => tiled.leaves.extend(hashes),
+            Err(_) => tiled.damaged.push(Finding::Tile(tile)),
         }
     }
-    Ok((leaves, findings))
+    Ok(tiled)
 }
 
 /// Makes every tile anew from authentic leaves and compares.

@@ -214,6 +214,12 @@ fn bundles_hold_the_entries() {
     }
     assert_eq!(found, all.iter().map(Entry::encode).collect::<Vec<_>>());
     assert_eq!(log.head().verify(log_signer().key()).unwrap().size(), 700);
+    for (index, entry) in all.iter().enumerate().step_by(51) {
+        assert_eq!(tile::read_entry(&log.tiles, index as u64, 700).unwrap(), entry.encode());
+    }
+    for outside in [700, 767, 768, u64::MAX] {
+        assert_eq!(tile::read_entry(&log.tiles, outside, 700), Err(BuildError::Outside));
+    }
 }
 
 proptest! {

@@ -102,6 +102,31 @@ fn a_fork_is_evidence_for_everyone() {
     }
 }
 
+/// A consistency proof from a size that is a power of two leaves out what would convict: the tiles show it.
+#[test]
+fn a_fork_is_found_in_the_tiles_for_every_size() {
+    let signer = log_signer();
+    let key = signer.key();
+    let all = entries(19, 130);
+    let mut bent = all.clone();
+    bent[0] = entries(20, 1).remove(0);
+    let (honest, forked) = (Log::of(&all), Log::of(&bent));
+    let mut found = 0;
+    for size in 1..=130_usize {
+        let seen = Log::of(&all[..size]).head();
+        assert_eq!(ForkEvidence::find(key, &seen, &honest.head(), &honest.tiles), Ok(None));
+        let evidence = ForkEvidence::find(key, &seen, &forked.head(), &forked.tiles).unwrap().unwrap();
+        evidence.verify(key).unwrap();
+        assert_eq!(ForkEvidence::parse(&evidence.to_string()), Ok(evidence));
+        found += 1;
+    }
+    assert_eq!(found, 130);
+    let empty = Log::default();
+    assert_eq!(ForkEvidence::find(key, &empty.head(), &forked.head(), &forked.tiles), Ok(None));
+    let back = ForkEvidence::find(key, &forked.head(), &empty.head(), &empty.tiles);
+    assert_eq!(back, Err(quorate_log::proof::BuildError::Outside));
+}
+
 /// Whatever path somebody makes up, an honest log that grew is not accused.
 #[test]
 fn an_honest_log_cannot_be_accused() {
