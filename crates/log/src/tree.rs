@@ -40,8 +40,13 @@ impl Frontier {
 
     /// The root.
     pub fn root(&self) -> Hash {
-        let from_right = self.peaks.iter().rev().copied();
-        from_right.reduce(|right, left| Hash::node(&left, &right)).unwrap_or_else(Hash::empty)
+        self.join(None).unwrap_or_else(Hash::empty)
+    }
+
+    /// The root with something smaller on the right; `None` when both are empty.
+    pub(crate) fn join(&self, right: Option<Hash>) -> Option<Hash> {
+        let from_right = self.peaks.iter().rev();
+        from_right.fold(right, |right, left| Some(right.map_or(*left, |right| Hash::node(left, &right))))
     }
 }
 
