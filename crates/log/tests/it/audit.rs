@@ -416,6 +416,15 @@ fn bytes_that_are_no_entry_are_named() {
         Finding::NotAnEntry { index: 11, reason: EntryError::Short },
     ];
     assert_eq!(report.findings, expected);
+
+    // Where the copy was changed to nonsense, the log did not write it.
+    let bundle = Tile::at(Level::Entries, 0, 12).unwrap();
+    let mut bytes = log.tiles.0[&bundle].clone();
+    bytes[2] = 77;
+    let mut tiles = log.tiles.clone();
+    tiles.0.insert(bundle, bytes);
+    let report = audit(log_signer().key(), &log.head(), &tiles, &[], &[]).unwrap();
+    assert_eq!(report.findings, [&[Finding::Changed { index: 0 }], &expected[..]].concat());
 }
 
 /// A node that signs without logging is found through what its peers logged: each peer's receipt says that the ceremony ran.

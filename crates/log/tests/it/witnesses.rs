@@ -43,6 +43,8 @@ fn a_witness_refuses_what_contradicts_the_past() {
 
     let back = Observed::new(key, Some(&new_head), old_head.clone(), &[]);
     assert_eq!(back, Err(Refusal::Rollback { kept: 300, offered: 200 }));
+    let back = Observed::new(key, Some(&new_head), Log::of(&all[..299]).head(), &[]);
+    assert_eq!(back, Err(Refusal::Rollback { kept: 300, offered: 299 }));
     for wrong in [&[][..], &proof[1..], &proof[..proof.len() - 1]] {
         let refused = Observed::new(key, Some(&old_head), new_head.clone(), wrong);
         assert_eq!(refused, Err(Refusal::Proof(ProofError::Length)));
@@ -71,6 +73,12 @@ fn a_fork_is_evidence_for_everyone() {
         panic!("a fork was not seen")
     };
     same.verify(key).unwrap();
+    // Nothing rides along.
+    let first = same.smaller().to_string().len();
+    let ridden = same
+        .to_string()
+        .replace(&format!("first {first}\n"), &format!("first {first}\n{}\n", honest.tree.root()));
+    assert_eq!(ForkEvidence::parse(&ridden).unwrap().verify(key), Err(EvidenceError::NoFork));
 
     // A larger head over the other history, with the proof that its log gives.
     let old = Log::of(&all[..200]);
