@@ -5,6 +5,7 @@ use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::Entry;
 use quorate_log::evidence::ForkEvidence;
 use quorate_log::note::{LogSigner, Note};
+use quorate_log::offer::Offer;
 use quorate_log::receipt::{Receipt, ReceiptError};
 use quorate_log::witness::WitnessPolicy;
 
@@ -142,6 +143,7 @@ proptest! {
         if let Ok(read) = Receipt::parse(&text) { prop_assert_eq!(read.to_string(), text.clone()); }
         if let Ok(read) = SignedCheckpoint::parse(&text) { prop_assert_eq!(read.to_string(), text.clone()); }
         if let Ok(read) = ForkEvidence::parse(&text) { prop_assert_eq!(read.to_string(), text.clone()); }
+        if let Ok(read) = Offer::parse(&text) { prop_assert_eq!(read.to_string(), text.clone()); }
         if let Ok(read) = Note::parse(&text) { prop_assert_eq!(read.to_string(), text); }
     }
 }

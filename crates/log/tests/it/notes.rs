@@ -218,15 +218,28 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn copies_of_a_note_are_merged() {
+fn a_log_takes_over_only_lines_that_verify() {
+    let (two, three) = (witness_signer(2), witness_signer(3));
     let head = Log::of(&entries(4, 10)).head();
     let both = cosigned(head.clone());
-    let mut merged = head.clone();
-    merged.merge(&both).unwrap();
-    assert_eq!(merged, both);
+    let mut kept = head.clone();
+    assert_eq!(kept.take_cosignature(&both, three.key()), Ok(1_700_000_003));
+    assert_eq!(kept.note().signatures().len(), 2);
+    assert_eq!(kept.take_cosignature(&both, two.key()), Ok(1_700_000_002));
+    assert_eq!(kept.take_cosignature(&both, two.key()), Ok(1_700_000_002));
+    assert_eq!(kept.note().signatures().len(), 3);
+    assert_eq!(
+        (kept.cosigned(two.key()), kept.cosigned(three.key())),
+        (Ok(Some(1_700_000_002)), Ok(Some(1_700_000_003)))
+    );
+    assert_eq!(kept.take_cosignature(&both, witness_signer(4).key()), Err(NoteError::Unsigned));
     let mut other = Log::of(&entries(5, 10)).head();
-    assert_eq!(other.merge(&both), Err(NoteError::Form));
-    assert_eq!(merged.note().signatures().len(), 3);
+    assert_eq!(other.take_cosignature(&both, two.key()), Err(NoteError::Form));
+    // A line made over another head.
+    let text = head.to_string() + cosigned(other).to_string().lines().nth(5).unwrap() + "\n";
+    let wrong = SignedCheckpoint::parse(&text).unwrap();
+    assert_eq!(kept.take_cosignature(&wrong, two.key()), Err(NoteError::Signature));
+    assert_eq!(kept.note().signatures().len(), 3);
 }
 
 #[test]

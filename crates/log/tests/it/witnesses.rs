@@ -3,6 +3,7 @@
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::evidence::{EvidenceError, ForkEvidence};
 use quorate_log::note::{LogSigner, NoteError, WitnessSigner};
+use quorate_log::offer::{Offer, OfferError};
 use quorate_log::proof::{ProofError, prove_consistency};
 use quorate_log::witness::{CheckError, Cosignature, Observed, PolicyError, Refusal, WitnessPolicy};
 
@@ -28,6 +29,53 @@ fn a_witness_follows_a_log_that_grows() {
         assert_eq!(again.note().signatures().len(), 2);
     }
     assert_eq!(kept.unwrap().claim().size(), 600);
+}
+
+/// The example of C2SP tlog-witness, section *add-checkpoint*.
+#[test]
+fn the_example_of_tlog_witness() {
+    let text = "old 20852014\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\njrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=\n5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=\n/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=\n\nexample.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n— example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+49/V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=\n";
+    let offer = Offer::parse(text).unwrap();
+    assert_eq!(offer.to_string(), text);
+    assert_eq!(offer.checkpoint().claim().size(), 20_852_163);
+    let hash = "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=";
+    let cases = [
+        text.replace("old ", "new "),
+        text.replace("old 2", "old 02"),
+        text.replace("old ", "old  "),
+        text.replace("old 20852014\n", ""),
+        text.replace(hash, "AAAA"),
+        text.replace(hash, &[hash; 61].join("\n")),
+        "x".repeat(140_000),
+        String::new(),
+    ];
+    for case in &cases {
+        assert_eq!(Offer::parse(case), Err(OfferError::Form), "{case:.60}");
+    }
+    assert!(Offer::parse(&text.replace(hash, &[hash; 60].join("\n"))).is_ok());
+    assert_eq!(
+        Offer::parse(&text.replace("\n20852163", "\n020852163")),
+        Err(OfferError::Note(NoteError::Checkpoint))
+    );
+}
+
+#[test]
+fn offers_start_where_the_witness_stands() {
+    let all = entries(25, 300);
+    let (old, new) = (Log::of(&all[..200]), Log::of(&all));
+    let signer = log_signer();
+    let key = signer.key();
+    let offer =
+        |from: u64| Offer::parse(&Offer::new(from, new.head(), &new.tiles).unwrap().to_string()).unwrap();
+    assert!(offer(0).observe(key, None).is_ok());
+    assert!(offer(200).observe(key, Some(&old.head())).is_ok());
+    assert!(offer(300).observe(key, Some(&new.head())).is_ok());
+    assert_eq!(offer(200).observe(key, None), Err(Refusal::Stale { kept: 0 }));
+    assert_eq!(offer(199).observe(key, Some(&old.head())), Err(Refusal::Stale { kept: 200 }));
+    assert_eq!(offer(0).observe(key, Some(&old.head())), Err(Refusal::Stale { kept: 200 }));
+    let back = Offer::new(0, old.head(), &old.tiles).unwrap().observe(key, Some(&new.head()));
+    assert_eq!(back, Err(Refusal::Rollback { kept: 300, offered: 200 }));
+    assert!(Offer::new(201, old.head(), &old.tiles).is_err());
 }
 
 #[test]
