@@ -3,6 +3,7 @@
 use quorate_log::Hash;
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::note::{KeyError, KeyName, LogKey, LogSigner, Note, NoteError, WitnessKey, WitnessSigner};
+use quorate_log::witness::Observed;
 
 use crate::support::{Log, cosigned, entries, log_signer, witness_signer};
 
@@ -210,6 +211,33 @@ fn a_log_signature_is_no_cosignature() {
     let bytes = |id: [u8; 4]| [&id[..], &[0; 72]].concat();
     let forged = relabelled.replace(line, &format!("— node {}", base64(&bytes(witness.key().id()))));
     assert_eq!(SignedCheckpoint::parse(&forged).unwrap().cosigned(witness.key()), Err(NoteError::Signature));
+}
+
+/// A cosignature made by hand, as C2SP tlog-cosignature says; times of 2⁶³ and above are refused.
+#[test]
+fn cosignatures_as_the_specification_says() {
+    use ed25519_dalek::{Signer as _, SigningKey};
+    let witness = witness_signer(2);
+    let secret = SigningKey::from_bytes(&[102; 32]);
+    assert_eq!(secret.verifying_key().as_bytes(), witness.key().public());
+    let head = Log::of(&entries(4, 10)).head().to_string();
+    let (text, _) = head.split_once("\n\n").unwrap();
+    let max = i64::MAX as u64;
+    for (time, expected) in [
+        (0, Ok(Some(0))),
+        (max, Ok(Some(max))),
+        (max + 1, Err(NoteError::Signature)),
+        (u64::MAX, Err(NoteError::Signature)),
+    ] {
+        let signature = secret.sign(format!("cosignature/v1\ntime {time}\n{text}\n").as_bytes());
+        let bytes = [&witness.key().id()[..], &time.to_be_bytes(), &signature.to_bytes()].concat();
+        let line = format!("— node-2.example.com/witness {}\n", base64(&bytes));
+        let checkpoint = SignedCheckpoint::parse(&(head.clone() + &line)).unwrap();
+        assert_eq!(checkpoint.cosigned(witness.key()), expected, "{time}");
+    }
+    let observed =
+        Observed::new(log_signer().key(), None, SignedCheckpoint::parse(&head).unwrap(), &[]).unwrap();
+    assert_eq!(observed.cosign(&witness, max + 1), Err(NoteError::Form));
 }
 
 fn base64(bytes: &[u8]) -> String {
