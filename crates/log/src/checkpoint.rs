@@ -101,12 +101,14 @@ impl SignedCheckpoint {
         self.note.cosigned(witness)
     }
 
-    /// Adds the cosignatures of another copy of this checkpoint.
+    /// Takes over the cosignature of a witness from the copy that it returned; other lines of that copy are left. Returns the time of the
+    /// cosignature in seconds since 1970.
     ///
     /// # Errors
-    /// [`NoteError::Form`] when it is another checkpoint, [`NoteError::TooLong`].
-    pub fn merge(&mut self, other: &Self) -> Result<(), NoteError> {
-        self.note.merge(&other.note)
+    /// [`NoteError::Form`] when it is another checkpoint; [`NoteError::Unsigned`] or [`NoteError::Signature`] are the witness's fault;
+    /// [`NoteError::TooLong`] when there is no room.
+    pub fn take_cosignature(&mut self, copy: &Self, witness: &WitnessKey) -> Result<u64, NoteError> {
+        self.note.take_cosignature(&copy.note, witness)
     }
 
     pub(crate) const fn note_mut(&mut self) -> &mut Note {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::note::{LogKey, NoteError};
-use crate::proof::{ProofError, fold_consistency};
+use crate::proof::{BuildError, ProofError, TileNodes, consistency, fold_consistency};
+use crate::tile::ReadTile;
 use crate::{Hash, text};
 
 /// First line of the text form.
@@ -48,6 +49,29 @@ impl ForkEvidence {
         let (smaller, larger) =
             if first.claim().size() <= second.claim().size() { (first, second) } else { (second, first) };
         Self { smaller, larger, path }
+    }
+
+    /// Looks for a contradiction between a checkpoint seen before and a log that has at least as many entries now; `reader` reads that
+    /// log under `head`. Reads at most two tiles a level. `None` when the log kept to its history, or the tiles are not those of `head`.
+    ///
+    /// A witness whose consistency proof fails asks this way who is to blame.
+    ///
+    /// # Errors
+    /// [`BuildError`] when a tile is missing or damaged, or the log is smaller than it was.
+    pub fn find<R: ReadTile>(
+        log: &LogKey,
+        seen: &SignedCheckpoint,
+        head: &SignedCheckpoint,
+        reader: &R,
+    ) -> Result<Option<Self>, BuildError<R::Error>> {
+        let (old, size) = (seen.claim().size(), head.claim().size());
+        let path = match old {
+            _ if old > size => return Err(BuildError::Outside),
+            _ if old == size || old == 0 => Vec::new(),
+            _ => consistency(&mut TileNodes::new(reader, size), old, size, true)?,
+        };
+        let evidence = Self::new(seen.clone(), head.clone(), path);
+        Ok(evidence.verify(log).is_ok().then_some(evidence))
     }
 
     /// The checkpoint with fewer entries, or one of two with as many.

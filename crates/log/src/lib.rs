@@ -12,6 +12,7 @@
 //! | [`proof`] | inclusion and consistency: building from tiles, verifying |
 //! | [`note`] | signed notes, keys of logs and witnesses |
 //! | [`checkpoint`] | the signed head of a log |
+//! | [`offer`] | what a log sends to a witness |
 //! | [`witness`] | what a witness checks before it cosigns; how many must have cosigned |
 //! | [`receipt`] | the proof that a result carries |
 //! | [`evidence`] | the proof that a log showed two histories |
@@ -36,6 +37,7 @@ pub mod entry;
 pub mod evidence;
 mod hash;
 pub mod note;
+pub mod offer;
 pub mod proof;
 pub mod receipt;
 mod text;

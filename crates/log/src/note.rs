@@ -167,20 +167,24 @@ impl Note {
         self.signatures.push(Signature { name: key.name().clone(), id: key.id(), bytes });
     }
 
-    /// Adds the lines of another copy of the same note that are not here yet.
+    /// Takes over the line of a witness from another copy of the same note, and returns its time in seconds since 1970. Other lines of that copy
+    /// are left: a wrong one would spoil this note for all readers.
     ///
     /// # Errors
-    /// [`NoteError::Form`] when the texts differ, [`NoteError::TooLong`] when there would be too many lines.
-    pub fn merge(&mut self, other: &Self) -> Result<(), NoteError> {
-        if self.text != other.text {
+    /// [`NoteError::Form`] when the texts differ, [`NoteError::Unsigned`] when the witness has not signed, [`NoteError::Signature`] when its line does not
+    /// verify, [`NoteError::TooLong`] when there is no room.
+    pub(crate) fn take_cosignature(&mut self, copy: &Self, witness: &WitnessKey) -> Result<u64, NoteError> {
+        if self.text != copy.text {
             return Err(NoteError::Form);
         }
-        for line in &other.signatures {
-            if self.signatures.iter().all(|have| have.name != line.name || have.id != line.id) {
-                self.signatures.push(line.clone());
-            }
+        let time = copy.cosigned(witness)?.ok_or(NoteError::Unsigned)?;
+        let line = copy.signatures.iter().find(|line| line.is_of(witness)).ok_or(NoteError::Unsigned)?;
+        let known = self.signatures.iter().any(|line| line.is_of(witness));
+        if !known && self.signatures.len() >= MAX_SIGNATURES {
+            return Err(NoteError::TooLong);
         }
-        if self.signatures.len() > MAX_SIGNATURES { Err(NoteError::TooLong) } else { Ok(()) }
+        self.put(witness, line.bytes.clone());
+        Ok(time)
     }
 }
 

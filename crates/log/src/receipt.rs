@@ -61,7 +61,8 @@ pub enum ReceiptError {
 }
 
 impl Receipt {
-    /// The receipt for the entry at `index` under a checkpoint of the log that `reader` reads.
+    /// The receipt for the entry at `index` under a checkpoint of the log that `reader` reads. Whether the entry is the one that stands there shows
+    /// when the receipt is verified.
     ///
     /// # Errors
     /// [`BuildError`] when the checkpoint does not cover the index, or a tile is missing or damaged.

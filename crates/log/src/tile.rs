@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::Hash;
+use crate::proof::BuildError;
 
 /// Hashes in a full tile, and entries in a full bundle. C2SP tlog-tiles, section *Merkle Tree*.
 pub const TILE_WIDTH: u16 = 256;
@@ -224,6 +225,19 @@ pub fn entries(tile: Tile, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TileError> {
     }
     found.truncate(width);
     Ok(found)
+}
+
+/// The bytes of the entry at `index` in a log of `size` entries, as they are stored: not yet compared with the tree.
+///
+/// # Errors
+/// [`BuildError`] when the index is outside, or the bundle is missing or damaged.
+pub fn read_entry<R: ReadTile>(reader: &R, index: u64, size: u64) -> Result<Vec<u8>, BuildError<R::Error>> {
+    let width = u64::from(TILE_WIDTH);
+    let bundle = Tile::at(Level::Entries, index / width, size).ok_or(BuildError::Outside)?;
+    let place = usize::try_from(index % width).map_err(|_| BuildError::Outside)?;
+    let bytes = reader.tile(bundle).map_err(BuildError::Read)?;
+    let mut entries = entries(bundle, &bytes)?;
+    if place < entries.len() { Ok(entries.swap_remove(place)) } else { Err(BuildError::Outside) }
 }
 
 /// Adds one entry to a bundle. The entry has at most 65,535 bytes.

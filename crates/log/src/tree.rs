@@ -40,8 +40,13 @@ impl Frontier {
 
     /// The root.
     pub fn root(&self) -> Hash {
-        let from_right = self.peaks.iter().rev().copied();
-        from_right.reduce(|right, left| Hash::node(&left, &right)).unwrap_or_else(Hash::empty)
+        self.join(None).unwrap_or_else(Hash::empty)
+    }
+
+    /// The root with something smaller on the right; `None` when both are empty.
+    pub(crate) fn join(&self, right: Option<Hash>) -> Option<Hash> {
+        let from_right = self.peaks.iter().rev();
+        from_right.fold(right, |right, left| Some(right.map_or(*left, |right| Hash::node(left, &right))))
     }
 }
 
@@ -102,7 +107,7 @@ impl Tree {
         let mut tree = Self { frontier: Frontier { size, peaks: Vec::new() }, ..Self::new() };
         for level in (0..=u8::MAX).take_while(|level| Level::Hashes(*level).count(size) > 0) {
             let count = Level::Hashes(level).count(size);
-            let unfinished = count % u64::from(TILE_WIDTH) != 0;
+            let unfinished = !count.is_multiple_of(u64::from(TILE_WIDTH));
             let tile = if unfinished { nodes.tile(level, count / u64::from(TILE_WIDTH))? } else { None };
             tree.edge.push(tile.unwrap_or_default().to_vec());
         }

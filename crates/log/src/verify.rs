@@ -4,6 +4,8 @@ mod audit;
 mod diff;
 mod history;
 
+use std::fmt;
+
 pub use audit::{AuditError, Report, audit, unlogged};
 pub use history::{History, HistoryError};
 
@@ -85,4 +87,40 @@ pub enum Finding {
         /// The operation.
         operation: Id,
     },
+}
+
+/// In words, for people.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { index } => write!(f, "entry {index} is missing"),
+            Self::Changed { index } => write!(f, "entry {index} was changed"),
+            Self::Moved { index, found } => write!(f, "entry {index} was moved to place {found}"),
+            Self::Inserted { found } => write!(f, "an entry that was never signed stands at place {found}"),
+            Self::Truncated { index, count } => {
+                write!(f, "the log was cut: entry {index} and what follows are missing, {count} in all")
+            }
+            Self::Unlocated { from, to } => {
+                write!(f, "among the entries from {from} up to {to} something is not as it was signed")
+            }
+            Self::NotAnEntry { index, reason } => {
+                write!(f, "what was logged at {index} is no entry: {reason}")
+            }
+            Self::Tile(tile) => write!(f, "`{tile}` is damaged"),
+            Self::Unproven { place } => {
+                write!(f, "number {place} of what was given to compare with proves nothing")
+            }
+            Self::Rollback { seen, now } => write!(f, "the log went back from {seen} to {now} entries"),
+            Self::Fork { index: Some(index), .. } => {
+                write!(f, "the log was signed with two histories, which differ at entry {index}")
+            }
+            Self::Fork { index: None, evidence } => {
+                let (old, new) = (evidence.smaller().claim().size(), evidence.larger().claim().size());
+                write!(f, "the log was signed with two histories, at {old} and at {new} entries")
+            }
+            Self::Unlogged { operation } => {
+                write!(f, "operation `{operation}` ran, and the log does not have it")
+            }
+        }
+    }
 }

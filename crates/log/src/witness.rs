@@ -23,6 +23,12 @@ pub enum Refusal {
         /// Entries it says it has.
         offered: u64,
     },
+    /// The proof starts from another size than the witness kept: offer again from that one.
+    #[error("the witness saw {kept} entries last: prove consistency from there")]
+    Stale {
+        /// Entries in the head that the witness kept, 0 when it has none.
+        kept: u64,
+    },
     /// The log has signed two histories.
     #[error("the log shows two histories")]
     Fork(Box<ForkEvidence>),

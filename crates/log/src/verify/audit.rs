@@ -48,16 +48,15 @@ pub fn audit<R: ReadTile>(
     let claim = head.verify(log).map_err(AuditError::Head)?;
     let size = claim.size();
     let copy = read_entries(reader, size)?;
-    let (leaves, damaged) = read_leaves(reader, size)?;
+    let tiled = read_leaves(reader, size)?;
     let mut findings = Vec::new();
 
-    let of_copy = History::new(log, head.clone(), copy.upto(size).to_vec());
-    let history = match of_copy {
-        Ok(history) => Some(history),
-        Err(_) => History::new(log, head.clone(), leaves.clone()).ok(),
+    let history = match History::new(log, head.clone(), copy.upto(size).to_vec()) {
+        Ok(history) => Ok(history),
+        Err(_) => recover(log, head, copy.upto(size), &tiled.leaves, reader)?,
     };
     match &history {
-        Some(history) => {
+        Ok(history) => {
             // What a wider bundle has beyond the head is of no concern, unless it is there because something was put in.
             let judged = [history.check_copy(&copy.leaves), history.check_copy(copy.upto(size))];
             findings.extend(judged.into_iter().min_by_key(Vec::len).unwrap_or_default());
@@ -69,16 +68,16 @@ pub fn audit<R: ReadTile>(
             });
             findings.extend(receipts);
         }
-        None => {
-            findings.extend(damaged);
-            findings.extend(narrow(log, claim, copy.upto(size), seen));
+        Err(parts) => {
+            findings.extend(tiled.damaged);
+            findings.extend(narrow(log, claim, copy.upto(size), seen, parts));
         }
     }
     // Bytes that are no entry are the log's fault only where they are what was signed.
     let signed = |index: &u64| {
         let index = usize::try_from(*index).ok();
         let leaf = |all: &[Hash]| index.and_then(|index| all.get(index).copied());
-        history.as_ref().is_some_and(|history| leaf(history.leaves()) == leaf(&copy.leaves))
+        history.as_ref().is_ok_and(|history| leaf(history.leaves()) == leaf(&copy.leaves))
     };
     let strange = copy.strange.iter().filter(|(index, _)| *index < size && signed(index));
     findings.extend(strange.map(|(index, reason)| Finding::NotAnEntry { index: *index, reason: *reason }));
@@ -134,20 +133,24 @@ fn read_entries<R: ReadTile>(reader: &R, size: u64) -> Result<Copied, AuditError
     Ok(copied)
 }
 
+/// The leaf hashes as the tiles have them, and the tiles that are damaged.
+#[derive(Default)]
+struct Tiled {
+    leaves: Vec<Hash>,
+    damaged: Vec<Finding>,
+}
+
 /// Reads the tiles of leaf hashes; a damaged one counts as empty.
-fn read_leaves<R: ReadTile>(
-    reader: &R,
-    size: u64,
-) -> Result<(Vec<Hash>, Vec<Finding>), AuditError<R::Error>> {
-    let (mut leaves, mut findings) = (Vec::new(), Vec::new());
+fn read_leaves<R: ReadTile>(reader: &R, size: u64) -> Result<Tiled, AuditError<R::Error>> {
+    let mut tiled = Tiled::default();
     for tile in tiles(Level::Hashes(0), size) {
         let bytes = reader.tile(tile).map_err(AuditError::Read)?;
         match tile::hashes(tile, &bytes) {
-            Ok(hashes) => leaves.extend(hashes),
-            Err(_) => findings.push(Finding::Tile(tile)),
+            Ok(hashes) => tiled.leaves.extend(hashes),
+            Err(_) => tiled.damaged.push(Finding::Tile(tile)),
         }
     }
-    Ok((leaves, findings))
+    Ok(tiled)
 }
 
 /// Makes every tile anew from authentic leaves and compares.
@@ -171,9 +174,61 @@ fn check_tiles<R: ReadTile>(reader: &R, leaves: &[Hash]) -> Result<Vec<Finding>,
     Ok(findings)
 }
 
-/// No authentic copy: the largest checkpoint whose root the copy still has says where the trouble begins, the next one where it is at
-/// the latest.
-fn narrow(log: &LogKey, head: &Checkpoint, copy: &[Hash], seen: &[SignedCheckpoint]) -> Vec<Finding> {
+/// A stretch of entries, the first and the one after the last.
+type Stretch = (u64, u64);
+
+/// The entries do not lead to the signed root. The tiles of leaf hashes may, or a mixture of both that the hashes above them choose. `Err`
+/// has the stretches in which neither is right, as far as the tiles above tell.
+fn recover<R: ReadTile>(
+    log: &LogKey,
+    head: &SignedCheckpoint,
+    copy: &[Hash],
+    tiled: &[Hash],
+    reader: &R,
+) -> Result<Result<History, Vec<Stretch>>, AuditError<R::Error>> {
+    if let Ok(history) = History::new(log, head.clone(), tiled.to_vec()) {
+        return Ok(Ok(history));
+    }
+    let (size, width) = (head.claim().size(), usize::from(TILE_WIDTH));
+    let mut parents = Vec::new();
+    for tile in tiles(Level::Hashes(1), size) {
+        let bytes = reader.tile(tile).map_err(AuditError::Read)?;
+        parents.extend(tile::hashes(tile, &bytes).unwrap_or_default());
+    }
+    let mut frontier = Frontier::new();
+    parents.iter().for_each(|parent| frontier.push(*parent));
+    let full = parents.len().saturating_mul(width);
+    // What follows the last full tile has no hash above it: whichever copy leads to the signed root is right.
+    let rests = [tiled, copy].map(|leaves| leaves.get(full..).unwrap_or_default());
+    let right = |rest: &&&[Hash]| {
+        let mut end = Frontier::new();
+        rest.iter().for_each(|leaf| end.push(*leaf));
+        frontier.join(end.join(None)) == Some(*head.claim().root())
+    };
+    let Some(rest) = rests.iter().find(right) else { return Ok(Err(Vec::new())) };
+
+    let (mut leaves, mut stretches) = (Vec::new(), Vec::new());
+    for (number, parent) in parents.iter().enumerate() {
+        let start = number * width;
+        let parts = [tiled, copy].map(|leaves| leaves.get(start..start + width).unwrap_or_default());
+        match parts.iter().find(|part| part.len() == width && perfect(part) == *parent) {
+            Some(part) => leaves.extend_from_slice(part),
+            None => stretches.extend(u64::try_from(start).ok().zip(u64::try_from(start + width).ok())),
+        }
+    }
+    leaves.extend_from_slice(rest);
+    Ok(History::new(log, head.clone(), leaves).map_err(|_| stretches))
+}
+
+/// No authentic copy: the tiles above may have named the stretches. Else the largest checkpoint whose root the copy still has says
+/// where the trouble begins, and the next one where it is at the latest.
+fn narrow(
+    log: &LogKey,
+    head: &Checkpoint,
+    copy: &[Hash],
+    seen: &[SignedCheckpoint],
+    stretches: &[Stretch],
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut signed = vec![head];
     for (place, checkpoint) in seen.iter().enumerate() {
@@ -184,6 +239,10 @@ fn narrow(log: &LogKey, head: &Checkpoint, copy: &[Hash], seen: &[SignedCheckpoi
             Ok(seen) => signed.push(seen),
             Err(_) => findings.push(Finding::Unproven { place }),
         }
+    }
+    if !stretches.is_empty() {
+        findings.extend(stretches.iter().map(|(from, to)| Finding::Unlocated { from: *from, to: *to }));
+        return findings;
     }
     signed.sort_by_key(|checkpoint| checkpoint.size());
     let mut frontier = Frontier::new();

@@ -93,7 +93,7 @@ impl History {
     /// Compares receipts of this log's owner with this history: each entry must stand where its receipt says.
     pub fn check_receipts(&self, receipts: &[Receipt]) -> Vec<Finding> {
         // LOG.13
-        let mut findings = Vec::new();
+        let (mut findings, mut heads) = (Vec::new(), Vec::new());
         for (place, receipt) in receipts.iter().enumerate() {
             let Ok(logged) = receipt.verify(&self.log, &WitnessPolicy::none()) else {
                 findings.push(Finding::Unproven { place });
@@ -101,14 +101,16 @@ impl History {
             };
             let leaf = logged.entry.leaf_hash();
             let here = usize::try_from(logged.index).ok().and_then(|index| self.leaves.get(index));
-            if logged.checkpoint.size() > self.head().size() {
-                findings.push(Finding::Rollback { seen: logged.checkpoint.size(), now: self.head().size() });
-            }
-            if here.is_some_and(|here| *here != leaf) && logged.checkpoint.size() <= self.head().size() {
+            let covered = logged.checkpoint.size() <= self.head().size();
+            if covered && here.is_some_and(|here| *here != leaf) {
                 let evidence = Box::new(self.contradict(receipt.checkpoint()));
                 findings.push(Finding::Fork { index: Some(logged.index), evidence });
+            } else {
+                heads.push(receipt.checkpoint().clone());
             }
         }
+        // The entry may stand where it should and others may not.
+        findings.extend(self.check_seen(&heads));
         findings
     }
 

@@ -170,6 +170,105 @@ fn every_changed_tile_is_named() {
     assert_eq!(judged, 5 * 5 * 2);
 }
 
+/// One record changed in the entries and another in the leaf hashes: the hashes above choose the right one of each.
+#[test]
+fn each_copy_heals_the_other() {
+    let all = entries(64, SIZE);
+    let log = Log::of(&all);
+    let leaf_tile = |index: usize| Tile::at(Level::Hashes(0), u(index / 256), 1000).unwrap();
+    let spoil =
+        |tiles: &mut Tiles, index: usize| tiles.0.get_mut(&leaf_tile(index)).unwrap()[index % 256 * 32] ^= 1;
+    let mut judged = 0;
+    for (entry, leaf) in [(5, 300), (300, 5), (767, 0), (0, 767), (5, 900), (900, 5)] {
+        let mut changed = all.clone();
+        changed[entry] = entries(65, SIZE)[entry].clone();
+        let mut tiles = with_entries(&log, &changed);
+        spoil(&mut tiles, leaf);
+        let report = audit(log_signer().key(), &log.head(), &tiles, &[], &[]).unwrap();
+        assert_eq!(report.findings, [Finding::Changed { index: u(entry) }, Finding::Tile(leaf_tile(leaf))]);
+        judged += 1;
+    }
+    // Both in one tile: that tile is named.
+    for at in [0, 255, 256, 700] {
+        let mut changed = all.clone();
+        changed[at] = entries(65, SIZE)[at].clone();
+        let mut tiles = with_entries(&log, &changed);
+        spoil(&mut tiles, at);
+        let report = audit(log_signer().key(), &log.head(), &tiles, &[], &[]).unwrap();
+        let from = u(at / 256 * 256);
+        assert_eq!(report.findings, [Finding::Unlocated { from, to: from + 256 }]);
+        judged += 1;
+    }
+    // In the last, unfinished tile there is nothing above.
+    let mut changed = all.clone();
+    changed[900] = entries(65, SIZE)[900].clone();
+    let mut tiles = with_entries(&log, &changed);
+    spoil(&mut tiles, 900);
+    let seen = [Log::of(&all[..850]).head()];
+    let report = audit(log_signer().key(), &log.head(), &tiles, &seen, &[]).unwrap();
+    assert_eq!(report.findings, [Finding::Unlocated { from: 850, to: 1000 }]);
+    assert_eq!(judged, 10);
+}
+
+#[test]
+fn findings_in_words() {
+    let head = |n| Log::of(&entries(66, n)).head();
+    let (old, new) = (Log::of(&entries(66, 5)), Log::of(&entries(67, 9)));
+    let evidence = Box::new(
+        ForkEvidence::find(log_signer().key(), &old.head(), &new.head(), &new.tiles).unwrap().unwrap(),
+    );
+    let words = [
+        (Finding::Missing { index: 3 }, "entry 3 is missing"),
+        (Finding::Changed { index: 3 }, "entry 3 was changed"),
+        (Finding::Moved { index: 3, found: 7 }, "entry 3 was moved to place 7"),
+        (Finding::Inserted { found: 3 }, "an entry that was never signed stands at place 3"),
+        (
+            Finding::Truncated { index: 3, count: 2 },
+            "the log was cut: entry 3 and what follows are missing, 2 in all",
+        ),
+        (
+            Finding::Unlocated { from: 3, to: 9 },
+            "among the entries from 3 up to 9 something is not as it was signed",
+        ),
+        (
+            Finding::NotAnEntry { index: 3, reason: EntryError::Short },
+            "what was logged at 3 is no entry: the entry is cut short",
+        ),
+        (Finding::Tile(Tile::new(Level::Hashes(0), 3, 9).unwrap()), "`tile/0/003.p/9` is damaged"),
+        (Finding::Unproven { place: 3 }, "number 3 of what was given to compare with proves nothing"),
+        (Finding::Rollback { seen: 9, now: 3 }, "the log went back from 9 to 3 entries"),
+        (
+            Finding::Fork { index: Some(3), evidence: evidence.clone() },
+            "the log was signed with two histories, which differ at entry 3",
+        ),
+        (
+            Finding::Fork { index: None, evidence },
+            "the log was signed with two histories, at 5 and at 9 entries",
+        ),
+        (Finding::Unlogged { operation: id("op_3") }, "operation `op_3` ran, and the log does not have it"),
+    ];
+    for (finding, text) in &words {
+        assert_eq!(finding.to_string(), *text);
+    }
+    assert_eq!(words.len(), 13);
+    assert_eq!(head(5), old.head());
+}
+
+/// A receipt whose own entry is in place, under a head of another history.
+#[test]
+fn a_receipt_of_a_forked_head_is_seen() {
+    let all = entries(68, 600);
+    let mut bent = all.clone();
+    bent[100] = entries(69, 1).remove(0);
+    let (honest, forked) = (Log::of(&all), Log::of(&bent));
+    let receipt = Receipt::new(&all[500], 500, forked.head(), &forked.tiles).unwrap();
+    let report = audit(log_signer().key(), &honest.head(), &honest.tiles, &[], &[receipt]).unwrap();
+    let [Finding::Fork { index: None, evidence }] = &report.findings[..] else {
+        panic!("{:?}", report.findings)
+    };
+    evidence.verify(log_signer().key()).unwrap();
+}
+
 /// Entries and tiles changed alike, and no new signature: the checkpoints of others narrow it down.
 #[test]
 fn where_both_copies_were_changed_the_stretch_is_named() {
@@ -317,6 +416,15 @@ fn bytes_that_are_no_entry_are_named() {
         Finding::NotAnEntry { index: 11, reason: EntryError::Short },
     ];
     assert_eq!(report.findings, expected);
+
+    // Where the copy was changed to nonsense, the log did not write it.
+    let bundle = Tile::at(Level::Entries, 0, 12).unwrap();
+    let mut bytes = log.tiles.0[&bundle].clone();
+    bytes[2] = 77;
+    let mut tiles = log.tiles.clone();
+    tiles.0.insert(bundle, bytes);
+    let report = audit(log_signer().key(), &log.head(), &tiles, &[], &[]).unwrap();
+    assert_eq!(report.findings, [&[Finding::Changed { index: 0 }], &expected[..]].concat());
 }
 
 /// A node that signs without logging is found through what its peers logged: each peer's receipt says that the ceremony ran.

@@ -1,8 +1,11 @@
 //! Receipts and checkpoints with one bit changed anywhere prove nothing.
 
+use proptest::prelude::*;
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::Entry;
-use quorate_log::note::LogSigner;
+use quorate_log::evidence::ForkEvidence;
+use quorate_log::note::{LogSigner, Note};
+use quorate_log::offer::Offer;
 use quorate_log::receipt::{Receipt, ReceiptError};
 use quorate_log::witness::WitnessPolicy;
 
@@ -115,4 +118,32 @@ fn receipts_are_strict() {
     }
     let unsigned = good.split("\n\n").take(2).collect::<Vec<_>>().join("\n\n");
     assert!(matches!(Receipt::parse(&unsigned), Err(ReceiptError::Note(_))));
+}
+
+fn lines() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        Just(String::new()),
+        Just("c2sp.org/tlog-proof@v1".to_owned()),
+        Just("quorate-fork/v1".to_owned()),
+        Just("extra AQ==".to_owned()),
+        Just("— a AAAAAAE=".to_owned()),
+        Just("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".to_owned()),
+        "(index|first|old) [0-9]{1,20}",
+        "[0-9]{1,20}",
+        "\\PC{0,40}",
+    ];
+    prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    /// Whatever comes in, what is accepted is written again as it came.
+    #[test]
+    fn texts_have_one_form(text in lines(), end in "\n?") {
+        let text = text + &end;
+        if let Ok(read) = Receipt::parse(&text) { prop_assert_eq!(read.to_string(), text.clone()); }
+        if let Ok(read) = SignedCheckpoint::parse(&text) { prop_assert_eq!(read.to_string(), text.clone()); }
+        if let Ok(read) = ForkEvidence::parse(&text) { prop_assert_eq!(read.to_string(), text.clone()); }
+        if let Ok(read) = Offer::parse(&text) { prop_assert_eq!(read.to_string(), text.clone()); }
+        if let Ok(read) = Note::parse(&text) { prop_assert_eq!(read.to_string(), text); }
+    }
 }

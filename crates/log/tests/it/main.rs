@@ -11,6 +11,7 @@ mod audit;
 mod entries;
 mod flips;
 mod notes;
+mod stock;
 mod support;
 mod tiles;
 mod vectors;

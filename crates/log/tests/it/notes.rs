@@ -3,6 +3,7 @@
 use quorate_log::Hash;
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::note::{KeyError, KeyName, LogKey, LogSigner, Note, NoteError, WitnessKey, WitnessSigner};
+use quorate_log::witness::Observed;
 
 use crate::support::{Log, cosigned, entries, log_signer, witness_signer};
 
@@ -212,21 +213,61 @@ fn a_log_signature_is_no_cosignature() {
     assert_eq!(SignedCheckpoint::parse(&forged).unwrap().cosigned(witness.key()), Err(NoteError::Signature));
 }
 
+/// A cosignature made by hand, as C2SP tlog-cosignature says; times of 2⁶³ and above are refused.
+#[test]
+fn cosignatures_as_the_specification_says() {
+    use ed25519_dalek::{Signer as _, SigningKey};
+    let witness = witness_signer(2);
+    let secret = SigningKey::from_bytes(&[102; 32]);
+    assert_eq!(secret.verifying_key().as_bytes(), witness.key().public());
+    let head = Log::of(&entries(4, 10)).head().to_string();
+    let (text, _) = head.split_once("\n\n").unwrap();
+    let max = i64::MAX as u64;
+    for (time, expected) in [
+        (0, Ok(Some(0))),
+        (max, Ok(Some(max))),
+        (max + 1, Err(NoteError::Signature)),
+        (u64::MAX, Err(NoteError::Signature)),
+    ] {
+        let signature = secret.sign(format!("cosignature/v1\ntime {time}\n{text}\n").as_bytes());
+        let bytes = [&witness.key().id()[..], &time.to_be_bytes(), &signature.to_bytes()].concat();
+        let line = format!("— node-2.example.com/witness {}\n", base64(&bytes));
+        let checkpoint = SignedCheckpoint::parse(&(head.clone() + &line)).unwrap();
+        assert_eq!(checkpoint.cosigned(witness.key()), expected, "{time}");
+    }
+    let observed =
+        Observed::new(log_signer().key(), None, SignedCheckpoint::parse(&head).unwrap(), &[]).unwrap();
+    assert_eq!(observed.cosign(&witness, max + 1), Err(NoteError::Form));
+}
+
 fn base64(bytes: &[u8]) -> String {
     use ::base64::Engine as _;
     ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 #[test]
-fn copies_of_a_note_are_merged() {
+fn a_log_takes_over_only_lines_that_verify() {
+    let (two, three) = (witness_signer(2), witness_signer(3));
     let head = Log::of(&entries(4, 10)).head();
     let both = cosigned(head.clone());
-    let mut merged = head.clone();
-    merged.merge(&both).unwrap();
-    assert_eq!(merged, both);
+    let mut kept = head.clone();
+    assert_eq!(kept.take_cosignature(&both, three.key()), Ok(1_700_000_003));
+    assert_eq!(kept.note().signatures().len(), 2);
+    assert_eq!(kept.take_cosignature(&both, two.key()), Ok(1_700_000_002));
+    assert_eq!(kept.take_cosignature(&both, two.key()), Ok(1_700_000_002));
+    assert_eq!(kept.note().signatures().len(), 3);
+    assert_eq!(
+        (kept.cosigned(two.key()), kept.cosigned(three.key())),
+        (Ok(Some(1_700_000_002)), Ok(Some(1_700_000_003)))
+    );
+    assert_eq!(kept.take_cosignature(&both, witness_signer(4).key()), Err(NoteError::Unsigned));
     let mut other = Log::of(&entries(5, 10)).head();
-    assert_eq!(other.merge(&both), Err(NoteError::Form));
-    assert_eq!(merged.note().signatures().len(), 3);
+    assert_eq!(other.take_cosignature(&both, two.key()), Err(NoteError::Form));
+    // A line made over another head.
+    let text = head.to_string() + cosigned(other).to_string().lines().nth(5).unwrap() + "\n";
+    let wrong = SignedCheckpoint::parse(&text).unwrap();
+    assert_eq!(kept.take_cosignature(&wrong, two.key()), Err(NoteError::Signature));
+    assert_eq!(kept.note().signatures().len(), 3);
 }
 
 #[test]

@@ -120,7 +120,13 @@ fn damaged_tiles_are_errors_and_not_proofs() {
         if tile.level() == Level::Entries {
             continue;
         }
-        for wrong in [Vec::new(), bytes[..bytes.len() - 1].to_vec(), bytes[32..].to_vec(), vec![0; 8224]] {
+        for wrong in [
+            Vec::new(),
+            bytes[..bytes.len() - 1].to_vec(),
+            bytes[32..].to_vec(),
+            [&bytes[..], &[0]].concat(),
+            vec![0; 8224],
+        ] {
             let mut tiles = log.tiles.clone();
             tiles.0.insert(*tile, wrong);
             let damaged = Some(BuildError::Tile(TileError::Hashes(*tile)));
@@ -129,7 +135,7 @@ fn damaged_tiles_are_errors_and_not_proofs() {
             refused += 1;
         }
     }
-    assert_eq!(refused, 12);
+    assert_eq!(refused, 3 * 5);
     assert_eq!(prove_inclusion(&log.tiles, 300, 300), Err(BuildError::Outside));
     assert_eq!(prove_consistency(&log.tiles, 301, 300), Err(BuildError::Outside));
     assert!(matches!(prove_inclusion(&log.tiles, 0, 301), Err(BuildError::Read(_))));
@@ -148,6 +154,33 @@ fn what_cannot_be_appended_changes_nothing() {
     let largest = Entry::new(Kind::Request, 0, vec![7; Entry::MAX_BODY]).unwrap();
     let growth = tree.append(&[largest]).unwrap();
     assert_eq!(growth.size, 4);
+}
+
+/// Every tile is full of the same bytes: enough to stand at the end of the largest log.
+struct Endless;
+
+impl tile::ReadTile for Endless {
+    type Error = ();
+
+    fn tile(&self, tile: Tile) -> Result<Vec<u8>, ()> {
+        let each = if tile.level() == Level::Entries { 2 } else { 32 };
+        Ok(vec![0; usize::from(tile.width()) * each])
+    }
+}
+
+#[test]
+fn the_largest_log_ends() {
+    let mut tree = Tree::resume(&Endless, quorate_log::MAX_SIZE - 1).unwrap();
+    let before = tree.clone();
+    assert_eq!(tree.append(&entries(6, 2)), Err(AppendError::Full));
+    assert_eq!(tree, before);
+    let growth = tree.append(&entries(6, 1)).unwrap();
+    assert_eq!((growth.first, growth.size), (quorate_log::MAX_SIZE - 1, quorate_log::MAX_SIZE));
+    assert_eq!(growth.tiles.len(), 2);
+    assert_eq!(tree.append(&entries(6, 1)), Err(AppendError::Full));
+    assert!(Tree::resume(&Endless, quorate_log::MAX_SIZE + 1).is_err());
+    let proof = prove_inclusion(&Endless, quorate_log::MAX_SIZE - 2, quorate_log::MAX_SIZE - 1).unwrap();
+    assert!(proof.len() <= 63);
 }
 
 /// Appends in groups, and after each checks root, tiles, resumption and proofs against what has been there before.
@@ -214,6 +247,12 @@ fn bundles_hold_the_entries() {
     }
     assert_eq!(found, all.iter().map(Entry::encode).collect::<Vec<_>>());
     assert_eq!(log.head().verify(log_signer().key()).unwrap().size(), 700);
+    for (index, entry) in all.iter().enumerate().step_by(51) {
+        assert_eq!(tile::read_entry(&log.tiles, index as u64, 700).unwrap(), entry.encode());
+    }
+    for outside in [700, 767, 768, u64::MAX] {
+        assert_eq!(tile::read_entry(&log.tiles, outside, 700), Err(BuildError::Outside));
+    }
 }
 
 proptest! {

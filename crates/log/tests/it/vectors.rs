@@ -241,6 +241,23 @@ fn every_inclusion_of_up_to_130_entries_and_nothing_else() {
     assert_eq!(refused, 140_694);
 }
 
+/// A head that says more entries than its root has: the shorter proofs of the real tree do not pass.
+#[test]
+fn the_length_of_a_proof_is_that_of_the_signed_size() {
+    let leaves = byte_leaves(64);
+    let mut refused = 0;
+    for real in [1_usize, 2, 4, 8, 16, 32] {
+        let (reader, root) = (Defined(leaves[..real].to_vec()), mth(&leaves[..real]));
+        for claimed in [real + 1, real * 2, 64].into_iter().filter(|claimed| *claimed > real) {
+            let proof = prove_inclusion(&reader, 0, real as u64).unwrap();
+            let inclusion = verify_inclusion(&leaves[0], 0, claimed as u64, &proof, &root);
+            assert_eq!(inclusion, Err(ProofError::Length), "{real} as {claimed}");
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 18);
+}
+
 fn leaf_of(hash: &Hash) -> Hash {
     Hash::leaf(hash.as_bytes())
 }

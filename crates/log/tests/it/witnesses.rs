@@ -3,6 +3,7 @@
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::evidence::{EvidenceError, ForkEvidence};
 use quorate_log::note::{LogSigner, NoteError, WitnessSigner};
+use quorate_log::offer::{Offer, OfferError};
 use quorate_log::proof::{ProofError, prove_consistency};
 use quorate_log::witness::{CheckError, Cosignature, Observed, PolicyError, Refusal, WitnessPolicy};
 
@@ -30,6 +31,53 @@ fn a_witness_follows_a_log_that_grows() {
     assert_eq!(kept.unwrap().claim().size(), 600);
 }
 
+/// The example of C2SP tlog-witness, section *add-checkpoint*.
+#[test]
+fn the_example_of_tlog_witness() {
+    let text = "old 20852014\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\njrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=\n5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=\n/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=\n\nexample.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n— example.com/behind-the-sofa opLqBQsREYCgu6xQkYQwJr9fo45a62DN9EdmHXnZdXNqlcVGlCum2Wks+49/V6267UEjw6QUXTS5Rovnzv++qbSzm9Q=\n";
+    let offer = Offer::parse(text).unwrap();
+    assert_eq!(offer.to_string(), text);
+    assert_eq!(offer.checkpoint().claim().size(), 20_852_163);
+    let hash = "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=";
+    let cases = [
+        text.replace("old ", "new "),
+        text.replace("old 2", "old 02"),
+        text.replace("old ", "old  "),
+        text.replace("old 20852014\n", ""),
+        text.replace(hash, "AAAA"),
+        text.replace(hash, &[hash; 61].join("\n")),
+        "x".repeat(140_000),
+        String::new(),
+    ];
+    for case in &cases {
+        assert_eq!(Offer::parse(case), Err(OfferError::Form), "{case:.60}");
+    }
+    assert!(Offer::parse(&text.replace(hash, &[hash; 60].join("\n"))).is_ok());
+    assert_eq!(
+        Offer::parse(&text.replace("\n20852163", "\n020852163")),
+        Err(OfferError::Note(NoteError::Checkpoint))
+    );
+}
+
+#[test]
+fn offers_start_where_the_witness_stands() {
+    let all = entries(25, 300);
+    let (old, new) = (Log::of(&all[..200]), Log::of(&all));
+    let signer = log_signer();
+    let key = signer.key();
+    let offer =
+        |from: u64| Offer::parse(&Offer::new(from, new.head(), &new.tiles).unwrap().to_string()).unwrap();
+    assert!(offer(0).observe(key, None).is_ok());
+    assert!(offer(200).observe(key, Some(&old.head())).is_ok());
+    assert!(offer(300).observe(key, Some(&new.head())).is_ok());
+    assert_eq!(offer(200).observe(key, None), Err(Refusal::Stale { kept: 0 }));
+    assert_eq!(offer(199).observe(key, Some(&old.head())), Err(Refusal::Stale { kept: 200 }));
+    assert_eq!(offer(0).observe(key, Some(&old.head())), Err(Refusal::Stale { kept: 200 }));
+    let back = Offer::new(0, old.head(), &old.tiles).unwrap().observe(key, Some(&new.head()));
+    assert_eq!(back, Err(Refusal::Rollback { kept: 300, offered: 200 }));
+    assert!(Offer::new(201, old.head(), &old.tiles).is_err());
+}
+
 #[test]
 fn a_witness_refuses_what_contradicts_the_past() {
     let all = entries(12, 300);
@@ -43,6 +91,8 @@ fn a_witness_refuses_what_contradicts_the_past() {
 
     let back = Observed::new(key, Some(&new_head), old_head.clone(), &[]);
     assert_eq!(back, Err(Refusal::Rollback { kept: 300, offered: 200 }));
+    let back = Observed::new(key, Some(&new_head), Log::of(&all[..299]).head(), &[]);
+    assert_eq!(back, Err(Refusal::Rollback { kept: 300, offered: 299 }));
     for wrong in [&[][..], &proof[1..], &proof[..proof.len() - 1]] {
         let refused = Observed::new(key, Some(&old_head), new_head.clone(), wrong);
         assert_eq!(refused, Err(Refusal::Proof(ProofError::Length)));
@@ -71,6 +121,12 @@ fn a_fork_is_evidence_for_everyone() {
         panic!("a fork was not seen")
     };
     same.verify(key).unwrap();
+    // Nothing rides along.
+    let first = same.smaller().to_string().len();
+    let ridden = same
+        .to_string()
+        .replace(&format!("first {first}\n"), &format!("first {first}\n{}\n", honest.tree.root()));
+    assert_eq!(ForkEvidence::parse(&ridden).unwrap().verify(key), Err(EvidenceError::NoFork));
 
     // A larger head over the other history, with the proof that its log gives.
     let old = Log::of(&all[..200]);
@@ -100,6 +156,31 @@ fn a_fork_is_evidence_for_everyone() {
         }
         assert_eq!(refused, text.len() * 8);
     }
+}
+
+/// A consistency proof from a size that is a power of two leaves out what would convict: the tiles show it.
+#[test]
+fn a_fork_is_found_in_the_tiles_for_every_size() {
+    let signer = log_signer();
+    let key = signer.key();
+    let all = entries(19, 130);
+    let mut bent = all.clone();
+    bent[0] = entries(20, 1).remove(0);
+    let (honest, forked) = (Log::of(&all), Log::of(&bent));
+    let mut found = 0;
+    for size in 1..=130_usize {
+        let seen = Log::of(&all[..size]).head();
+        assert_eq!(ForkEvidence::find(key, &seen, &honest.head(), &honest.tiles), Ok(None));
+        let evidence = ForkEvidence::find(key, &seen, &forked.head(), &forked.tiles).unwrap().unwrap();
+        evidence.verify(key).unwrap();
+        assert_eq!(ForkEvidence::parse(&evidence.to_string()), Ok(evidence));
+        found += 1;
+    }
+    assert_eq!(found, 130);
+    let empty = Log::default();
+    assert_eq!(ForkEvidence::find(key, &empty.head(), &forked.head(), &forked.tiles), Ok(None));
+    let back = ForkEvidence::find(key, &forked.head(), &empty.head(), &empty.tiles);
+    assert_eq!(back, Err(quorate_log::proof::BuildError::Outside));
 }
 
 /// Whatever path somebody makes up, an honest log that grew is not accused.
