@@ -197,6 +197,28 @@ impl Client {
         self.read("/v1/nodes").await
     }
 
+    /// The signed head of the node's log, as text (<https://c2sp.org/tlog-checkpoint>).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn log_checkpoint(&self) -> Result<String, ClientError> {
+        let bytes = self.read_bytes("/v1/log/checkpoint").await?;
+        String::from_utf8(bytes).map_err(|_| ClientError::Answer {
+            node: self.node.clone(),
+            status: 200,
+            reason: "the head of the log is no text".to_owned(),
+        })
+    }
+
+    /// A tile of the node's log, or a bundle of its entries, by its path such as `tile/entries/000.p/5`
+    /// (<https://c2sp.org/tlog-tiles>).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn log_tile(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        self.read_bytes(&format!("/v1/log/{path}")).await
+    }
+
     /// Waits up to `limit` until an operation succeeds, showing it to `seen` whenever the node answers.
     ///
     /// # Errors
@@ -240,6 +262,15 @@ impl Client {
         self.send(Method::Get, path, "", Vec::new(), Duration::ZERO).await
     }
 
+    async fn read_bytes(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let (status, bytes) = self.answer(Method::Get, path, "", Vec::new(), Duration::ZERO).await?;
+        if status.is_success() {
+            return Ok(bytes.to_vec());
+        }
+        // Fails with the problem that it is.
+        read_answer(&self.node, status, &bytes)
+    }
+
     /// Signs and sends one request; `wait` is how long the node may take on purpose.
     async fn send<T: DeserializeOwned>(
         &self,
@@ -249,6 +280,18 @@ impl Client {
         body: Vec<u8>,
         wait: Duration,
     ) -> Result<T, ClientError> {
+        let (status, bytes) = self.answer(method, path, idempotency_key, body, wait).await?;
+        read_answer(&self.node, status, &bytes)
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        idempotency_key: &str,
+        body: Vec<u8>,
+        wait: Duration,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| ClientError::Clock)?.as_secs();
         let request = Request::new(method, path, self.name.as_str(), now + VALID_FOR, idempotency_key, body)?;
         let request = request.sign(&self.key);
@@ -262,8 +305,7 @@ impl Client {
         }
         let body = Full::new(Bytes::copy_from_slice(request.body()));
         let http_request = builder.body(body).map_err(|_| ClientError::Address(self.node.clone()))?;
-        let (status, bytes) = exchange(&self.http, &self.node, http_request, wait + GRACE).await?;
-        read_answer(&self.node, status, &bytes)
+        exchange(&self.http, &self.node, http_request, wait + GRACE).await
     }
 }
 

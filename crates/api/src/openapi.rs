@@ -20,6 +20,8 @@ pub enum Answer {
     Json(&'static str),
     /// Plain text.
     Text,
+    /// Bytes.
+    Bytes,
 }
 
 /// Which query parameters a route takes.
@@ -183,6 +185,29 @@ const ROUTES: &[Route] = &[
         parameters: Parameters::None,
         answers: &[(200, "This node and its peers.", Answer::Json("NodeStatus"))],
         codes: &[],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/log/checkpoint",
+        id: "show_checkpoint",
+        summary: "Show the signed head of this node's log (https://c2sp.org/tlog-checkpoint).",
+        signed: true,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The head.", Answer::Text)],
+        codes: &[Code::NotFound],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/log/tile/{path}",
+        id: "show_tile",
+        summary: "Show a tile of this node's log, or a bundle of its entries: `{path}` is what follows `tile/` in \
+                  https://c2sp.org/tlog-tiles, slashes included.",
+        signed: true,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "Its bytes.", Answer::Bytes)],
+        codes: &[Code::NotFound],
     },
     Route {
         method: Method::Get,

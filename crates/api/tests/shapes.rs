@@ -206,7 +206,7 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
         }
         operations += 1;
     }
-    assert_eq!(operations, 11);
+    assert_eq!(operations, 13);
     let paths = document["paths"].as_object().unwrap();
     for path in [
         "/v1/keys",
@@ -215,6 +215,8 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
         "/v1/operations",
         "/v1/operations/{operation}",
         "/v1/nodes",
+        "/v1/log/checkpoint",
+        "/v1/log/tile/{path}",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -30,7 +30,10 @@ fn name(id: PeerId) -> String {
 }
 
 /// The key that signs a node's log: its identity. What else that key signs is never of this form: see `spec/41-log.md`.
-pub(crate) fn log_key(id: PeerId) -> Result<LogKey, KeyError> {
+///
+/// # Errors
+/// [`KeyError`] for bytes that are no public key.
+pub fn log_key(id: PeerId) -> Result<LogKey, KeyError> {
     LogKey::new(&name(id), id.as_bytes())
 }
 
@@ -122,6 +125,14 @@ fn parties(result: &OperationResult) -> Vec<String> {
         OperationResult::Sign(result) => result.quorum.clone(),
         OperationResult::CreateKey { key, .. } => key.parties.clone(),
     }
+}
+
+/// Whether a logged outcome is that of this result: the same signatures or public key, and the same parties.
+#[must_use]
+pub fn logged_result(entry: &Entry, result: &OperationResult) -> bool {
+    entry.kind() == Kind::Outcome
+        && serde_json::from_slice::<Ended>(entry.body())
+            .is_ok_and(|ended| ended.result == result_hash(result) && ended.quorum == parties(result))
 }
 
 /// What is logged of a session.

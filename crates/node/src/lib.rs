@@ -41,6 +41,7 @@ mod rest;
 mod shared;
 mod verify;
 
+pub use audit::{log_key, logged_result};
 pub use config::{Config, ConfigError};
 pub use folder::{FolderError, InitReport, init, init_with};
 pub use node::{Node, NodeError};

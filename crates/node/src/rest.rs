@@ -1,6 +1,7 @@
 //! The REST interface: one accept loop with bounds, one judge for every signed request, one way to answer a problem.
 
 mod answer;
+mod log;
 mod operations;
 mod read;
 pub(crate) mod relay;
@@ -29,6 +30,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/operations", get(read::operations))
         .route("/v1/operations/{operation}", get(operations::show))
         .route("/v1/nodes", get(read::nodes))
+        .route("/v1/log/checkpoint", get(log::checkpoint))
+        .route("/v1/log/tile/{*path}", get(log::tile))
         .route("/healthz", get(read::healthz))
         .route("/readyz", get(read::readyz))
         .route("/metrics", get(read::metrics))

@@ -1,6 +1,6 @@
 //! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
 
-use crate::commands::{client, completion, demo, dev, key, node, op};
+use crate::commands::{client, completion, demo, dev, key, log, node, op};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_api::parse_wait;
 use std::path::PathBuf;
@@ -72,6 +72,9 @@ pub(crate) enum Command {
     /// Follow operations.
     #[command(subcommand)]
     Op(op::OpCommand),
+    /// Read and check what nodes wrote down.
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Make the key with which this client signs its requests.
     #[command(subcommand)]
     Client(client::ClientCommand),

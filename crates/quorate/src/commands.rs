@@ -7,6 +7,7 @@ pub(crate) mod dev;
 pub(crate) mod key;
 pub(crate) mod key_sign;
 pub(crate) mod key_verify;
+pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod op;
 
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Node(command) => node::run(command, connection, output),
         Command::Key(command) => key::run(*command, connection, output),
         Command::Op(command) => op::run(command, connection, output),
+        Command::Log(command) => log::run(command, connection, output),
         Command::Client(command) => client::run(&command, output),
         Command::Openapi => output.text(&quorate_api::openapi().to_pretty_json()?),
         Command::Completion(args) => completion::run(&args, output),

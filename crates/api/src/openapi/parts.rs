@@ -44,6 +44,9 @@ fn success(description: &str, answer: Answer) -> Response {
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
             response.content("application/json", content)
         }
+        Answer::Bytes => {
+            response.content("application/octet-stream", ContentBuilder::new().schema(Some(string())).build())
+        }
         Answer::Text => response.content("text/plain", ContentBuilder::new().schema(Some(string())).build()),
     }
     .build()

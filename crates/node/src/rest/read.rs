@@ -119,7 +119,7 @@ async fn active_keys(shared: &Shared) -> Result<u64, Problem> {
     }
 }
 
-fn no_query(query: Option<&str>) -> Result<(), Problem> {
+pub(super) fn no_query(query: Option<&str>) -> Result<(), Problem> {
     match query {
         None => Ok(()),
         // `wait` makes no sense here, and nothing else is known.
