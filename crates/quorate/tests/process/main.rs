@@ -14,6 +14,7 @@ mod canary;
 mod crash;
 mod folder;
 mod identity;
+mod log;
 mod parties;
 mod requests;
 mod shutdown;
