@@ -117,7 +117,7 @@ fn after_a_failed_check_the_pair_refuses_everything() {
         }
         // New sessions do not start, in this process and after a restart that knows the mark.
         assert!(matches!(begin(&setups, 1, sid(4), 4), Err(BadParams::Unsuitable(_))));
-        let restored = PairwiseSetup::<C>::from_secret_bytes(&setups[&index(1)].secret_bytes()).unwrap();
+        let restored = PairwiseSetup::<C>::from_secret_bytes(&setups[&index(1)].secret_bytes(), []).unwrap();
         assert!(!restored.is_burned(index(2)), "marks are kept apart from the sealed set-up");
         restored.burn(index(2));
         let mut after = setups.clone();
