@@ -5,8 +5,6 @@
 mod common;
 
 use common::{cached, fresh_setups, index, session_id};
-use quorate_ecdsa::ot_setup::{AllLeaves, PuncturedLeaves, ReceiverStart};
-use quorate_ecdsa::rvole::{RvoleReceiver, RvoleSender};
 use quorate_ecdsa::sign::{Commit, Multiply, Open, Partial, Product};
 use quorate_ecdsa::{PairwiseSetup, Signature, setup, sign};
 use quorate_protocol::curve::{EcdsaCurve, P256, Secp256k1};
@@ -21,11 +19,6 @@ use std::collections::BTreeMap;
 
 assert_not_impl!(PairwiseSetup<Secp256k1>: Clone);
 assert_not_impl!(PairwiseSetup<Secp256k1>: borsh::BorshSerialize);
-assert_not_impl!(AllLeaves<Secp256k1>: Clone);
-assert_not_impl!(PuncturedLeaves<Secp256k1>: Clone);
-assert_not_impl!(ReceiverStart<Secp256k1>: Clone);
-assert_not_impl!(RvoleReceiver<Secp256k1>: Clone);
-assert_not_impl!(RvoleSender<Secp256k1>: Clone);
 assert_not_impl!(Product<Secp256k1>: Clone);
 assert_not_impl!(setup::Offer<Secp256k1>: Clone);
 assert_not_impl!(Session<Signature>: Clone);
