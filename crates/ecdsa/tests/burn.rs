@@ -41,7 +41,7 @@ fn begin(setups: &Setups, me: u16, session: SessionId, seed: u64) -> Result<Sess
 fn sent(session: &mut Session<Signature>) -> Vec<u8> {
     while session.poll_effect().is_some() {}
     session.effects_durable();
-    session.poll_transmit().unwrap().bytes
+    session.poll_transmit().unwrap().bytes.to_vec()
 }
 
 fn give(session: &mut Session<Signature>, from: u16, bytes: &[u8]) {

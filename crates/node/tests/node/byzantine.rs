@@ -275,7 +275,7 @@ impl Traitor {
             entropy: Entropy::new([self.next; 32]),
         };
         let mut run = quorate_ecdsa::sign::start(params, &share, std::sync::Arc::new(setup), digest).unwrap();
-        let mut frame = run.poll_transmit().unwrap().bytes;
+        let mut frame = run.poll_transmit().unwrap().bytes.to_vec();
         assert!(run.poll_transmit().is_none() && frame.len() > 1000, "{} bytes", frame.len());
         // The last bytes are those of the digest that the OT extension is checked with.
         *frame.last_mut().unwrap() ^= 1;
