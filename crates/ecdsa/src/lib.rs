@@ -4,19 +4,39 @@
 // Not `no_std`: check and burn of an OT instance are one critical section, under a lock of the standard library.
 extern crate alloc;
 
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(unreachable_pub, reason = "public under the feature `internals`")
+)]
 mod base_ot;
 mod gf128;
+// What works on a pair without its lock is not for users: only the cost example sees it.
+#[cfg(feature = "internals")]
 pub mod ot_setup;
+#[cfg(not(feature = "internals"))]
+#[expect(unreachable_pub, reason = "public under the feature `internals`")]
+mod ot_setup;
 mod pprf;
 mod residue;
+#[cfg(feature = "internals")]
 pub mod rvole;
+#[cfg(not(feature = "internals"))]
+#[expect(unreachable_pub, reason = "public under the feature `internals`")]
+mod rvole;
 pub mod setup;
 pub mod sign;
+#[cfg_attr(
+    not(feature = "internals"),
+    expect(unreachable_pub, reason = "public under the feature `internals`")
+)]
 mod softspoken;
 mod suite;
 mod transpose;
 mod verify;
 mod zero;
+
+#[cfg(test)]
+mod hygiene;
 
 pub use setup::PairwiseSetup;
 pub use verify::{Signature, verify};

@@ -129,6 +129,11 @@ impl<C: EcdsaCurve> PairwiseSetup<C> {
         self.pairs.get(&peer).is_none_or(|p| *p.burned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The peers with whom the instances are burned.
+    pub fn burned(&self) -> impl Iterator<Item = PartyIndex> {
+        self.pairs.keys().copied().filter(|peer| self.is_burned(*peer))
+    }
+
     /// The instance in which we hold Δ towards a peer; public.
     pub(crate) fn sender_id(&self, peer: PartyIndex) -> Option<&[u8; 32]> {
         self.pairs.get(&peer).map(|p| p.sender.ot_id())
@@ -186,9 +191,9 @@ impl<C: EcdsaCurve> PairwiseSetup<C> {
         out
     }
 
-    /// Decodes [`secret_bytes`](Self::secret_bytes); `None` if they are not exactly that. Call [`burn`](Self::burn) for every peer
-    /// that the durable marks name before the set-up is used.
-    pub fn from_secret_bytes(bytes: &[u8]) -> Option<Self> {
+    /// Decodes [`secret_bytes`](Self::secret_bytes); `None` if they are not exactly that. `burned` are the peers that the durable marks
+    /// of this epoch name, without exception: a pair that is forgotten here can be tested again, bit by bit.
+    pub fn from_secret_bytes(bytes: &[u8], burned: impl IntoIterator<Item = PartyIndex>) -> Option<Self> {
         let (format, rest) = bytes.split_first()?;
         let (epoch_id, mut rest) = rest.split_first_chunk::<32>()?;
         if *format != FORMAT {
@@ -215,7 +220,9 @@ impl<C: EcdsaCurve> PairwiseSetup<C> {
             pairs.insert(index, pair);
             rest = tail;
         }
-        Some(Self { epoch_id: *epoch_id, pairs })
+        let setup = Self { epoch_id: *epoch_id, pairs };
+        burned.into_iter().for_each(|peer| setup.burn(peer));
+        Some(setup)
     }
 }
 

@@ -258,7 +258,7 @@ fn a_wrong_additive_share_fails_the_sum_and_names_nobody() {
     // Its zero seed with party 1 stands after format, epoch and index.
     let mut bytes = setups[&index(CHEATER)].secret_bytes();
     bytes[1 + 32 + 2] ^= 1;
-    setups.insert(index(CHEATER), Arc::new(PairwiseSetup::from_secret_bytes(&bytes).unwrap()));
+    setups.insert(index(CHEATER), Arc::new(PairwiseSetup::from_secret_bytes(&bytes, []).unwrap()));
     let outcome = sign_with(keys, setups, &QUORUM, DIGEST, 2, |parcel: &Parcel| {
         if tamper::is_abort(&parcel.bytes) { Fate::Drop } else { Fate::Deliver }
     });

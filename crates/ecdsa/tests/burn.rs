@@ -41,7 +41,7 @@ fn begin(setups: &Setups, me: u16, session: SessionId, seed: u64) -> Result<Sess
 fn sent(session: &mut Session<Signature>) -> Vec<u8> {
     while session.poll_effect().is_some() {}
     session.effects_durable();
-    session.poll_transmit().unwrap().bytes
+    session.poll_transmit().unwrap().bytes.to_vec()
 }
 
 fn give(session: &mut Session<Signature>, from: u16, bytes: &[u8]) {
@@ -117,7 +117,7 @@ fn after_a_failed_check_the_pair_refuses_everything() {
         }
         // New sessions do not start, in this process and after a restart that knows the mark.
         assert!(matches!(begin(&setups, 1, sid(4), 4), Err(BadParams::Unsuitable(_))));
-        let restored = PairwiseSetup::<C>::from_secret_bytes(&setups[&index(1)].secret_bytes()).unwrap();
+        let restored = PairwiseSetup::<C>::from_secret_bytes(&setups[&index(1)].secret_bytes(), []).unwrap();
         assert!(!restored.is_burned(index(2)), "marks are kept apart from the sealed set-up");
         restored.burn(index(2));
         let mut after = setups.clone();

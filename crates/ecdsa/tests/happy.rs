@@ -60,10 +60,10 @@ fn a_set_up_survives_its_encoding() {
     let keys: Keys<Secp256k1> = keys(2, 3, 5);
     let setup = &keys.setups[&keys.first()];
     let bytes = setup.secret_bytes();
-    let again = PairwiseSetup::<Secp256k1>::from_secret_bytes(&bytes).unwrap();
+    let again = PairwiseSetup::<Secp256k1>::from_secret_bytes(&bytes, []).unwrap();
     assert_eq!(*again.secret_bytes(), *bytes);
     assert!(bytes.len() < 36_000, "{} bytes at rest", bytes.len());
-    assert!(PairwiseSetup::<Secp256k1>::from_secret_bytes(&bytes[..bytes.len() - 1]).is_none());
+    assert!(PairwiseSetup::<Secp256k1>::from_secret_bytes(&bytes[..bytes.len() - 1], []).is_none());
 }
 
 #[test]

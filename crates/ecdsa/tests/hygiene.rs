@@ -5,8 +5,6 @@
 mod common;
 
 use common::{cached, fresh_setups, index, session_id};
-use quorate_ecdsa::ot_setup::{AllLeaves, PuncturedLeaves, ReceiverStart};
-use quorate_ecdsa::rvole::{RvoleReceiver, RvoleSender};
 use quorate_ecdsa::sign::{Commit, Multiply, Open, Partial, Product};
 use quorate_ecdsa::{PairwiseSetup, Signature, setup, sign};
 use quorate_protocol::curve::{EcdsaCurve, P256, Secp256k1};
@@ -21,11 +19,6 @@ use std::collections::BTreeMap;
 
 assert_not_impl!(PairwiseSetup<Secp256k1>: Clone);
 assert_not_impl!(PairwiseSetup<Secp256k1>: borsh::BorshSerialize);
-assert_not_impl!(AllLeaves<Secp256k1>: Clone);
-assert_not_impl!(PuncturedLeaves<Secp256k1>: Clone);
-assert_not_impl!(ReceiverStart<Secp256k1>: Clone);
-assert_not_impl!(RvoleReceiver<Secp256k1>: Clone);
-assert_not_impl!(RvoleSender<Secp256k1>: Clone);
 assert_not_impl!(Product<Secp256k1>: Clone);
 assert_not_impl!(setup::Offer<Secp256k1>: Clone);
 assert_not_impl!(Session<Signature>: Clone);
@@ -184,14 +177,15 @@ fn stored_set_ups_are_decoded_whole_or_not_at_all() {
     for cut in (0..bytes.len()).step_by(997).chain([bytes.len() - 1]) {
         // A cut between two peers is a set-up with one peer, which the sealer's length and tag exclude.
         let between = (bytes.len() - 33) / 2 + 33;
-        let decoded = PairwiseSetup::<Secp256k1>::from_secret_bytes(&bytes[..cut]);
+        let decoded = PairwiseSetup::<Secp256k1>::from_secret_bytes(&bytes[..cut], []);
         assert_eq!(decoded.is_some(), cut == between || cut == 33, "{cut}");
     }
-    assert!(PairwiseSetup::<Secp256k1>::from_secret_bytes(&[&bytes[..], &[0]].concat()).is_none());
+    assert!(PairwiseSetup::<Secp256k1>::from_secret_bytes(&[&bytes[..], &[0]].concat(), []).is_none());
     // Peers out of order, twice, or at index zero.
     let each = (bytes.len() - 33) / 2;
     let (head, first, second) = (&bytes[..33], &bytes[33..33 + each], &bytes[33 + each..]);
-    let decode = |parts: &[&[u8]]| PairwiseSetup::<Secp256k1>::from_secret_bytes(&parts.concat()).is_some();
+    let decode =
+        |parts: &[&[u8]]| PairwiseSetup::<Secp256k1>::from_secret_bytes(&parts.concat(), []).is_some();
     assert!(decode(&[head, first, second]));
     assert!(!decode(&[head, second, first]));
     assert!(!decode(&[head, first, first]));

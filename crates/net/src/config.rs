@@ -47,6 +47,8 @@ pub struct Limits {
     pub inbox_frames: usize,
     /// Bytes received for one session (or as control) and not yet taken by the reader. Default 8 MiB.
     pub inbox_bytes: usize,
+    /// Unread bytes of one peer in all sessions together; more are dropped. Default 32 MiB.
+    pub session_bytes: usize,
     /// Frames kept for sessions that are not open yet. Default 256.
     pub early_frames: usize,
     /// Bytes kept for sessions that are not open yet. Default 4 MiB.
@@ -85,6 +87,7 @@ impl Default for Limits {
             send_timeout: Duration::from_secs(10),
             inbox_frames: 256,
             inbox_bytes: 8 * MIB,
+            session_bytes: 32 * MIB,
             early_frames: 256,
             early_bytes: 4 * MIB,
             early_ttl: Duration::from_secs(30),

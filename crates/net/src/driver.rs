@@ -374,7 +374,7 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
         let (network, routes, tag) = (self.network, self.routes, self.mailbox.tag());
         let sending = transmits.into_iter().map(|Transmit { to, bytes }| async move {
             let peer = routes.peer(to).ok_or(DriverError::NoRoute(to))?;
-            Ok((to, network.send(peer, tag, Bytes::from(bytes)).await))
+            Ok((to, network.send(peer, tag, Bytes::from_owner(bytes)).await))
         });
         // When the time is over meanwhile, waiting for the answers says who is missing.
         let Ok(sent) = timeout_at(self.deadline, join_all(sending)).await else { return Ok(()) };

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -10,8 +12,38 @@ use tokio::sync::Notify;
 use crate::frame::SessionTag;
 use crate::identity::PeerId;
 use crate::link::locked;
-use crate::router::Router;
+use crate::router::{KEEPING_COST, Router};
 use crate::stats::{Flows, SessionBytes};
+
+/// What the frames of each peer may take up in all sessions together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    held: BTreeMap<PeerId, AtomicUsize>,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize, peers: impl Iterator<Item = PeerId>) -> Self {
+        Self { limit, held: peers.map(|peer| (peer, AtomicUsize::new(0))).collect() }
+    }
+
+    /// Takes room for a frame; false when the peer has none left.
+    fn take(&self, peer: PeerId, cost: usize) -> bool {
+        let within = |held: usize| held.checked_add(cost).filter(|held| *held <= self.limit);
+        self.held.get(&peer).is_some_and(|held| held.fetch_update(Relaxed, Relaxed, within).is_ok())
+    }
+
+    fn give_back(&self, peer: PeerId, cost: usize) {
+        if let Some(held) = self.held.get(&peer) {
+            held.fetch_sub(cost, Relaxed);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held(&self, peer: PeerId) -> usize {
+        self.held.get(&peer).map_or(0, |held| held.load(Relaxed))
+    }
+}
 
 /// Bounded queues, one a sender. A sender that floods fills only its own.
 #[derive(Debug)]
@@ -20,6 +52,8 @@ pub(crate) struct Inbox {
     ready: Notify,
     max_frames: usize,
     max_bytes: usize,
+    /// Shared with the peers' other sessions.
+    budget: Option<Arc<Budget>>,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +72,13 @@ struct Queue {
 
 impl Inbox {
     pub(crate) fn new(max_frames: usize, max_bytes: usize) -> Self {
-        Self { state: Mutex::default(), ready: Notify::new(), max_frames, max_bytes }
+        Self { state: Mutex::default(), ready: Notify::new(), max_frames, max_bytes, budget: None }
+    }
+
+    pub(crate) fn within(budget: Arc<Budget>, max_frames: usize, max_bytes: usize) -> Self {
+        let mut inbox = Self::new(max_frames, max_bytes);
+        inbox.budget = Some(budget);
+        inbox
     }
 
     /// Appends a frame; false when the sender's queue is full or the inbox is closed.
@@ -49,6 +89,9 @@ impl Inbox {
             let queue = state.queues.entry(from).or_default();
             let bytes = queue.bytes.saturating_add(body.len());
             if state.closed || queue.frames.len() >= self.max_frames || bytes > self.max_bytes {
+                return false;
+            }
+            if self.budget.as_ref().is_some_and(|budget| !budget.take(from, cost(&body))) {
                 return false;
             }
             if queue.frames.is_empty() {
@@ -73,6 +116,9 @@ impl Inbox {
             let Some(queue) = state.queues.get_mut(&from) else { continue };
             let Some(body) = queue.frames.pop_front() else { continue };
             queue.bytes = queue.bytes.saturating_sub(body.len());
+            if let Some(budget) = &self.budget {
+                budget.give_back(from, cost(&body));
+            }
             if !queue.frames.is_empty() {
                 state.turns.push_back(from);
             }
@@ -93,6 +139,20 @@ impl Inbox {
             }
         }
     }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let Some(budget) = &self.budget else { return };
+        for (from, queue) in &locked(&self.state).queues {
+            queue.frames.iter().for_each(|body| budget.give_back(*from, cost(body)));
+        }
+    }
+}
+
+/// What keeping a frame takes.
+fn cost(body: &Bytes) -> usize {
+    KEEPING_COST.saturating_add(body.len())
 }
 
 /// Receives the control frames of all peers. Taken once from [`crate::Network::control`].

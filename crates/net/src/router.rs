@@ -10,17 +10,18 @@ use crate::config::Limits;
 use crate::frame::{OVERHEAD, SessionTag};
 use crate::identity::PeerId;
 use crate::link::locked;
-use crate::mailbox::{Inbox, Mailbox, OpenError};
+use crate::mailbox::{Budget, Inbox, Mailbox, OpenError};
 use crate::stats::{Drops, Flows, SessionBytes};
 
-/// What keeping one early frame costs beside its body, so that empty frames are not free.
-const KEEPING_COST: usize = 128;
+/// What keeping one frame costs beside its body, so that empty frames are not free.
+pub(crate) const KEEPING_COST: usize = 128;
 
 /// Routes the session frames of all peers.
 #[derive(Debug)]
 pub(crate) struct Router {
     limits: Limits,
     drops: BTreeMap<PeerId, Arc<Drops>>,
+    budget: Arc<Budget>,
     state: Mutex<RouterState>,
 }
 
@@ -91,7 +92,8 @@ impl Early {
 
 impl Router {
     pub(crate) fn new(limits: Limits, drops: BTreeMap<PeerId, Arc<Drops>>) -> Self {
-        Self { limits, drops, state: Mutex::default() }
+        let budget = Arc::new(Budget::new(limits.session_bytes, drops.keys().copied()));
+        Self { limits, drops, budget, state: Mutex::default() }
     }
 
     /// Delivers, keeps or drops one frame. Never blocks: a slow session costs the others nothing.
@@ -146,7 +148,9 @@ impl Router {
         if state.closed.contains_key(&tag) {
             return Err(OpenError::AlreadyClosed { tag });
         }
-        let inbox = Arc::new(Inbox::new(self.limits.inbox_frames, self.limits.inbox_bytes));
+        let inbox =
+            Inbox::within(Arc::clone(&self.budget), self.limits.inbox_frames, self.limits.inbox_bytes);
+        let inbox = Arc::new(inbox);
         let flows = Arc::new(Flows::default());
         let now = Instant::now();
         for (from, early) in &mut state.early {
@@ -204,6 +208,11 @@ impl Router {
         let state = locked(&self.state);
         let flows = state.open.get(&tag).map(|session| &session.flows).or_else(|| state.closed.get(&tag))?;
         Some(flows.traffic().into())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn session_bytes_held(&self, peer: PeerId) -> usize {
+        self.budget.held(peer)
     }
 
     /// Frames and bytes kept for sessions that are not open, for each peer.

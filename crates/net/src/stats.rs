@@ -95,7 +95,8 @@ pub struct Dropped {
     pub not_member: u64,
     /// For a session that is over.
     pub closed: u64,
-    /// The reader of the session (or of the control channel) did not keep up with this peer.
+    /// The reader of the session (or of the control channel) did not keep up with this peer, or the peer has too much unread in all
+    /// sessions together.
     pub inbox_full: u64,
     /// Waited too long for a connection, or were under way to a node that restarted.
     pub stale: u64,

@@ -22,7 +22,7 @@ use quorate_store::{Key, KeyStatus, NewKey, StoreError};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::ceremony::protocols::{Setup, Share};
+use crate::ceremony::protocols::{self, Setup, Share};
 use crate::clock;
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
@@ -333,17 +333,22 @@ impl Shared {
             return Err(missing());
         }
         let public_key = public_key(&record, &key.public_key)?;
-        let material = self.material(id, &key, &record)?;
+        let material = self.material(id, &key, &record).await?;
         Ok(OpenKey { id: id.clone(), record, public_key, revision: key.epoch, material })
     }
 
     /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`].
-    fn material(&self, id: &KeyId, key: &Key, record: &Record) -> Result<Arc<Material>, Problem> {
+    async fn material(&self, id: &KeyId, key: &Key, record: &Record) -> Result<Arc<Material>, Problem> {
         let hash = record_hash(&key.record);
         let kept = |open: &OpenMaterials| open.get(id).filter(|material| material.record == hash).cloned();
         if let Some(material) = kept(&locked(&self.materials)) {
             return Ok(material);
         }
+        let burned = if protocols::has_setup(record.scheme) {
+            self.burned_peers(id, key.epoch, record).await?
+        } else {
+            BTreeSet::new()
+        };
         let opened = self
             .sealer
             .open_blob(&self.key_context(id, key.epoch), &key.sealed_share)
@@ -355,7 +360,7 @@ impl Shared {
         }
         let unfit = || damaged(format!("the share of `{id}` does not fit its key"));
         let share = Share::open(record.scheme, record.package.as_ref(), plain.secret).ok_or_else(unfit)?;
-        let setup = Setup::open(record.scheme, plain.setup).ok_or_else(unfit)?;
+        let setup = Setup::open(record.scheme, plain.setup, burned).ok_or_else(unfit)?;
         if !share.is_certified(record.certificate.as_ref()) {
             return Err(damaged(format!("the certificate of `{id}` does not hold")));
         }
@@ -377,19 +382,24 @@ impl Shared {
     }
 
     /// The parties with whom this node's pairwise set-up of a key is burned.
-    pub(crate) async fn burned_peers(&self, key: &OpenKey) -> Result<BTreeSet<PartyIndex>, Problem> {
+    async fn burned_peers(
+        &self,
+        id: &KeyId,
+        revision: u64,
+        record: &Record,
+    ) -> Result<BTreeSet<PartyIndex>, Problem> {
         let mut burned: BTreeSet<PartyIndex> = locked(&self.burned)
             .iter()
-            .filter(|(id, revision, _)| *id == key.id && *revision == key.revision)
-            .filter_map(|(_, _, peer)| key.record.index_of(*peer))
+            .filter(|(burned, of, _)| burned == id && *of == revision)
+            .filter_map(|(_, _, peer)| record.index_of(*peer))
             .collect();
         let mut after = None;
         loop {
-            let page = self.store.list_burns(key.id.as_str(), after, quorate_store::MAX_PAGE_LEN).await;
+            let page = self.store.list_burns(id.as_str(), after, quorate_store::MAX_PAGE_LEN).await;
             let page = page.map_err(|error| store_problem(&error))?;
-            for burn in page.items.iter().filter(|burn| burn.instance.epoch == key.revision) {
+            for burn in page.items.iter().filter(|burn| burn.instance.epoch == revision) {
                 let peer: Option<[u8; 32]> = burn.instance.peer.as_slice().try_into().ok();
-                burned.extend(peer.and_then(|peer| key.record.index_of(PeerId::from_bytes(peer))));
+                burned.extend(peer.and_then(|peer| record.index_of(PeerId::from_bytes(peer))));
             }
             match page.next {
                 Some(next) => after = Some(next),

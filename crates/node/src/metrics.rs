@@ -69,6 +69,18 @@ impl Metrics {
         for peer in network.peer_states() {
             let labels = || vec![Label::new("peer", peer.name.clone())];
             self.gauge("quorate_peer_up", labels(), if peer.is_connected() { 1.0 } else { 0.0 });
+            let dropped = peer.dropped;
+            for (reason, count) in [
+                ("early", dropped.early),
+                ("not_member", dropped.not_member),
+                ("closed", dropped.closed),
+                ("inbox_full", dropped.inbox_full),
+                ("stale", dropped.stale),
+            ] {
+                let labels = vec![Label::new("peer", peer.name.clone()), Label::new("reason", reason)];
+                let key = Key::from_parts("quorate_frames_dropped_total", labels);
+                self.recorder.register_counter(&key, &METADATA).absolute(count);
+            }
             if let Some(rtt) = peer.rtt {
                 self.gauge("quorate_peer_rtt_seconds", labels(), rtt.as_secs_f64());
             }

@@ -88,8 +88,8 @@ impl core::error::Error for BadParams {}
 pub struct Transmit {
     /// The receiver.
     pub to: PartyIndex,
-    /// The bytes; they may hold secrets for the receiver, so the channel must be encrypted and authenticated.
-    pub bytes: Vec<u8>,
+    /// The bytes; they may hold secrets for the receiver, so the channel must be encrypted and authenticated. Erased when dropped.
+    pub bytes: Zeroizing<Vec<u8>>,
 }
 impl fmt::Debug for Transmit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -418,7 +418,7 @@ impl<O: 'static> Session<O> {
                 for (to, body) in direct {
                     frame.to = to;
                     frame.direct = body;
-                    self.transmits.push_back(Transmit { to, bytes: crate::message::encode(&frame) });
+                    self.transmits.push_back(Transmit { to, bytes: frame.encode() });
                 }
                 let early = BTreeMap::new();
                 self.live = Some(Live { round, number, own, received, early, before });
@@ -447,7 +447,7 @@ impl<O: 'static> Session<O> {
                 signature: None,
                 direct: Zeroizing::new(Vec::new()),
             };
-            Transmit { to, bytes: crate::message::encode(&notice) }
+            Transmit { to, bytes: notice.encode() }
         });
         self.transmits.extend(notices);
         self.output = Some(Err(abort));

@@ -250,7 +250,7 @@ impl<O: 'static> World<O> {
         session.effects_durable();
         while let Some(transmit) = session.poll_transmit() {
             *outcome.sent.entry(i).or_default() += transmit.bytes.len();
-            queue.push(Parcel { from: i, to: transmit.to, bytes: transmit.bytes });
+            queue.push(Parcel { from: i, to: transmit.to, bytes: transmit.bytes.to_vec() });
         }
         if let Some(result) = session.poll_output() {
             outcome.ended.insert(i, result);

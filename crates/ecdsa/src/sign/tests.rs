@@ -15,7 +15,7 @@ fn open_alone<C: EcdsaCurve>(R: Point<C>, X: Point<C>) -> Result<Turn<Signature>
     let mut bytes = Vec::from([1u8]);
     bytes.extend_from_slice(&[0; 32]);
     let state = AwaitOpening {
-        setup: Arc::new(PairwiseSetup::from_secret_bytes(&bytes).unwrap()),
+        setup: Arc::new(PairwiseSetup::from_secret_bytes(&bytes, []).unwrap()),
         X,
         digest: [1; 32],
         r: SecretScalar::new(Scalar::from(7)),

@@ -76,7 +76,8 @@ pub fn cached<C: EcdsaCurve>(k: u16, n: u16) -> &'static Keys<C> {
 
 /// Copies of the set-ups that no other test has burned.
 pub fn fresh_setups<C: EcdsaCurve>(keys: &Keys<C>) -> BTreeMap<PartyIndex, Arc<PairwiseSetup<C>>> {
-    let copy = |s: &PairwiseSetup<C>| Arc::new(PairwiseSetup::from_secret_bytes(&s.secret_bytes()).unwrap());
+    let copy =
+        |s: &PairwiseSetup<C>| Arc::new(PairwiseSetup::from_secret_bytes(&s.secret_bytes(), []).unwrap());
     keys.setups.iter().map(|(i, s)| (*i, copy(s))).collect()
 }
 

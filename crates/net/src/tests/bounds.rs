@@ -91,6 +91,38 @@ async fn an_unread_session_blocks_neither_other_sessions_nor_control() {
 }
 
 #[tokio::test]
+async fn a_peer_cannot_fill_many_sessions() {
+    const FRAME: usize = 10_000;
+    let limits = Limits { session_bytes: 25 * FRAME, ..Limits::default() };
+    let nodes = cluster(3, &limits).await;
+    let target = &nodes[2];
+    let held = |n: u8| target.shared().router().session_bytes_held(id(n));
+    let mut unread: Vec<_> = (0..10).map(|n| target.open(tag(n), &[id(1), id(2)]).unwrap()).collect();
+    for n in 0..10 {
+        for _ in 0..10 {
+            nodes[0].send(id(3), tag(n), Bytes::from(vec![0; FRAME])).await.unwrap();
+        }
+    }
+    let dropped = || {
+        let states = target.peer_states();
+        states.into_iter().find(|state| state.id == id(1)).unwrap().dropped.inbox_full
+    };
+    // 24 fit with what keeping them costs.
+    eventually("the rest is dropped", || dropped() == 76).await;
+    assert_eq!(held(1), 24 * (FRAME + 128));
+    // Others are not affected, and what is read or closed makes room.
+    nodes[1].send(id(3), tag(9), Bytes::from(vec![1; FRAME])).await.unwrap();
+    assert_eq!(receive!(unread[9]).0, id(2));
+    assert_eq!(held(2), 0);
+    assert_eq!(receive!(unread[0]).0, id(1));
+    assert_eq!(held(1), 23 * (FRAME + 128));
+    nodes[0].send(id(3), tag(9), Bytes::from(vec![2; FRAME])).await.unwrap();
+    assert_eq!(receive!(unread[9]).1[0], 2);
+    unread.clear();
+    assert_eq!(held(1), 0);
+}
+
+#[tokio::test]
 async fn sending_is_bounded() {
     let limits = Limits { queue_frames: 4, send_timeout: Duration::from_millis(50), ..Limits::default() };
     let node = passive(limits).await;

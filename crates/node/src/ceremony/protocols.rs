@@ -1,5 +1,6 @@
 //! The only place that names protocols: which one creates and uses a key of which scheme.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quorate_api::{Code, Problem};
@@ -142,11 +143,13 @@ pub(crate) enum Setup {
 }
 
 impl Setup {
-    /// Decodes what a sealer gave; `None` if the scheme needs another thing.
-    pub(crate) fn open(scheme: Scheme, bytes: &[u8]) -> Option<Self> {
+    /// Decodes what a sealer gave, with the pairs whose burn marks are known; `None` if the scheme needs another thing.
+    pub(crate) fn open(scheme: Scheme, bytes: &[u8], burned: BTreeSet<PartyIndex>) -> Option<Self> {
         Some(match scheme {
-            Scheme::EcdsaSecp256k1 => Self::Secp256k1(Arc::new(PairwiseSetup::from_secret_bytes(bytes)?)),
-            Scheme::EcdsaP256 => Self::P256(Arc::new(PairwiseSetup::from_secret_bytes(bytes)?)),
+            Scheme::EcdsaSecp256k1 => {
+                Self::Secp256k1(Arc::new(PairwiseSetup::from_secret_bytes(bytes, burned)?))
+            }
+            Scheme::EcdsaP256 => Self::P256(Arc::new(PairwiseSetup::from_secret_bytes(bytes, burned)?)),
             Scheme::Ed25519 | Scheme::Bip340 => bytes.is_empty().then_some(Self::None)?,
         })
     }
@@ -154,6 +157,15 @@ impl Setup {
     /// Whether there is anything that can burn.
     pub(crate) const fn exists(&self) -> bool {
         !matches!(self, Self::None)
+    }
+
+    /// The parties with whom this node's pairs are burned.
+    pub(crate) fn burned(&self) -> BTreeSet<PartyIndex> {
+        match self {
+            Self::None => BTreeSet::new(),
+            Self::Secp256k1(setup) => setup.burned().collect(),
+            Self::P256(setup) => setup.burned().collect(),
+        }
     }
 
     /// Takes a durable burn mark over.

@@ -73,12 +73,7 @@ pub(crate) async fn ask(
             Some(wanted)
         }
     };
-    let burned = if protocols::has_setup(key.record.scheme) {
-        shared.burned_peers(&key).await?
-    } else {
-        BTreeSet::new()
-    };
-    burned.iter().for_each(|peer| key.material.setup.burn(*peer));
+    let burned = key.material.setup.burned();
     Ok(Asked { key, prepared, wanted, names, peers, burned })
 }
 

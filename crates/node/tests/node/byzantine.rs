@@ -252,7 +252,7 @@ impl Traitor {
         let package = hex::decode(own.record["package"].as_str().unwrap()).unwrap();
         let package = quorate_keys::share::PublicPackage::<Secp256k1>::from_bytes(&package).unwrap();
         let share = quorate_keys::share::KeyShare::from_secret_bytes(package, &own.secret).unwrap();
-        let setup = quorate_ecdsa::PairwiseSetup::<Secp256k1>::from_secret_bytes(&own.setup).unwrap();
+        let setup = quorate_ecdsa::PairwiseSetup::<Secp256k1>::from_secret_bytes(&own.setup, []).unwrap();
         let index = |i: u16| PartyIndex::new(i).unwrap();
         let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
         let digest = <bitcoin::hashes::sha256::Hash as bitcoin::hashes::Hash>::hash(text.as_bytes());
@@ -275,7 +275,7 @@ impl Traitor {
             entropy: Entropy::new([self.next; 32]),
         };
         let mut run = quorate_ecdsa::sign::start(params, &share, std::sync::Arc::new(setup), digest).unwrap();
-        let mut frame = run.poll_transmit().unwrap().bytes;
+        let mut frame = run.poll_transmit().unwrap().bytes.to_vec();
         assert!(run.poll_transmit().is_none() && frame.len() > 1000, "{} bytes", frame.len());
         // The last bytes are those of the digest that the OT extension is checked with.
         *frame.last_mut().unwrap() ^= 1;

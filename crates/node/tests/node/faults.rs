@@ -508,6 +508,7 @@ async fn a_node_says_how_it_is() {
         "quorate_ceremony_seconds_count{protocol=\"dkg\",phase=\"total\"} 1",
         "quorate_ceremonies_active 0",
         "quorate_peer_up{peer=\"node-b\"} 1",
+        "quorate_frames_dropped_total{peer=\"node-b\",reason=\"inbox_full\"} 0",
     ] {
         assert!(metrics.contains(name), "no `{name}` in\n{metrics}");
     }

@@ -38,6 +38,23 @@ pub(super) struct Frame {
     pub(super) direct: Zeroizing<Vec<u8>>,
 }
 
+impl Frame {
+    /// Canonical bytes. The buffer never grows, so no copy of a secret stays in freed memory.
+    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        // More than everything but the three parts of variable length takes.
+        const FIXED: usize = 256;
+        let echo = self.echo.len().saturating_mul(size_of::<Seen>());
+        let len = FIXED + echo + self.broadcast.len() + self.direct.len();
+        let mut out = Zeroizing::new(Vec::with_capacity(len));
+        // Writing into a vector does not fail.
+        if self.serialize(&mut *out).is_err() {
+            out.clear();
+        }
+        debug_assert!(out.len() <= len);
+        out
+    }
+}
+
 fn write_secret<W: Write>(bytes: &Zeroizing<Vec<u8>>, writer: &mut W) -> IoResult<()> {
     Vec::serialize(bytes, writer)
 }
