@@ -104,6 +104,7 @@ impl Shared {
             Ask::Create(_) => None,
             Ask::Sign(key, _) => Some(key),
         };
+        // CER.14
         let entries = audit::begun(judged, key)?;
         let log = |begun: &Begin| if matches!(begun, Begin::New(_)) { entries } else { Vec::new() };
         match self.store.begin_operation_logged(operation, clock::millis(), log).await {

@@ -71,6 +71,7 @@ pub(crate) async fn sign(
                 let result = asked.result(&signatures, quorum, before.skipped, figures)?;
                 let fingerprint = judged.request.fingerprint();
                 let outcome = audit::outcome(&judged.operation, key, &fingerprint, &result)?;
+                // CER.15
                 let receipts = receipts.iter().filter_map(|(party, receipt)| {
                     let peer = *asked.peers.get(party)?;
                     let accepted = shared.accept_receipt(peer, receipt, &outcome);
