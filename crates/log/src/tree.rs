@@ -85,12 +85,20 @@ pub struct Tree {
     edge: Vec<Vec<Hash>>,
     /// The unfinished bundle: at most 255 entries.
     bundle: Vec<u8>,
+    /// Entries are stored in another form: no bundle is kept.
+    unbundled: bool,
 }
 
 impl Tree {
     /// The log without entries.
     pub const fn new() -> Self {
-        Self { frontier: Frontier::new(), edge: Vec::new(), bundle: Vec::new() }
+        Self { frontier: Frontier::new(), edge: Vec::new(), bundle: Vec::new(), unbundled: false }
+    }
+
+    /// The same log for a store that keeps entries in another form: growths have no bundles then, and none is kept in memory.
+    #[must_use]
+    pub fn without_bundles(self) -> Self {
+        Self { bundle: Vec::new(), unbundled: true, ..self }
     }
 
     /// Takes up a log of `size` entries from its tiles; reads one tile a level and one bundle, those that are unfinished.
@@ -140,17 +148,15 @@ impl Tree {
         self.frontier.root()
     }
 
-    /// The unfinished tiles and the unfinished bundle, as they are now: with the tiles of a [`Growth`], all that a proof for one of its
-    /// entries needs.
+    /// The unfinished tiles of hashes as they are now: with the tiles of a [`Growth`], all that a proof for one of its entries needs.
     pub fn unfinished(&self) -> Vec<TileBytes> {
         let size = self.size();
-        let hashes =
-            (0..=u8::MAX).zip(&self.edge).map(|(level, hashes)| (Level::Hashes(level), join(hashes)));
-        let tiles = hashes.chain([(Level::Entries, self.bundle.clone())]).filter_map(|(level, bytes)| {
+        let unfinished = |(level, hashes): (u8, &Vec<Hash>)| {
+            let level = Level::Hashes(level);
             let tile = Tile::at(level, level.count(size) / u64::from(TILE_WIDTH), size)?;
-            Some(TileBytes { tile, bytes })
-        });
-        tiles.collect()
+            Some(TileBytes { tile, bytes: join(hashes) })
+        };
+        (0..=u8::MAX).zip(&self.edge).filter_map(unfinished).collect()
     }
 
     /// Appends entries as one group, so that one write to disk serves them all.
@@ -178,7 +184,9 @@ impl Tree {
         }
         let mut full = BTreeMap::new();
         for entry in entries {
-            tile::push_entry(&mut self.bundle, entry);
+            if !self.unbundled {
+                tile::push_entry(&mut self.bundle, entry);
+            }
             let leaf = Hash::leaf(entry);
             self.frontier.push(leaf);
             self.finish_tiles(leaf, &mut full);
@@ -186,6 +194,7 @@ impl Tree {
         let mut tiles = Vec::new();
         for tile in Tile::written(first, size) {
             let bytes = match tile.level() {
+                Level::Entries if self.unbundled => None,
                 _ if !tile.is_partial() => full.remove(&tile),
                 Level::Hashes(level) => self.edge.get(usize::from(level)).map(|hashes| join(hashes)),
                 Level::Entries => Some(self.bundle.clone()),

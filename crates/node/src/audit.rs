@@ -11,6 +11,8 @@
 //!
 //! Bodies are JSON objects with their fields in the order of the structs below.
 
+use std::collections::{HashMap, VecDeque};
+
 use quorate_api::{KeyId, NodeReceipt, OperationId, OperationResult, Problem};
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
 use quorate_log::note::{KeyError, LogKey, LogSigner};
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::judge::Judged;
+use crate::registry::locked;
 use crate::shared::Shared;
 
 /// The name of a node's log. It follows from the identity, so whoever knows a node can check what it logged.
@@ -188,6 +191,32 @@ pub(crate) fn outcome(
     about(entry(Kind::Outcome, &body)?, operation, Some(key))
 }
 
+/// The newest receipts, until they are shown.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    receipts: HashMap<OperationId, Receipt>,
+    order: VecDeque<OperationId>,
+}
+
+impl Recent {
+    /// Most receipts that are kept.
+    const KEPT: usize = 256;
+
+    pub(crate) fn put(&mut self, operation: OperationId, receipt: Receipt) {
+        self.order.push_back(operation.clone());
+        self.receipts.insert(operation, receipt);
+        while self.order.len() > Self::KEPT {
+            if let Some(oldest) = self.order.pop_front() {
+                self.receipts.remove(&oldest);
+            }
+        }
+    }
+
+    fn take(&mut self, operation: &OperationId) -> Option<Receipt> {
+        self.receipts.remove(operation)
+    }
+}
+
 impl Shared {
     /// The node starts: from here on everything is logged.
     pub(crate) async fn log_start(&self) -> Result<(), Problem> {
@@ -209,10 +238,17 @@ impl Shared {
         self.store.log(entries).await.map_err(|error| crate::shared::store_problem(&error))
     }
 
-    /// This node's receipt for the outcome of an operation.
+    /// This node's receipt for the outcome of an operation: the one it got when it was stored, if that was just now, or one under the
+    /// newest head.
     pub(crate) async fn receipt(&self, operation: &OperationId) -> Result<Option<NodeReceipt>, Problem> {
-        let receipt = self.store.log_receipt(operation.as_str()).await;
-        let receipt = receipt.map_err(|error| crate::shared::store_problem(&error))?;
+        let recent = locked(&self.receipts).take(operation);
+        let receipt = match recent {
+            Some(receipt) => Some(receipt),
+            None => {
+                let receipt = self.store.log_receipt(operation.as_str()).await;
+                receipt.map_err(|error| crate::shared::store_problem(&error))?
+            }
+        };
         Ok(receipt.map(|receipt| NodeReceipt {
             node: self.config.name.clone(),
             identity: self.id.to_string(),

@@ -152,6 +152,7 @@ impl Node {
             mute: Mutex::default(),
             coordinated: Mutex::default(),
             relayed: Mutex::default(),
+            receipts: Mutex::default(),
             joined: Mutex::default(),
             materials: Mutex::default(),
             burned: Mutex::default(),

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Recent;
 use crate::config::Config;
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome, Ticket};
 use crate::keys::OpenMaterials;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) coordinated: Mutex<HashMap<CeremonyId, Coordinated>>,
     /// Requests that were passed on and wait for their answers.
     pub(crate) relayed: Mutex<HashMap<Ticket, Waiting>>,
+    /// This node's receipts for what it answered just now, so that the store need not prove it again.
+    pub(crate) receipts: Mutex<Recent>,
     /// Attempts that this node takes part in, by coordinator: what it may still say.
     pub(crate) joined: Mutex<HashMap<(PeerId, CeremonyId), Joined>>,
     /// The secrets of keys that are open.

@@ -4,10 +4,11 @@ CREATE TABLE log_entries (
     entry BLOB    NOT NULL
 ) STRICT;
 
--- Full tiles of hashes: 256 times 32 bytes.
+-- Full tiles of hashes: 256 times 32 bytes, and the hash of each, which is one of the tile above.
 CREATE TABLE log_tiles (
     level INTEGER NOT NULL,
     idx   INTEGER NOT NULL,
+    root  BLOB    NOT NULL CHECK (length(root) = 32),
     bytes BLOB    NOT NULL CHECK (length(bytes) = 8192),
     PRIMARY KEY (level, idx)
 ) STRICT, WITHOUT ROWID;
@@ -18,6 +19,9 @@ CREATE TABLE log_head (
     size INTEGER NOT NULL,
     note TEXT    NOT NULL
 ) STRICT;
+
+-- So that an unfinished tile is computed without the bytes of those below it.
+CREATE INDEX log_tiles_by_root ON log_tiles (level, idx, root);
 
 -- Where the outcome of an operation is logged.
 CREATE TABLE log_outcomes (

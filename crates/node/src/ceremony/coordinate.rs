@@ -81,7 +81,11 @@ pub(crate) async fn sign(
                     accepted
                 });
                 let receipts = receipts.collect();
-                return Ok(shared.succeed(&judged.operation, key, result, receipts).await?.0);
+                let (result, receipt) = shared.succeed(&judged.operation, key, result, receipts).await?;
+                if let Some(receipt) = receipt {
+                    locked(&shared.receipts).put(judged.operation.clone(), receipt);
+                }
+                return Ok(result);
             }
             Tried::Busy(party)
                 if busy.entry(party).or_insert_with(Instant::now).elapsed()

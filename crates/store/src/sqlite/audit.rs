@@ -25,9 +25,8 @@ pub(super) struct Ledger {
     signer: Arc<LogSigner>,
 }
 
-/// What one commit added.
+/// What one commit adds.
 pub(super) struct Added {
-    tree: Tree,
     growth: Growth,
     checkpoint: SignedCheckpoint,
     entries: Vec<Entry>,
@@ -55,7 +54,7 @@ impl Ledger {
             if count > 0 {
                 return Err(damaged("has entries and no checkpoint"));
             }
-            return Ok(Self { tree: Tree::new(), signer });
+            return Ok(Self { tree: Tree::new().without_bundles(), signer });
         };
         let head =
             SignedCheckpoint::parse(&note).map_err(|error| damaged(&format!("has a bad head: {error}")))?;
@@ -67,6 +66,9 @@ impl Ledger {
         }
         let mut tiles = Tiles::default();
         for tile in edge(head.size()) {
+            if !roots_hold(&mut *connection, tile).await? {
+                return Err(damaged(&format!("has other hashes below `{tile}` than it says")));
+            }
             let bytes = read(&mut *connection, tile).await?;
             tiles.put(tile, bytes.ok_or_else(|| damaged(&format!("lacks `{tile}`")))?);
         }
@@ -75,19 +77,19 @@ impl Ledger {
         if tree.root() != *head.root() {
             return Err(damaged("does not hash to its last checkpoint: something was changed in it"));
         }
-        Ok(Self { tree, signer })
+        Ok(Self { tree: tree.without_bundles(), signer })
     }
 
-    /// Writes entries, the tiles that are full by them, and the checkpoint. Counts only once it is committed: see
-    /// [`Ledger::committed`].
+    /// Writes entries, the tiles that are full by them, and the checkpoint. If it fails, or is not committed, the ledger is ahead of
+    /// what is stored: drop it.
     pub(super) async fn append(
-        &self,
+        &mut self,
         connection: &mut SqliteConnection,
         entries: Vec<Entry>,
     ) -> Result<Added, Failure> {
-        let mut tree = self.tree.clone();
         let encoded: Vec<Vec<u8>> = entries.iter().map(Entry::encode).collect();
-        let growth = tree.append_encoded(&encoded).map_err(|error| Failure::Corrupt(error.to_string()))?;
+        let growth =
+            self.tree.append_encoded(&encoded).map_err(|error| Failure::Corrupt(error.to_string()))?;
         let signed = self.signer.sign(growth.size, growth.root);
         let checkpoint = signed.map_err(|error| Failure::Corrupt(error.to_string()))?;
         for (index, entry) in (growth.first..).zip(encoded) {
@@ -108,9 +110,10 @@ impl Ledger {
         }
         for TileBytes { tile, bytes } in &growth.tiles {
             if let (Level::Hashes(level), false) = (tile.level(), tile.is_partial()) {
-                sqlx::query("INSERT INTO log_tiles (level, idx, bytes) VALUES (?, ?, ?)")
+                sqlx::query("INSERT INTO log_tiles (level, idx, root, bytes) VALUES (?, ?, ?, ?)")
                     .bind(i64::from(level))
                     .bind(signed_index(tile.index())?)
+                    .bind(root_of(bytes).as_bytes().to_vec())
                     .bind(bytes.as_slice())
                     .execute(&mut *connection)
                     .await?;
@@ -124,17 +127,16 @@ impl Ledger {
         .bind(checkpoint.to_string())
         .execute(connection)
         .await?;
-        Ok(Added { tree, growth, checkpoint, entries })
+        Ok(Added { growth, checkpoint, entries })
     }
 
-    /// Takes over what was committed.
-    pub(super) fn committed(&mut self, added: Added) -> Recent {
-        let Added { tree, growth, checkpoint, entries } = added;
+    /// What was committed, for receipts.
+    pub(super) fn committed(&self, added: Added) -> Recent {
+        let Added { growth, checkpoint, entries } = added;
         let mut tiles = Tiles::default();
-        for TileBytes { tile, bytes } in growth.tiles.into_iter().chain(tree.unfinished()) {
+        for TileBytes { tile, bytes } in growth.tiles.into_iter().chain(self.tree.unfinished()) {
             tiles.put(tile, bytes);
         }
-        self.tree = tree;
         Recent { first: growth.first, entries, checkpoint, tiles }
     }
 }
@@ -275,19 +277,39 @@ async fn read(connection: &mut SqliteConnection, tile: Tile) -> Result<Option<Ve
                 }
                 (None, Some(below)) => {
                     let below: Vec<Vec<u8>> = sqlx::query_scalar(
-                        "SELECT bytes FROM log_tiles WHERE level = ? AND idx >= ? ORDER BY idx LIMIT ?",
+                        "SELECT root FROM log_tiles WHERE level = ? AND idx >= ? ORDER BY idx LIMIT ?",
                     )
                     .bind(i64::from(below))
                     .bind(first)
                     .bind(width)
                     .fetch_all(connection)
                     .await?;
-                    below.iter().flat_map(|bytes| *root_of(bytes).as_bytes()).collect()
+                    below.concat()
                 }
             }
         }
     };
     Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+}
+
+/// Whether the tiles below this one hash to what is stored as their roots.
+async fn roots_hold(connection: &mut SqliteConnection, tile: Tile) -> Result<bool, Failure> {
+    let Level::Hashes(level) = tile.level() else { return Ok(true) };
+    let Some(below) = level.checked_sub(1) else { return Ok(true) };
+    let rows =
+        sqlx::query("SELECT root, bytes FROM log_tiles WHERE level = ? AND idx >= ? ORDER BY idx LIMIT ?")
+            .bind(i64::from(below))
+            .bind(signed_index(tile.index().saturating_mul(TILE_WIDTH.into()))?)
+            .bind(i64::from(tile.width()))
+            .fetch_all(connection)
+            .await?;
+    for row in rows {
+        let (root, bytes): (Vec<u8>, Vec<u8>) = (row.try_get("root")?, row.try_get("bytes")?);
+        if root_of(&bytes).as_bytes().as_slice() != root {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The root of a full tile.

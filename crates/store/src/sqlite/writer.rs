@@ -323,12 +323,13 @@ impl WriteTask {
         let added = if entries.is_empty() {
             None
         } else {
-            let ledger = self.ledger.as_ref().ok_or(StoreError::NoLog)?;
+            let ledger = self.ledger.as_mut().ok_or(StoreError::NoLog)?;
             let added = ledger.append(&mut transaction, entries).await;
             Some(added.map_err(|failure| failure.at(&path))?)
         };
         transaction.commit().await.map_err(named)?;
-        if let (Some(added), Some(ledger)) = (added, self.ledger.as_mut()) {
+        let wanted = owners.iter().any(Option::is_some);
+        if let (Some(added), Some(ledger), true) = (added, &self.ledger, wanted) {
             let recent = ledger.committed(added);
             for (nth, owner) in owners.into_iter().enumerate() {
                 if let Some(receipts) = owner.and_then(|at| receipts.get_mut(at)) {
