@@ -202,7 +202,19 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn log_checkpoint(&self) -> Result<String, ClientError> {
-        let bytes = self.read_bytes("/v1/log/checkpoint").await?;
+        self.read_text("/v1/log/checkpoint").await
+    }
+
+    /// The newest head of the node's log that other nodes cosigned, as text (<https://c2sp.org/tlog-cosignature>).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn log_cosigned(&self) -> Result<String, ClientError> {
+        self.read_text("/v1/log/cosigned").await
+    }
+
+    async fn read_text(&self, path: &str) -> Result<String, ClientError> {
+        let bytes = self.read_bytes(path).await?;
         String::from_utf8(bytes).map_err(|_| ClientError::Answer {
             node: self.node.clone(),
             status: 200,

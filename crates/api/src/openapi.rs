@@ -199,6 +199,17 @@ const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/v1/log/cosigned",
+        id: "show_cosigned_checkpoint",
+        summary: "Show the newest head of this node's log that other nodes cosigned (https://c2sp.org/tlog-cosignature).",
+        signed: true,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The head with its cosignatures.", Answer::Text)],
+        codes: &[Code::NotFound],
+    },
+    Route {
+        method: Method::Get,
         path: "/v1/log/tile/{path}",
         id: "show_tile",
         summary: "Show a tile of this node's log, or a bundle of its entries: `{path}` is what follows `tile/` in \

@@ -8,6 +8,7 @@
 //! | `decision` | the same commit | hash, decision, why |
 //! | `ceremony` | a session begins, or ends without a result | session, protocol, parties; then the problem, who is at fault |
 //! | `outcome` | a result is stored | hash of the request, hash of the result, quorum |
+//! | `evidence` | the log of a peer contradicts what this node saw of it | who, and what |
 //!
 //! Bodies are JSON objects with their fields in the order of the structs below.
 
@@ -28,7 +29,7 @@ use crate::registry::locked;
 use crate::shared::Shared;
 
 /// The name of a node's log. It follows from the identity, so whoever knows a node can check what it logged.
-fn name(id: PeerId) -> String {
+pub(crate) fn log_name(id: PeerId) -> String {
     format!("quorate/{id}")
 }
 
@@ -37,12 +38,12 @@ fn name(id: PeerId) -> String {
 /// # Errors
 /// [`KeyError`] for bytes that are no public key.
 pub fn log_key(id: PeerId) -> Result<LogKey, KeyError> {
-    LogKey::new(&name(id), id.as_bytes())
+    LogKey::new(&log_name(id), id.as_bytes())
 }
 
 /// Signs the log of the node with this identity seed.
 pub(crate) fn log_signer(id: PeerId, seed: &[u8; 32]) -> Result<LogSigner, KeyError> {
-    LogSigner::from_seed(&name(id), seed)
+    LogSigner::from_seed(&log_name(id), seed)
 }
 
 #[derive(Debug, Serialize)]
@@ -88,7 +89,7 @@ struct Ended {
     quorum: Vec<String>,
 }
 
-fn entry(kind: Kind, body: &impl Serialize) -> Result<Entry, Problem> {
+pub(crate) fn entry(kind: Kind, body: &impl Serialize) -> Result<Entry, Problem> {
     let body = serde_json::to_vec(body).map_err(|error| unwritable(&error))?;
     Entry::new(kind, clock::millis(), body).map_err(|error| unwritable(&error))
 }

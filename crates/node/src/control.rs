@@ -34,6 +34,12 @@ pub(crate) enum Control {
     Relay { ticket: Ticket, request: Vec<u8> },
     /// The answer to it: HTTP status and JSON.
     Relayed { ticket: Ticket, status: u16, body: Vec<u8> },
+    /// The head of the sender's log, with the proof that it continues what the receiver saw: an offer of tlog-witness.
+    Offer { offer: String },
+    /// The offered head with the sender's cosignature.
+    Cosigned { head: String },
+    /// The sender saw this much of the receiver's log: the proof must begin there.
+    Seen { size: u64 },
 }
 
 /// Names one request that was passed on.

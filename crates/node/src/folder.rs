@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use quorate_log::note::WitnessSigner;
 use quorate_net::{IdentityKey, PeerId};
 use quorate_protocol::party::LocalIdentity;
 use quorate_seal::{Context, Params, Passphrase, SealError, Sealer};
@@ -16,7 +17,7 @@ use quorate_store::fault::Faults;
 use quorate_store::{Meta, Store, StoreError};
 use zeroize::Zeroizing;
 
-use crate::{audit, clock};
+use crate::{audit, clock, witness};
 
 const IDENTITY_FILE: &str = "identity";
 const IDENTITY_KIND: &str = "identity";
@@ -143,6 +144,8 @@ pub(crate) struct Opened {
     pub(crate) channel: IdentityKey,
     /// For the protocols.
     pub(crate) party: LocalIdentity,
+    /// For the logs of others.
+    pub(crate) witness: WitnessSigner,
 }
 
 /// Takes up the node's log under its identity.
@@ -160,12 +163,14 @@ pub(crate) async fn open(data: &Path, passphrase: Passphrase, faults: Faults) ->
         let (sealer, seed) = unseal(data, passphrase, &store).await?;
         let channel = IdentityKey::from_seed(seed.clone());
         open_log(&store, channel.peer_id(), &seed).await?;
-        Ok::<_, FolderError>((sealer, seed, channel))
+        let witness = witness::signer(channel.peer_id(), &seed);
+        let witness = witness.map_err(|error| FolderError::Log(error.to_string()))?;
+        Ok::<_, FolderError>((sealer, seed, channel, witness))
     };
     match opened.await {
-        Ok((sealer, seed, channel)) => {
+        Ok((sealer, seed, channel, witness)) => {
             let id = channel.peer_id();
-            Ok(Opened { store, sealer, id, channel, party: LocalIdentity::from_seed(&seed) })
+            Ok(Opened { store, sealer, id, channel, party: LocalIdentity::from_seed(&seed), witness })
         }
         Err(error) => {
             store.close().await;

@@ -13,6 +13,7 @@
 //! | `control` | what nodes say to each other outside of sessions |
 //! | `ceremony` | proposing, taking part, running protocols |
 //! | `audit` | what goes into the node's log |
+//! | `witness` | watching and cosigning the logs of others |
 //! | `verify` | the last check of a signature before it leaves |
 //! | `rest` | the REST interface |
 //! | `metrics` | counters |
@@ -40,6 +41,7 @@ mod registry;
 mod rest;
 mod shared;
 mod verify;
+mod witness;
 
 pub use audit::{log_key, logged_result};
 pub use config::{Config, ConfigError};

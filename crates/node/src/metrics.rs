@@ -55,6 +55,11 @@ impl Metrics {
         self.count("quorate_aborts_total", vec![Label::new("check", check)]);
     }
 
+    /// The log of a peer contradicts what was seen of it.
+    pub(crate) fn contradiction(&self, peer: String) {
+        self.count("quorate_log_contradictions_total", vec![Label::new("peer", peer)]);
+    }
+
     /// A proposal was dropped because its sender has too many.
     pub(crate) fn dropped_proposal(&self, peer: String) {
         self.count("quorate_proposals_dropped_total", vec![Label::new("peer", peer)]);

@@ -104,7 +104,7 @@ impl Node {
     }
 
     async fn start_opened(config: Config, opened: folder::Opened) -> Result<Self, NodeError> {
-        let folder::Opened { store, sealer, id, channel, party } = opened;
+        let folder::Opened { store, sealer, id, channel, party, witness } = opened;
         let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
         let mut peers = Vec::with_capacity(config.peers.len());
         let mut names = BTreeMap::from([(id, config.name.clone())]);
@@ -152,6 +152,10 @@ impl Node {
             mute: Mutex::default(),
             coordinated: Mutex::default(),
             relayed: Mutex::default(),
+            witness,
+            witnesses: Mutex::default(),
+            contradictions: Mutex::default(),
+            watching: tokio::sync::Mutex::default(),
             receipts: Mutex::default(),
             joined: Mutex::default(),
             materials: Mutex::default(),
@@ -176,6 +180,9 @@ impl Node {
             while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 counted.metrics.upkeep();
                 counted.save_burns().await;
+                if let Err(problem) = counted.offer_head().await {
+                    tracing::error!(detail = %problem.detail, "the head of the log is not offered");
+                }
             }
         });
         // Sessions run to their end even if nobody waits for them; without the network that is now.
@@ -297,6 +304,15 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
             Some(Control::Recalled { ceremony, known }) => {
                 reply(&shared, from, ceremony, Reply::Recalled(known));
             }
+            Some(Control::Offer { offer }) => {
+                answer(&shared, from, move |shared| async move { shared.witness(from, &offer).await })
+            }
+            Some(Control::Cosigned { head }) => {
+                answer(&shared, from, move |shared| async move { shared.cosigned(from, &head).await })
+            }
+            Some(Control::Seen { size }) => {
+                answer(&shared, from, move |shared| async move { shared.seen(from, size).await });
+            }
             Some(Control::Relay { ticket, request }) => relay(&shared, from, ticket, request),
             Some(Control::Relayed { ticket, status, body }) => {
                 let mut relayed = locked(&shared.relayed);
@@ -350,6 +366,21 @@ fn relay(shared: &Arc<Shared>, from: PeerId, ticket: Ticket, request: Vec<u8>) {
     tasks.spawn(async move {
         let (status, body) = rest::relay::answer(&shared, &request).await;
         shared.tell(from, &Control::Relayed { ticket, status, body }).await;
+        drop(slot);
+    });
+}
+
+/// Does something small for a peer, if it does not ask too much at once.
+fn answer<F>(shared: &Arc<Shared>, from: PeerId, work: impl FnOnce(Arc<Shared>) -> F)
+where
+    F: Future<Output = Result<(), Problem>> + Send + 'static,
+{
+    let Some(slots) = shared.recall_slots.get(&from) else { return };
+    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return };
+    let work = work(Arc::clone(shared));
+    shared.tasks.spawn(async move {
+        // A store that fails has said so.
+        work.await.unwrap_or_default();
         drop(slot);
     });
 }

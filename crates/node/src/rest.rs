@@ -31,6 +31,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/operations/{operation}", get(operations::show))
         .route("/v1/nodes", get(read::nodes))
         .route("/v1/log/checkpoint", get(log::checkpoint))
+        .route("/v1/log/cosigned", get(log::cosigned))
         .route("/v1/log/tile/{*path}", get(log::tile))
         .route("/healthz", get(read::healthz))
         .route("/readyz", get(read::readyz))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use quorate_api::{ClientPublicKey, Code, KeyId, Problem};
+use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
 use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
 use quorate_seal::Sealer;
@@ -20,6 +21,7 @@ use crate::keys::OpenMaterials;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
 use crate::rest::relay::Waiting;
+use crate::witness::Witnesses;
 
 /// The state of a running node.
 pub(crate) struct Shared {
@@ -46,6 +48,12 @@ pub(crate) struct Shared {
     pub(crate) coordinated: Mutex<HashMap<CeremonyId, Coordinated>>,
     /// Requests that were passed on and wait for their answers.
     pub(crate) relayed: Mutex<HashMap<Ticket, Waiting>>,
+    pub(crate) witness: WitnessSigner,
+    pub(crate) witnesses: Mutex<Witnesses>,
+    /// Peers whose logs contradicted what this node saw, and how.
+    pub(crate) contradictions: Mutex<HashSet<(PeerId, &'static str)>>,
+    /// Held while a head of another log is judged.
+    pub(crate) watching: tokio::sync::Mutex<()>,
     /// This node's receipts for what it answered just now, so that the store need not prove it again.
     pub(crate) receipts: Mutex<Recent>,
     /// Attempts that this node takes part in, by coordinator: what it may still say.

@@ -29,6 +29,18 @@ CREATE TABLE log_outcomes (
     idx   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The last head of each peer's log that this node saw.
+CREATE TABLE log_seen (
+    peer TEXT PRIMARY KEY,
+    note TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- This node's newest head that others have cosigned, with their lines.
+CREATE TABLE log_cosigned (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    note TEXT    NOT NULL
+) STRICT;
+
 CREATE TRIGGER log_entries_stay BEFORE DELETE ON log_entries
 BEGIN SELECT RAISE(ABORT, 'the log is kept for ever'); END;
 CREATE TRIGGER log_entries_do_not_change BEFORE UPDATE ON log_entries

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use quorate_log::entry::Entry;
 use quorate_log::note::LogSigner;
+use quorate_log::offer::Offer;
 use quorate_log::receipt::Receipt;
 use quorate_log::tile::Tile;
 
@@ -318,6 +319,49 @@ impl Store {
     /// Those of the backend.
     pub async fn log_receipt(&self, op_id: &str) -> Result<Option<Receipt>, StoreError> {
         ask!(self, log_receipt(op_id))
+    }
+
+    /// The newest checkpoint with the proof that it continues the one of `old_size` entries, for a witness; `None` for an empty log.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn log_offer(&self, old_size: u64) -> Result<Option<Offer>, StoreError> {
+        ask!(self, log_offer(old_size))
+    }
+
+    /// The last head of a peer's log that this node observed.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn log_seen(&self, peer: &str) -> Result<Option<String>, StoreError> {
+        ask!(self, log_seen(peer))
+    }
+
+    /// Keeps the head of a peer's log that this node observed. Durable: no cosignature leaves before.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] and those of the backend.
+    pub async fn set_log_seen(&self, peer: &str, note: String) -> Result<(), StoreError> {
+        limits::id("peer", peer.as_bytes())?;
+        limits::blob("head", note.as_bytes())?;
+        ask!(self, set_log_seen(peer.to_owned(), note))
+    }
+
+    /// This node's newest head that others cosigned.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn log_cosigned(&self) -> Result<Option<String>, StoreError> {
+        ask!(self, log_cosigned())
+    }
+
+    /// Keeps this node's head with the lines of those who cosigned it.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] and those of the backend.
+    pub async fn set_log_cosigned(&self, note: String) -> Result<(), StoreError> {
+        limits::blob("head", note.as_bytes())?;
+        ask!(self, set_log_cosigned(note))
     }
 
     /// The bytes of a tile or bundle of the log, as wide as it is, but at most as asked; `None` if nothing of it is there.

@@ -26,6 +26,18 @@ pub(super) async fn checkpoint(
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], head).into_response())
 }
 
+/// `GET /v1/log/cosigned`
+pub(super) async fn cosigned(
+    State(shared): State<Arc<Shared>>,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    no_query(request.query())?;
+    let head = shared.store.log_cosigned().await.map_err(|error| store_problem(&error))?;
+    let missing = "no other node has cosigned a head of this log yet: ask again in some seconds";
+    let head = head.ok_or_else(|| Problem::new(Code::NotFound, missing))?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], head).into_response())
+}
+
 /// `GET /v1/log/tile/{path}`
 pub(super) async fn tile(
     State(shared): State<Arc<Shared>>,

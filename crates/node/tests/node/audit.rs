@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{NodeReceipt, Operation};
+use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::Kind;
-use quorate_log::note::LogKey;
+use quorate_log::note::{LogKey, WitnessKey};
 use quorate_log::receipt::{Logged, Receipt};
 use quorate_log::witness::WitnessPolicy;
 
@@ -69,4 +70,73 @@ async fn a_result_carries_the_receipts_of_its_quorum() {
     let (before, after) = (own(&before), own(&after));
     assert_eq!((before.index, &before.entry), (after.index, &after.entry));
     assert!(after.checkpoint.size() > before.checkpoint.size(), "stop and start were logged");
+}
+
+/// Who cosigned the newest cosigned head of a node's log, and its size.
+async fn cosigned(cluster: &Cluster, at: usize) -> (u64, Vec<usize>) {
+    let Ok(head) = cluster.client(at).log_cosigned().await else { return (0, Vec::new()) };
+    let head = SignedCheckpoint::parse(&head).unwrap();
+    let name = |node: usize| format!("quorate/{}", cluster.identities[node]);
+    let key = LogKey::new(&name(at), cluster.identities[at].as_bytes()).unwrap();
+    let size = head.verify(&key).unwrap().size();
+    let by = |node: &usize| {
+        let witness = WitnessKey::new(&name(*node), cluster.identities[*node].as_bytes()).unwrap();
+        head.cosigned(&witness).unwrap().is_some()
+    };
+    (size, (0..3).filter(by).collect())
+}
+
+async fn within(patience: Duration, mut done: impl AsyncFnMut() -> bool) {
+    let until = tokio::time::Instant::now() + patience;
+    while !done().await {
+        assert!(tokio::time::Instant::now() < until, "not within {patience:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// covers: S47: nodes cosign each other's logs, and one that is put back is found out by the others, and told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_watch_each_other() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    within(Duration::from_secs(20), async || cosigned(&cluster, 0).await.1 == [1, 2]).await;
+    let (before, _) = cosigned(&cluster, 0).await;
+    // An old copy of the folder.
+    cluster.stop(0).await;
+    let data = cluster.configs[0].data.clone();
+    let old = data.with_extension("old");
+    assert!(std::process::Command::new("cp").arg("-a").args([&data, &old]).status().unwrap().success());
+    cluster.start_all().await;
+    cluster.sign(0, &key.id, "seen by the others").await.unwrap();
+    within(Duration::from_secs(20), async || {
+        let (size, by) = cosigned(&cluster, 0).await;
+        size > before && by == [1, 2]
+    })
+    .await;
+    let clean = "quorate_log_contradictions_total";
+    assert!(!cluster.get(1, "/metrics").await.1.contains(clean), "an honest log contradicts nothing");
+    // It is put back.
+    cluster.stop(0).await;
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&old, &data).unwrap();
+    cluster.start_all().await;
+    let accused = "quorate_log_contradictions_total{peer=\"node-a\"} 1";
+    within(Duration::from_secs(20), async || {
+        cluster.get(1, "/metrics").await.1.contains(accused)
+            && cluster.get(2, "/metrics").await.1.contains(accused)
+    })
+    .await;
+    let evidence = async |at: usize| {
+        let client = cluster.client(at);
+        let head = SignedCheckpoint::parse(&client.log_checkpoint().await.unwrap()).unwrap();
+        let size = head.claim().size();
+        let bundle = quorate_log::tile::Tile::at(quorate_log::tile::Level::Entries, 0, size).unwrap();
+        let bytes = client.log_tile(&bundle.to_string()).await.unwrap();
+        let entries = quorate_log::tile::entries(bundle, &bytes).unwrap();
+        let entries = entries.iter().map(|entry| quorate_log::entry::Entry::decode(entry).unwrap());
+        entries.filter(|entry| entry.kind() == Kind::Evidence).count()
+    };
+    assert_eq!((evidence(1).await, evidence(2).await), (1, 1));
+    // It signs on; what others saw of it stays on record.
+    cluster.sign(1, &key.id, "the others go on").await.unwrap();
 }

@@ -31,6 +31,9 @@ enum Control {
     Recalled { ceremony: [u8; 32], known: Known },
     Relay { ticket: [u8; 16], request: Vec<u8> },
     Relayed { ticket: [u8; 16], status: u16, body: Vec<u8> },
+    Offer { offer: String },
+    Cosigned { head: String },
+    Seen { size: u64 },
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::{Entry, Kind};
 use quorate_log::note::LogSigner;
+use quorate_log::offer::Offer;
+use quorate_log::proof::BuildError;
 use quorate_log::receipt::Receipt;
 use quorate_log::tile::{Level, ReadTile, TILE_WIDTH, Tile, TileBytes};
 use quorate_log::tree::{Frontier, Growth, Tree};
@@ -183,6 +185,53 @@ impl Sqlite {
         read(&mut connection, tile).await.map_err(|failure| self.named(failure))
     }
 
+    /// The newest checkpoint with the proof that it continues the one of this size; `None` for an empty log.
+    pub(crate) async fn log_offer(&self, old_size: u64) -> Result<Option<Offer>, StoreError> {
+        let mut reading = self.readers.begin().await.map_err(|error| self.named(error))?;
+        offer(&mut reading, old_size).await.map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn log_seen(&self, peer: &str) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT note FROM log_seen WHERE peer = ?")
+            .bind(peer)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.named(error))
+    }
+
+    pub(crate) async fn set_log_seen(&self, peer: String, note: String) -> Result<(), StoreError> {
+        let statement = "INSERT INTO log_seen (peer, note) VALUES (?1, ?2) \
+                         ON CONFLICT (peer) DO UPDATE SET note = ?2";
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(statement).bind(peer).bind(note).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    pub(crate) async fn log_cosigned(&self) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar("SELECT note FROM log_cosigned")
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.named(error))
+    }
+
+    pub(crate) async fn set_log_cosigned(&self, note: String) -> Result<(), StoreError> {
+        let statement =
+            "INSERT INTO log_cosigned (id, note) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET note = ?1";
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(statement).bind(note).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     /// The newest checkpoint.
     pub(crate) async fn log_head(&self) -> Result<Option<String>, StoreError> {
         sqlx::query_scalar("SELECT note FROM log_head")
@@ -194,6 +243,26 @@ impl Sqlite {
     /// Entries from an index on.
     pub(crate) async fn log_entries(&self, from: i64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
         entries(&self.readers, from, i64::from(limit)).await.map_err(|failure| self.named(failure))
+    }
+}
+
+async fn offer(connection: &mut SqliteConnection, old_size: u64) -> Result<Option<Offer>, Failure> {
+    let corrupt = |what: String| Failure::Corrupt(format!("the audit log {what}"));
+    let note: Option<String> =
+        sqlx::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection).await?;
+    let Some(note) = note else { return Ok(None) };
+    let head = SignedCheckpoint::parse(&note).map_err(|error| corrupt(format!("has a bad head: {error}")))?;
+    // What a witness says that it saw may be more than there is.
+    let old_size = old_size.min(head.claim().size());
+    let mut tiles = Tiles::default();
+    loop {
+        let lacking = match Offer::new(old_size, head.clone(), &tiles) {
+            Ok(offer) => return Ok(Some(offer)),
+            Err(BuildError::Read(Lacking(tile))) => tile,
+            Err(error) => return Err(corrupt(format!("proves nothing: {error}"))),
+        };
+        let bytes = read(&mut *connection, lacking).await?;
+        tiles.put(lacking, bytes.ok_or_else(|| corrupt(format!("lacks `{lacking}`")))?);
     }
 }
 
