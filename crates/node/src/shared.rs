@@ -52,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) witnesses: Mutex<Witnesses>,
     /// Peers whose logs contradicted what this node saw, and how.
     pub(crate) contradictions: Mutex<HashSet<(PeerId, &'static str)>>,
-    /// Held while a head of another log is judged.
+    /// Held while a head of another log is judged, or one of this log with its lines is stored.
     pub(crate) watching: tokio::sync::Mutex<()>,
     /// This node's receipts for what it answered just now, so that the store need not prove it again.
     pub(crate) receipts: Mutex<Recent>,

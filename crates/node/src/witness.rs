@@ -136,6 +136,8 @@ impl Shared {
     /// Takes over a cosignature of this node's head.
     pub(crate) async fn cosigned(&self, from: PeerId, head: &str) -> Result<(), Problem> {
         let (Ok(key), Ok(copy)) = (witness_key(from), SignedCheckpoint::parse(head)) else { return Ok(()) };
+        // One at a time, or a head with fewer lines could be stored over one with more.
+        let _one = self.watching.lock().await;
         let note = {
             let mut witnesses = locked(&self.witnesses);
             let Some(own) = witnesses.head.as_mut() else { return Ok(()) };
