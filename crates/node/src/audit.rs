@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `start`, `stop` | the node starts, stops in order | version |
 //! | `request` | an operation begins here | client, hashes of the request and of the signed bytes, method, path |
-//! | `decision` | the same commit | hash, decision, why |
+//! | `decision` | the same commit, or when a request of an enrolled client is refused | hash, decision, why |
 //! | `ceremony` | a session begins, or ends without a result | session, protocol, parties; then the problem, who is at fault |
 //! | `outcome` | a result is stored | hash of the request, hash of the result, quorum |
 //! | `evidence` | the log of a peer contradicts what this node saw of it | who, and what |
@@ -14,7 +14,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use quorate_api::{KeyId, NodeReceipt, OperationId, OperationResult, Problem};
+use quorate_api::{Code, KeyId, NodeReceipt, OperationId, OperationResult, Problem};
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
 use quorate_log::note::{KeyError, LogKey, LogSigner};
 use quorate_log::receipt::Receipt;
@@ -24,7 +24,7 @@ use quorate_protocol::session::SessionId;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::judge::Judged;
+use crate::judge::{Ask, Judged};
 use crate::registry::locked;
 use crate::shared::Shared;
 
@@ -104,7 +104,7 @@ fn about(entry: Entry, operation: &OperationId, key: Option<&KeyId>) -> Result<E
 }
 
 fn unwritable(error: &dyn std::fmt::Display) -> Problem {
-    Problem::new(quorate_api::Code::Internal, format!("an entry of the log cannot be written: {error}"))
+    Problem::new(Code::Internal, format!("an entry of the log cannot be written: {error}"))
 }
 
 /// The hash of a result, the same at every node that has it: the signatures or the public key.
@@ -181,6 +181,29 @@ pub(crate) fn begun(judged: &Judged, key: Option<&KeyId>) -> Result<Vec<Entry>, 
     Ok(vec![of(entry(Kind::Request, &asked)?)?, of(entry(Kind::Decision, &decided)?)?])
 }
 
+/// A judgement on what was asked, and not on who asks or whether now is a good time.
+const fn is_judgement(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Forbidden
+            | Code::PurposeNotAllowed
+            | Code::IntentInvalid
+            | Code::Unprocessable
+            | Code::KeyDisabled
+            | Code::KeyBurned
+    )
+}
+
+/// A request of an enrolled client is refused.
+fn refused(judged: &Judged, key: Option<&KeyId>, why: &Problem) -> Result<Vec<Entry>, Problem> {
+    let mut entries = begun(judged, key)?;
+    entries.pop();
+    let request = hex::encode(judged.request.fingerprint());
+    let decided = Decided { request, decision: "deny", why: why.code.as_str() };
+    entries.push(about(entry(Kind::Decision, &decided)?, &judged.operation, key)?);
+    Ok(entries)
+}
+
 /// A result is stored.
 pub(crate) fn outcome(
     operation: &OperationId,
@@ -219,6 +242,20 @@ impl Recent {
 }
 
 impl Shared {
+    /// Logs a refusal of what was asked; everything else passes as it is.
+    pub(crate) async fn decided<T>(&self, judged: &Judged, answer: Result<T, Problem>) -> Result<T, Problem> {
+        if let Err(problem) = &answer
+            && is_judgement(problem.code)
+        {
+            let key = match &judged.ask {
+                Ask::Create(_) => None,
+                Ask::Sign(key, _) => Some(key),
+            };
+            self.log_entries(refused(judged, key, problem)?).await?;
+        }
+        answer
+    }
+
     /// The node starts: from here on everything is logged.
     pub(crate) async fn log_start(&self) -> Result<(), Problem> {
         self.log_life(Kind::Start).await

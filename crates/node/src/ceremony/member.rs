@@ -97,7 +97,8 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     }
     let work = match (&judged.ask, &proposal.work) {
         (Ask::Sign(key, request), Work::Sign { quorum }) => {
-            let asked = sign::ask(shared, key, request, from).await?;
+            let asked = sign::ask(shared, key, request, from).await;
+            let asked = shared.decided(&judged, asked).await?;
             let committee = asked.quorum(quorum)?;
             if !quorum.contains(&asked.me()) {
                 let detail = "this node is not in the proposed quorum";
@@ -107,7 +108,8 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             AgreedWork::Sign { asked: Box::new(asked), committee }
         }
         (Ask::Create(request), Work::Create { members }) => {
-            let plan = create::plan(shared, &judged, request, &attempt, members)?;
+            let plan = create::plan(shared, &judged, request, &attempt, members);
+            let plan = shared.decided(&judged, plan).await?;
             if shared.stored_key(&plan.draft.id).await?.is_some() {
                 let detail = "this node has a share of an earlier attempt: send the same request again";
                 return Err(Problem::new(Code::CeremonyAborted, detail).into());

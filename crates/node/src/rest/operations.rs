@@ -75,12 +75,10 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
         }
         // CER.1  What cannot be is said at once, and leaves nothing behind.
         let asked = match &judged.ask {
-            Ask::Sign(key, sign) => Some(ceremony::sign::ask(shared, key, sign, shared.id).await?),
-            Ask::Create(create) => {
-                ceremony::create::check(shared, &judged, create)?;
-                None
-            }
+            Ask::Sign(key, sign) => ceremony::sign::ask(shared, key, sign, shared.id).await.map(Some),
+            Ask::Create(create) => ceremony::create::check(shared, &judged, create).map(|()| None),
         };
+        let asked = shared.decided(&judged, asked).await?;
         // What waits for its turn holds a whole request: bounded, and said before anything is stored.
         let most = shared.config.limits.max_ceremonies.saturating_mul(QUEUED_PER_SLOT);
         if !shared.registry.is_active(&id) && shared.registry.len() >= most {

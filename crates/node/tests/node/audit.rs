@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use quorate_api::intent::{Purpose, Scheme};
-use quorate_api::{NodeReceipt, Operation};
+use quorate_api::intent::{Intent, Purpose, Scheme};
+use quorate_api::{Code, NodeReceipt, Operation, Sign};
 use quorate_log::checkpoint::SignedCheckpoint;
-use quorate_log::entry::Kind;
+use quorate_log::entry::{Entry, Kind};
 use quorate_log::note::{LogKey, WitnessKey};
 use quorate_log::receipt::{Logged, Receipt};
+use quorate_log::tile::{self, Level, Tile};
 use quorate_log::witness::WitnessPolicy;
 
-use crate::cluster::{Cluster, WAIT, message, signed, unique};
+use crate::cluster::{Cluster, WAIT, message, problem, signed, unique};
 
 /// What an auditor does who knows only the identities of the nodes.
 fn check(cluster: &Cluster, receipt: &NodeReceipt) -> Logged {
@@ -86,6 +87,36 @@ async fn cosigned(cluster: &Cluster, at: usize) -> (u64, Vec<usize>) {
     (size, (0..3).filter(by).collect())
 }
 
+/// The first entries of a node's log, at most 256.
+async fn entries(cluster: &Cluster, at: usize) -> Vec<Entry> {
+    let client = cluster.client(at);
+    let head = SignedCheckpoint::parse(&client.log_checkpoint().await.unwrap()).unwrap();
+    let bundle = Tile::at(Level::Entries, 0, head.claim().size()).unwrap();
+    let bytes = client.log_tile(&bundle.to_string()).await.unwrap();
+    let entries = tile::entries(bundle, &bytes).unwrap();
+    entries.iter().map(|entry| Entry::decode(entry).unwrap()).collect()
+}
+
+/// What was refused, and why, is on record; what strangers say is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_logged() {
+    let cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let before = entries(&cluster, 0).await.len();
+    let raw = Sign { intent: Intent::RawDigest { digest: "07".repeat(32) }, quorum: None };
+    let error = cluster.client(0).sign(&key.id, &raw, &unique("raw"), WAIT).await.unwrap_err();
+    assert_eq!(problem(error).code, Code::PurposeNotAllowed);
+    let stranger = cluster.client_as(0, "mallory", 9);
+    let error = stranger.sign(&key.id, &message("m"), &unique("stranger"), WAIT).await.unwrap_err();
+    assert_eq!(problem(error).code, Code::UnknownClient);
+    let logged = entries(&cluster, 0).await.split_off(before);
+    let kinds: Vec<Kind> = logged.iter().map(Entry::kind).collect();
+    assert_eq!(kinds, [Kind::Request, Kind::Decision]);
+    let decision = String::from_utf8(logged[1].body().to_vec()).unwrap();
+    assert!(decision.contains("\"deny\"") && decision.contains("purpose_not_allowed"), "{decision}");
+    assert_eq!(logged[1].key_id().unwrap().as_str(), key.id.as_str());
+}
+
 async fn within(patience: Duration, mut done: impl AsyncFnMut() -> bool) {
     let until = tokio::time::Instant::now() + patience;
     while !done().await {
@@ -127,14 +158,8 @@ async fn nodes_watch_each_other() {
     })
     .await;
     let evidence = async |at: usize| {
-        let client = cluster.client(at);
-        let head = SignedCheckpoint::parse(&client.log_checkpoint().await.unwrap()).unwrap();
-        let size = head.claim().size();
-        let bundle = quorate_log::tile::Tile::at(quorate_log::tile::Level::Entries, 0, size).unwrap();
-        let bytes = client.log_tile(&bundle.to_string()).await.unwrap();
-        let entries = quorate_log::tile::entries(bundle, &bytes).unwrap();
-        let entries = entries.iter().map(|entry| quorate_log::entry::Entry::decode(entry).unwrap());
-        entries.filter(|entry| entry.kind() == Kind::Evidence).count()
+        let entries = entries(&cluster, at).await;
+        entries.iter().filter(|entry| entry.kind() == Kind::Evidence).count()
     };
     assert_eq!((evidence(1).await, evidence(2).await), (1, 1));
     // It signs on; what others saw of it stays on record.
