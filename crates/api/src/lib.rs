@@ -8,6 +8,7 @@ mod bounded;
 #[cfg(feature = "client")]
 pub mod client;
 mod client_key;
+mod governance;
 mod id;
 mod key;
 mod node;
@@ -24,6 +25,7 @@ pub use client_key::{
     ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey, MAX_EXPIRY_AHEAD, VerifyError,
     verify_request,
 };
+pub use governance::{ChangeDirectory, Rule};
 pub use id::{Hex, IdError, KeyId, OperationId};
 pub use key::{CreateKey, Key, KeyStatus};
 pub use node::{NodeStatus, PeerStatus, Readiness, Version};

@@ -1,0 +1,21 @@
+//! Who may ask, what may be signed, and who must agree.
+//!
+//! Everything here is a function of its inputs, so each node comes to its own decision on the same bytes and an auditor can
+//! repeat it: no socket, clock or randomness.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`name`] | names of people, groups, credentials, policies |
+//! | [`directory`] | who exists, with which credentials, in which groups |
+//! | [`change`] | one signed change of the directory or the policies |
+//! | [`chain`] | the changes in order, from a genesis that the nodes' operators signed |
+//! | [`approval`] | what people say about a request of somebody else |
+//! | [`quorum`] | who must agree: `2 of Group::"finance" and User::"cfo"` |
+
+pub mod approval;
+pub mod chain;
+pub mod change;
+pub mod directory;
+pub mod genesis;
+pub mod name;
+pub mod quorum;
