@@ -11,11 +11,25 @@
 //! | [`chain`] | the changes in order, from a genesis that the nodes' operators signed |
 //! | [`approval`] | what people say about a request of somebody else |
 //! | [`quorum`] | who must agree: `2 of Group::"finance" and User::"cfo"` |
+//! | [`facts`] | what a decision is made from |
+//! | [`schema`] | which facts a policy may use |
+//! | [`annotation`] | what a rule says beside its conditions: quorum, delay, expiry |
+//! | [`policies`] | the policies of a directory, parsed and checked |
+//! | [`finding`] | what is wrong with a policy, and where |
+//! | [`decide`] | the decision, and what follows from what people said |
 
+pub mod annotation;
 pub mod approval;
 pub mod chain;
 pub mod change;
+pub mod decide;
 pub mod directory;
+mod engine;
+pub mod facts;
+pub mod finding;
 pub mod genesis;
 pub mod name;
+pub mod policies;
 pub mod quorum;
+pub mod schema;
+mod source;

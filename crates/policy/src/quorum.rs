@@ -170,7 +170,7 @@ impl Quorum {
             return Err(QuorumError::Unknown(unknown.clone()));
         }
         let everybody = directory.approvers().filter(|user| Some(*user) != without).cloned().collect();
-        match self.progress(directory, &everybody) {
+        match self.progress_without(directory, &everybody, without) {
             Progress::Satisfied => Ok(()),
             Progress::Missing(missing) => {
                 let words: Vec<String> = missing.iter().map(ToString::to_string).collect();
@@ -183,50 +183,113 @@ impl Quorum {
     /// count.
     #[must_use]
     pub fn progress(&self, directory: &Directory, agreed: &BTreeSet<Name>) -> Progress {
+        self.progress_without(directory, agreed, None)
+    }
+
+    /// As [`progress`](Self::progress), where `without` cannot help: what is missing is what others could fill, as far as
+    /// anybody could.
+    #[must_use]
+    pub fn progress_without(
+        &self,
+        directory: &Directory,
+        agreed: &BTreeSet<Name>,
+        without: Option<&Name>,
+    ) -> Progress {
         let agreed: Vec<&Name> = agreed.iter().filter(|user| directory.may_approve(user)).collect();
-        let mut best: Option<Vec<People>> = None;
+        let mut ways = Vec::new();
         for way in &self.ways {
             let open = unfilled(directory, way, &agreed);
-            if open.is_empty() {
+            if open == 0 {
                 return Progress::Satisfied;
             }
-            if best.as_ref().is_none_or(|best| open.len() < best.len()) {
-                best = Some(open);
+            ways.push((open, way));
+        }
+        ways.sort_by_key(|(open, _)| *open);
+        let others: Vec<&Name> =
+            directory.approvers().filter(|user| !agreed.contains(user) && Some(*user) != without).collect();
+        // Nobody fills more places than there are, so no more people than that are needed to see whether all can be filled.
+        let mut able: BTreeMap<&People, Vec<&Name>> = BTreeMap::new();
+        for people in self.people() {
+            let fitting = others.iter().filter(|user| directory.is(user, people));
+            able.insert(people, fitting.take(MAX_PLACES).copied().collect());
+        }
+        let mut nearest: Option<(usize, Vec<People>)> = None;
+        for (_, way) in ways {
+            let (nobody, open) = wanted(directory, way, &agreed, &able);
+            if nearest.as_ref().is_none_or(|(least, _)| nobody < *least) {
+                nearest = Some((nobody, open));
+            }
+            if nobody == 0 {
+                break;
             }
         }
         let mut counted: BTreeMap<People, usize> = BTreeMap::new();
-        for people in best.unwrap_or_default() {
+        for people in nearest.map(|(_, open)| open).unwrap_or_default() {
             let count = counted.entry(people).or_default();
             *count = count.saturating_add(1);
         }
         let missing = |(people, count): (People, usize)| {
-            let free =
-                directory.approvers().filter(|user| directory.is(user, &people) && !agreed.contains(user));
-            Missing { count, of: people.to_string(), candidates: free.take(20).cloned().collect() }
+            let candidates = able.get(&people).into_iter().flatten().take(20).map(|user| (*user).clone());
+            Missing { count, of: people.to_string(), candidates: candidates.collect() }
         };
         Progress::Missing(counted.into_iter().map(missing).collect())
     }
 }
 
-/// The places that stay open when each person fills at most one: a largest matching by augmenting paths.
-fn unfilled(directory: &Directory, places: &[People], agreed: &[&Name]) -> Vec<People> {
-    let fits: Vec<Vec<usize>> = places
-        .iter()
-        .map(|people| {
-            let fitting = agreed.iter().enumerate().filter(|(_, user)| directory.is(user, people));
-            fitting.map(|(index, _)| index).collect()
-        })
-        .collect();
-    // Who fills which place.
+/// How many places stay open when each person fills at most one: a largest matching by augmenting paths.
+fn unfilled(directory: &Directory, places: &[People], agreed: &[&Name]) -> usize {
+    let fits = fits(directory, places, agreed);
     let mut filled: Vec<Option<usize>> = vec![None; agreed.len()];
-    let mut open = Vec::new();
-    for (place, people) in places.iter().enumerate() {
-        let mut seen = vec![false; agreed.len()];
-        if !seat(place, &fits, &mut filled, &mut seen) {
-            open.push(people.clone());
+    let mut open = 0usize;
+    for place in 0..places.len() {
+        if !seat(place, &fits, &mut filled, &mut vec![false; agreed.len()]) {
+            open = open.saturating_add(1);
         }
     }
     open
+}
+
+/// The places that others must fill, and how many of them nobody can. Who agreed is seated first; then each open place is filled
+/// by somebody else, and those who agreed move over where only they fit: if only the `cfo` agreed, who is in `finance` too, then
+/// `Group::"finance" and User::"cfo"` wants somebody of `finance`.
+fn wanted(
+    directory: &Directory,
+    places: &[People],
+    agreed: &[&Name],
+    able: &BTreeMap<&People, Vec<&Name>>,
+) -> (usize, Vec<People>) {
+    let mut everybody: Vec<&Name> = agreed.to_vec();
+    let others: BTreeSet<&Name> =
+        places.iter().filter_map(|people| able.get(people)).flatten().copied().collect();
+    everybody.extend(others);
+    let mut fits = fits(directory, places, agreed);
+    let mut filled: Vec<Option<usize>> = vec![None; everybody.len()];
+    let mut open: Vec<usize> = Vec::new();
+    for place in 0..places.len() {
+        if !seat(place, &fits, &mut filled, &mut vec![false; everybody.len()]) {
+            open.push(place);
+        }
+    }
+    fits = self::fits(directory, places, &everybody);
+    let mut nobody = 0usize;
+    let mut left = Vec::new();
+    for place in open {
+        if !seat(place, &fits, &mut filled, &mut vec![false; everybody.len()]) {
+            nobody = nobody.saturating_add(1);
+            left.push(place);
+        }
+    }
+    left.extend(filled.iter().skip(agreed.len()).flatten());
+    (nobody, left.into_iter().filter_map(|place| places.get(place)).cloned().collect())
+}
+
+/// Who fits each place, by index.
+fn fits(directory: &Directory, places: &[People], users: &[&Name]) -> Vec<Vec<usize>> {
+    let of = |people| {
+        let fitting = users.iter().enumerate().filter(move |(_, user)| directory.is(user, people));
+        fitting.map(|(index, _)| index).collect()
+    };
+    places.iter().map(of).collect()
 }
 
 /// Finds somebody for a place, moving others to places that fit them too.
