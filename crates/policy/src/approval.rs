@@ -191,6 +191,14 @@ impl Tally {
         tally
     }
 
+    /// The approvals alone whose time is not over.
+    #[must_use]
+    pub fn valid_at(&self, now: u64) -> Self {
+        let mut valid = Self { approved: self.approved.clone(), ..Self::default() };
+        valid.approved.retain(|_, until| *until >= now);
+        valid
+    }
+
     /// The fresh bytes of a person's approvals that count: a withdrawal names them.
     pub fn nonces(&self, by: &Name) -> impl Iterator<Item = &[u8; 32]> {
         self.nonces.get(by).into_iter().flatten()

@@ -255,10 +255,7 @@ impl Decision {
                 return Verdict::No { rule: Some(rule.id.clone()), words };
             }
         }
-        let valid = Tally {
-            approved: tally.approved.iter().filter(|(_, until)| **until >= now).map(own).collect(),
-            rejected: BTreeSet::new(),
-        };
+        let valid = tally.valid_at(now);
         let ways = self.alternatives.iter().map(|rule| way(rule, directory, requester, &valid, created, now));
         let mut open: Vec<Way<'_>> = ways.filter(|way| now <= way.expires).collect();
         // The nearest first: whom it takes fewest people, then least time.
@@ -297,10 +294,6 @@ impl Decision {
             Effect::Deny(why) => why.to_string(),
         }
     }
-}
-
-fn own((name, until): (&Name, &u64)) -> (Name, u64) {
-    (name.clone(), *until)
 }
 
 fn way<'a>(
