@@ -98,7 +98,7 @@ pub(crate) struct Joined {
 }
 
 impl Shared {
-    /// The key under which requests of a client are verified.
+    /// GOV.2: the key under which requests of a client are verified.
     pub(crate) fn client_key(&self, name: &str) -> Option<ClientPublicKey> {
         match &self.governance {
             Some(governance) => {

@@ -105,7 +105,7 @@ pub fn read_path(request: &SignedRequest) -> Result<(Verdict, OperationId), Ruli
     }
 }
 
-/// Checks a ruling on `about` under the directory: the person, the signature, the operation, the exact bytes, the time.
+/// GOV.8: checks a ruling on `about` under the directory: the person, the signature, the operation, the exact bytes, the time.
 ///
 /// # Errors
 /// The first check that fails; whoever signed it, or whoever passes it on, is at fault.
