@@ -1,7 +1,7 @@
 //! What can be enrolled, and how it is written.
 
-use super::forge::{Key, ORIGINS, RP_ID, base64url};
-use super::{ID, enrolled, key, public_key};
+use super::forge::{ORIGINS, RP_ID, base64url};
+use super::{ID, Key, enrolled, key, public_key};
 use ed25519::pkcs8::EncodePublicKey as _;
 use quorate_api::{
     ClientAlgorithm, ClientPublicKey, Credential, CredentialError, MAX_CREDENTIAL_ID, PasskeyKeyError,

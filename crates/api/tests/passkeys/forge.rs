@@ -17,10 +17,16 @@ const BS: u8 = 16;
 const AT: u8 = 64;
 const ED: u8 = 128;
 
-/// Who signs.
-pub(crate) enum Key {
-    P256(p256::ecdsa::SigningKey),
-    Ed25519(ed25519_dalek::SigningKey),
+/// Who signs as an authenticator does.
+pub(crate) trait Sign {
+    fn sign(&self, bytes: &[u8]) -> Vec<u8>;
+}
+
+impl Sign for p256::ecdsa::SigningKey {
+    fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        let signature: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(self, bytes);
+        signature.to_der().as_bytes().to_vec()
+    }
 }
 
 /// What an assertion says, before it is signed.
@@ -33,8 +39,10 @@ pub(crate) struct Draft {
     pub(crate) counter: u32,
     /// After the counter.
     pub(crate) tail: Vec<u8>,
-    /// What becomes of the authenticator data before it is signed.
+    /// The length of the authenticator data that is signed.
     pub(crate) cut: Option<usize>,
+    /// A bit of the authenticator data that is changed before it is signed.
+    pub(crate) bit: Option<usize>,
     /// What becomes of a good signature.
     pub(crate) signature: fn(Vec<u8>) -> Vec<u8>,
     /// What becomes of the authenticator data after it is signed.
@@ -63,26 +71,24 @@ impl Draft {
             counter: 0,
             tail: Vec::new(),
             cut: None,
+            bit: None,
             signature: |good| good,
             late_flags: 0,
         }
     }
 
-    pub(crate) fn sign(self, key: &Key) -> Assertion {
+    pub(crate) fn sign(self, key: &impl Sign) -> Assertion {
         let mut data = Sha256::digest(&self.rp_id).to_vec();
         data.push(self.flags);
         data.extend_from_slice(&self.counter.to_be_bytes());
         data.extend_from_slice(&self.tail);
         data.truncate(self.cut.unwrap_or(data.len()));
+        if let Some(bit) = self.bit {
+            data[bit / 8] ^= 1 << (bit % 8);
+        }
         let mut signed = data.clone();
         signed.extend_from_slice(&Sha256::digest(&self.client_data));
-        let signature = match key {
-            Key::P256(key) => {
-                let signature: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(key, &signed);
-                signature.to_der().as_bytes().to_vec()
-            }
-            Key::Ed25519(key) => ed25519_dalek::Signer::sign(key, &signed).to_vec(),
-        };
+        let signature = key.sign(&signed);
         if let Some(flags) = data.get_mut(32) {
             *flags ^= self.late_flags;
         }

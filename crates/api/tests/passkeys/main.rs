@@ -9,11 +9,26 @@ mod json;
 mod software;
 mod verify;
 
-use forge::{Draft, Key, ORIGINS, RP_ID};
+use forge::{Draft, ORIGINS, RP_ID, Sign};
 use quorate_api::{ClientAlgorithm, ClientPublicKey, Method, PasskeyPublicKey, Request, SignedRequest};
 
 /// The credential id of the forged passkeys.
 const ID: [u8; 16] = [0x1d; 16];
+
+/// Who signs.
+enum Key {
+    P256(p256::ecdsa::SigningKey),
+    Ed25519(ed25519_dalek::SigningKey),
+}
+
+impl Sign for Key {
+    fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::P256(key) => Sign::sign(key, bytes),
+            Self::Ed25519(key) => ed25519_dalek::Signer::sign(key, bytes).to_vec(),
+        }
+    }
+}
 
 fn key(algorithm: ClientAlgorithm) -> Key {
     match algorithm {

@@ -35,7 +35,7 @@ impl UserValidationMethod for Person {
 
 /// One browser with one authenticator that holds one passkey.
 pub(crate) struct Software(
-    Client<Option<Passkey>, Person, RustCryptoBackend, public_suffix::PublicSuffixList, ()>,
+    pub(crate) Client<Option<Passkey>, Person, RustCryptoBackend, public_suffix::PublicSuffixList, ()>,
 );
 
 fn run<F: Future>(future: F) -> F::Output {

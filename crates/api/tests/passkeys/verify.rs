@@ -1,8 +1,8 @@
 //! The rules, one after another.
 
-use super::forge::{BAD, Draft, GOOD, Key, ORIGINS, RP_ID, client_data, other_s};
+use super::forge::{BAD, Draft, GOOD, ORIGINS, RP_ID, client_data, other_s};
 use super::software::Software;
-use super::{ID, enrolled, key, public_key, request, signed};
+use super::{ID, Key, enrolled, key, public_key, request, signed};
 use quorate_api::{
     Assertion, CHALLENGE_TAG, ClientAlgorithm, ClientKey, Code, Credential, Method, PasskeyError,
     PasskeyPublicKey, Problem, Request, RequestSignature, VerifyError, verify_request,
@@ -63,6 +63,25 @@ fn each_broken_rule_is_refused_by_name() {
     assert_eq!(reasons.len(), PasskeyError::ALL.len());
     let texts: BTreeSet<String> = PasskeyError::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), PasskeyError::ALL.len());
+}
+
+/// covers: S25: of all bits that an authenticator signs, those of the counter, the reserved flags and the one that says that
+/// the passkey may be synchronised are not judged. Every other one is.
+#[test]
+fn each_bit_of_signed_authenticator_data_is_judged_or_is_known_not_to_be() {
+    let challenge = request().challenge();
+    let key = key(ES256);
+    let mut free = Vec::new();
+    for bit in 0..37 * 8 {
+        let mut draft = Draft::new(&ID, &challenge);
+        draft.bit = Some(bit);
+        if enrolled(&key).verify(&challenge, &draft.sign(&key)).is_ok() {
+            free.push(bit);
+        }
+    }
+    let flags = 32 * 8;
+    let expected: Vec<usize> = [flags + 1, flags + 3, flags + 5].into_iter().chain(33 * 8..37 * 8).collect();
+    assert_eq!(free, expected);
 }
 
 #[test]
