@@ -205,6 +205,7 @@ impl Request {
 
     /// Joins the request with an assertion over its [`challenge`](Self::challenge); nothing is verified here.
     pub fn with_assertion(self, assertion: Assertion) -> SignedRequest {
+        // PKY.3 The assertion travels with the request that it was made for.
         self.with_signature(assertion)
     }
 

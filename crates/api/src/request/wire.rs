@@ -16,7 +16,7 @@ use super::{
     MAX_BODY, MAX_CLIENT, MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, SignedRequest, put,
 };
 
-/// Version 1 had no kind byte and no passkeys; nothing of it was ever stored.
+/// Version 1 had no kind byte and no passkeys.
 const VERSION: u8 = 2;
 const KIND_KEY: u8 = 0;
 const KIND_PASSKEY: u8 = 1;
