@@ -83,16 +83,16 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// A message as a person can best read it, and whether it can be read at all.
-pub(crate) fn readable(bytes: &[u8]) -> (String, bool) {
+/// A message as a person can best read it, and its text if it can be read at all.
+pub(crate) fn readable(bytes: &[u8]) -> (String, Option<String>) {
     match core::str::from_utf8(bytes) {
         Ok(text) if text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t' || c == '\r') => {
-            (quoted(text), true)
+            (quoted(text), Some(text.to_owned()))
         }
         _ => {
             let shown = hex::encode(bytes.get(..32).unwrap_or(bytes));
             let more = if bytes.len() > 32 { "…" } else { "" };
-            (format!("0x{shown}{more} ({} bytes that are not text)", bytes.len()), false)
+            (format!("0x{shown}{more} ({} bytes that are not text)", bytes.len()), None)
         }
     }
 }
