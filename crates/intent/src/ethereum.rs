@@ -6,7 +6,7 @@ mod summary;
 mod typed_data;
 
 use crate::prepared::Body;
-use crate::summary::readable;
+use crate::summary::{readable, warn_of_disguise};
 use crate::{
     Facts, Finished, IntentError, Prepared, PublicKey, Purpose, Signature, Summary, ToSign, address,
 };
@@ -170,9 +170,12 @@ pub(crate) fn prepare_message(message: &[u8], key: &PublicKey) -> Prepared {
     if let Some(from) = address::ethereum(key) {
         summary.detail(format!("as {from}"));
     }
-    if text.is_none() {
-        summary.blind = true;
-        summary.warn("the message is not text: what it means to a contract or a site cannot be shown");
+    match &text {
+        Some(text) => warn_of_disguise(&mut summary, text),
+        None => {
+            summary.blind = true;
+            summary.warn("the message is not text: what it means to a contract or a site cannot be shown");
+        }
     }
     Prepared {
         inputs: vec![ToSign::Prehash(keccak256(&prefixed).0)],

@@ -1,7 +1,7 @@
 //! Plain messages and raw digests.
 
 use crate::prepared::Body;
-use crate::summary::readable;
+use crate::summary::{readable, warn_of_disguise};
 use crate::{Facts, IntentError, Prepared, PublicKey, Purpose, Scheme, Summary, ToSign};
 use sha2::{Digest as _, Sha256};
 
@@ -22,9 +22,12 @@ pub(crate) fn prepare(message: &[u8], key: &PublicKey) -> Prepared {
     };
     let (shown, text) = readable(message);
     let mut summary = Summary::new(format!("sign the message {shown}"));
-    if text.is_none() {
-        summary.blind = true;
-        summary.warn("the message is not text: what it means cannot be shown");
+    match &text {
+        Some(text) => warn_of_disguise(&mut summary, text),
+        None => {
+            summary.blind = true;
+            summary.warn("the message is not text: what it means cannot be shown");
+        }
     }
     Prepared {
         inputs: vec![input],

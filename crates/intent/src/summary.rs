@@ -97,6 +97,17 @@ pub(crate) fn readable(bytes: &[u8]) -> (String, Option<String>) {
     }
 }
 
+/// Warns of text that can look other than it reads: marks of direction, characters without a shape.
+pub(crate) fn warn_of_disguise(summary: &mut Summary, text: &str) {
+    let plain =
+        |c: char| matches!(c, '\n' | '\t' | '\r' | '\\' | '\'' | '"') || c.escape_debug().count() == 1;
+    if !text.chars().all(plain) {
+        summary.warn(
+            "the text has invisible characters or marks of direction: programs may show it differently",
+        );
+    }
+}
+
 /// `amount` of smallest units as a decimal number with `decimals` places, without trailing zeros.
 pub(crate) fn decimal(amount: U256, decimals: usize) -> String {
     let digits = amount.to_string();

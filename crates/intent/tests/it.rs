@@ -14,10 +14,16 @@ mod addresses;
 mod bitcoin_psbt;
 #[path = "it/ethereum.rs"]
 mod ethereum;
+#[path = "it/facts.rs"]
+mod facts;
 #[path = "it/keys.rs"]
 mod keys;
+#[path = "it/lies.rs"]
+mod lies;
 #[path = "it/messages.rs"]
 mod messages;
+#[path = "it/programs.rs"]
+mod programs;
 #[path = "it/random.rs"]
 mod random;
 #[path = "it/sign.rs"]

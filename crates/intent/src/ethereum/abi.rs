@@ -143,3 +143,19 @@ fn meaning(name: &str, values: &[DynSolValue]) -> Option<Does> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Selectors as the standards and explorers print them, so that a mistyped signature is noticed.
+    #[test]
+    fn signatures_have_their_published_selectors() {
+        let published = [
+            "a9059cbb", "23b872dd", "095ea7b3", "39509351", "a457c2d7", "42842e0e", "b88d4fde", "a22cb465",
+            "f242432a", "2eb2c2d6", "d0e30db0", "2e1a7d4d",
+        ];
+        let derived = METHODS.map(|method| hex::encode(&keccak256(method.as_bytes())[..4]));
+        assert_eq!(derived, published);
+    }
+}

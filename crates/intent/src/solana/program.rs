@@ -130,7 +130,9 @@ impl View<'_> {
         let (name, mut effects) = match kind {
             3 | 12 => self.token_transfer(rest, *kind == 12)?,
             4 | 13 => self.token_approve(rest, *kind == 13)?,
+            // Revoke: source, owner.
             5 if rest.is_empty() => {
+                self.at(1)?;
                 let text =
                     format!("take back the right of whoever may spend from token account {}", self.at(0)?);
                 ("revoke", vec![Effect::Says(text)])
