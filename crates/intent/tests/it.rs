@@ -10,6 +10,8 @@
 
 #[path = "it/addresses.rs"]
 mod addresses;
+#[path = "it/agree.rs"]
+mod agree;
 #[path = "it/bitcoin.rs"]
 mod bitcoin_psbt;
 #[path = "it/ethereum.rs"]

@@ -70,14 +70,16 @@ fn with_amount(kind: u8, amount: u64, rest: &[u8]) -> Vec<u8> {
     [&[kind], &amount.to_le_bytes()[..], rest].concat()
 }
 
+/// Program, accounts, data, method, headline, blind.
+type Case = (Pubkey, &'static [u8], Vec<u8>, &'static str, String, bool);
+
 #[test]
 fn known_instructions_are_read() {
     let transfer = [&2_u32.to_le_bytes()[..], &1_500_000_000_u64.to_le_bytes()].concat();
     let authority = |kind: u8| [&[6, kind, 1], &[4; 32][..]].concat();
     let (a, b, c, d) = (account(1), account(2), account(3), account(4));
     let me = own();
-    // Program, accounts, data, method, headline, blind.
-    let cases: Vec<(Pubkey, &[u8], Vec<u8>, &str, String, bool)> = vec![
+    let cases: Vec<Case> = vec![
         (SYSTEM, &[0, 1], transfer, "transfer", format!("transfer 1.5 SOL from {me} to {a}"), false),
         (
             TOKEN,
