@@ -27,6 +27,8 @@ pub struct Policies {
     pub(crate) set: PolicySet,
     pub(crate) permits: BTreeMap<Name, Rule>,
     pub(crate) forbids: BTreeMap<Name, Rule>,
+    /// Where each rule stands.
+    pub(crate) places: BTreeMap<Name, (Name, Position)>,
     pub(crate) authorizer: Authorizer,
     pub(crate) vocabulary: Vocabulary,
 }
@@ -87,12 +89,12 @@ impl Policies {
         reader.validate(&schema);
         reader.findings.sort();
         reader.findings.dedup();
-        let Reader { findings, set, permits, forbids, .. } = reader;
+        let Reader { findings, set, permits, forbids, places, .. } = reader;
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return (None, findings);
         }
         let authorizer = Authorizer::new();
-        (Some(Self { schema, set, permits, forbids, authorizer, vocabulary }), findings)
+        (Some(Self { schema, set, permits, forbids, places, authorizer, vocabulary }), findings)
     }
 
     /// The rules that permit, by their `@id`.
@@ -105,6 +107,17 @@ impl Policies {
     #[must_use]
     pub fn forbids(&self) -> &BTreeMap<Name, Rule> {
         &self.forbids
+    }
+
+    /// All rules, those that permit first, and whether they do.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = (&Rule, bool)> {
+        let permits = self.permits.values().map(|rule| (rule, true));
+        permits.chain(self.forbids.values().map(|rule| (rule, false)))
+    }
+
+    /// The rule as the engine has it.
+    pub(crate) fn policy(&self, rule: &Rule) -> Option<&Policy> {
+        self.set.policy(&PolicyId::new(rule.id.as_str()))
     }
 }
 
