@@ -25,7 +25,10 @@ pub use client_key::{
     ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey, MAX_EXPIRY_AHEAD, VerifyError,
     verify_request,
 };
-pub use governance::{ChangeDirectory, Rule};
+pub use governance::{
+    AdminView, Approvals, Approved, ChangeDirectory, DirectoryView, Freeze, MissingPeople, Rule, Scope,
+    SetFreeze,
+};
 pub use id::{Hex, IdError, KeyId, OperationId};
 pub use key::{CreateKey, Key, KeyStatus};
 pub use node::{NodeStatus, PeerStatus, Readiness, Version};

@@ -2,12 +2,14 @@
 
 mod parts;
 
+use crate::governance::{ChangeDirectory, DirectoryView, Freeze, Rule, SetFreeze};
 use crate::key::{CreateKey, Key};
 use crate::node::{NodeStatus, Readiness, Version};
 use crate::operation::Operation;
 use crate::page::Page;
 use crate::problem::Code;
 use crate::request::Method;
+use crate::schema;
 use crate::sign::Sign;
 use parts::{components, operation};
 use utoipa::openapi::path::{PathItemBuilder, PathsBuilder};
@@ -83,6 +85,18 @@ const OPERATION_ANSWERS: &[(u16, &str, Answer)] = &[
     (202, "The operation has not ended; ask for it again.", Answer::Json("Operation")),
 ];
 
+const RULED: &[(u16, &str, Answer)] =
+    &[(200, "What was said is kept; the operation as this node sees it now.", Answer::Json("Operation"))];
+
+const RULE_CODES: &[Code] = &[
+    Code::NotFound,
+    Code::OperationCancelled,
+    Code::OperationRejected,
+    Code::OperationExpired,
+    Code::Unprocessable,
+    Code::Unsupported,
+];
+
 const ROUTES: &[Route] = &[
     Route {
         method: Method::Post,
@@ -99,6 +113,11 @@ const ROUTES: &[Route] = &[
             Code::OperationCancelled,
             Code::Unsupported,
             Code::CeremonyAborted,
+            Code::PolicyDenied,
+            Code::ApprovalMissing,
+            Code::OperationRejected,
+            Code::OperationExpired,
+            Code::Frozen,
             Code::NotEnoughParties,
             Code::DeadlineExceeded,
         ],
@@ -140,6 +159,11 @@ const ROUTES: &[Route] = &[
             Code::IdempotencyConflict,
             Code::OperationCancelled,
             Code::IntentInvalid,
+            Code::PolicyDenied,
+            Code::ApprovalMissing,
+            Code::OperationRejected,
+            Code::OperationExpired,
+            Code::Frozen,
             Code::Unprocessable,
             Code::KeyDisabled,
             Code::KeyBurned,
@@ -174,6 +198,80 @@ const ROUTES: &[Route] = &[
             Answer::Json("Operation"),
         )],
         codes: &[Code::NotFound],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/operations/{operation}/approve",
+        id: "approve",
+        summary: "Approve what somebody else asks for. The body names the hash of the request's exact bytes.",
+        signed: true,
+        body: Some("Rule"),
+        parameters: Parameters::None,
+        answers: RULED,
+        codes: RULE_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/operations/{operation}/reject",
+        id: "reject",
+        summary: "Reject what somebody else asks for; the operation ends.",
+        signed: true,
+        body: Some("Rule"),
+        parameters: Parameters::None,
+        answers: RULED,
+        codes: RULE_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/operations/{operation}/withdraw",
+        id: "withdraw",
+        summary: "Take back own approvals, as long as the operation waits.",
+        signed: true,
+        body: Some("Rule"),
+        parameters: Parameters::None,
+        answers: RULED,
+        codes: RULE_CODES,
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/directory",
+        id: "show_directory",
+        summary: "Show the directory, the policies and the freezes in force.",
+        signed: true,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The directory.", Answer::Json("DirectoryView"))],
+        codes: &[Code::Unsupported],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/directory/changes",
+        id: "change_directory",
+        summary: "Change the directory or the policies, once the admins agree.",
+        signed: true,
+        body: Some("ChangeDirectory"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: &[
+            Code::IdempotencyConflict,
+            Code::DirectoryChanged,
+            Code::OperationRejected,
+            Code::OperationExpired,
+            Code::OperationCancelled,
+            Code::Unprocessable,
+            Code::Unsupported,
+        ],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/freezes",
+        id: "freeze",
+        summary: "Freeze a key, a tenant or everything, at once. Any admin may, alone; a change of the directory lifts it.",
+        signed: true,
+        body: Some("SetFreeze"),
+        parameters: Parameters::None,
+        answers: &[(200, "It is frozen here; the other nodes are told.", Answer::Json("Freeze"))],
+        codes: &[Code::Unsupported],
     },
     Route {
         method: Method::Get,
@@ -304,6 +402,12 @@ pub fn openapi() -> OpenApi {
         .add_as::<Page<Key>>("KeyPage")
         .add::<Sign>()
         .add::<Operation>()
+        .add::<Rule>()
+        .add_as::<ChangeDirectory<schema::Step>>("ChangeDirectory")
+        .add::<schema::Step>()
+        .add::<DirectoryView>()
+        .add::<SetFreeze>()
+        .add::<Freeze>()
         .add_as::<Page<Operation>>("OperationPage")
         .add::<NodeStatus>()
         .add::<Readiness>()
@@ -340,5 +444,9 @@ Each node of the quorum verifies the same signature itself.
 
 **Long work.** POST starts an operation. `?wait=10s` waits up to 60 s for its end: 200 with the operation if it succeeded, \
 202 if it has not ended, the operation's problem if it failed.
+
+**Approvals.** What a rule lets others decide waits as `pending_approval`. An approval, rejection or withdrawal is itself a signed request \
+that names the hash of the exact bytes it is about (BLAKE3 in key-derivation mode, context `quorate 2026 api request hash v1`, over the signed fields \
+above) and 32 fresh bytes. Each node counts them itself.
 
 **Errors** are RFC 9457 problem details; `code` is stable.";

@@ -1,8 +1,9 @@
 //! The REST interface: one accept loop with bounds, one judge for every signed request, one way to answer a problem.
 
 mod answer;
+mod governance;
 mod log;
-mod operations;
+pub(crate) mod operations;
 mod read;
 pub(crate) mod relay;
 mod serve;
@@ -29,6 +30,12 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/keys/{key}/sign", post(operations::sign))
         .route("/v1/operations", get(read::operations))
         .route("/v1/operations/{operation}", get(operations::show))
+        .route("/v1/operations/{operation}/approve", post(governance::rule))
+        .route("/v1/operations/{operation}/reject", post(governance::rule))
+        .route("/v1/operations/{operation}/withdraw", post(governance::rule))
+        .route("/v1/directory", get(governance::directory))
+        .route("/v1/directory/changes", post(governance::change))
+        .route("/v1/freezes", post(governance::freeze))
         .route("/v1/nodes", get(read::nodes))
         .route("/v1/log/checkpoint", get(log::checkpoint))
         .route("/v1/log/cosigned", get(log::cosigned))
@@ -54,7 +61,7 @@ impl FromRequest<Arc<Shared>> for Signed {
         let (parts, body) = request.into_parts();
         // A stranger's body is not even read.
         let named = parts.headers.get(HEADER_CLIENT).and_then(|name| name.to_str().ok());
-        if named.is_some_and(|name| check_client(name).is_ok() && !shared.clients.contains_key(name)) {
+        if named.is_some_and(|name| check_client(name).is_ok() && shared.client_key(name).is_none()) {
             return Err(Problem::from(VerifyError::UnknownClient).into());
         }
         let limits = &shared.config.limits;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use quorate_api::{ClientPublicKey, Code, KeyId, Problem};
 use quorate_log::note::WitnessSigner;
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Recent;
 use crate::config::Config;
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome, Ticket};
+use crate::governance::Governance;
 use crate::keys::OpenMaterials;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
@@ -33,7 +35,9 @@ pub(crate) struct Shared {
     pub(crate) network: Network,
     /// Names of all nodes, this one included.
     pub(crate) names: BTreeMap<PeerId, String>,
+    /// Who may ask, if there is no directory.
     pub(crate) clients: HashMap<String, ClientPublicKey>,
+    pub(crate) governance: Option<Governance>,
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
     /// Operations coordinated at once.
@@ -94,6 +98,27 @@ pub(crate) struct Joined {
 }
 
 impl Shared {
+    /// The key under which requests of a client are verified.
+    pub(crate) fn client_key(&self, name: &str) -> Option<ClientPublicKey> {
+        match &self.governance {
+            Some(governance) => {
+                let regime = governance.regime();
+                regime.state.directory().credential(name).map(|(credential, _)| credential.key.clone())
+            }
+            None => self.clients.get(name).cloned(),
+        }
+    }
+
+    /// How far ahead the expiry of a request may lie: longer where it may have to wait for people.
+    pub(crate) fn max_ahead(&self) -> Duration {
+        let limits = &self.config.limits;
+        if self.governance.is_some() {
+            limits.request_max_ahead.max(limits.approval_max_ahead)
+        } else {
+            limits.request_max_ahead
+        }
+    }
+
     /// The configured name of a node, or its identity.
     pub(crate) fn name_of(&self, id: PeerId) -> String {
         self.names.get(&id).cloned().unwrap_or_else(|| id.to_string())

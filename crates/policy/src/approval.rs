@@ -160,6 +160,8 @@ pub struct Tally {
     pub approved: BTreeMap<Name, u64>,
     /// Who rejects.
     pub rejected: BTreeSet<Name>,
+    /// The fresh bytes of the approvals that count, by who gave them.
+    nonces: BTreeMap<Name, BTreeSet<[u8; 32]>>,
 }
 
 impl Tally {
@@ -178,6 +180,7 @@ impl Tally {
                 Verdict::Approve if !withdrawn.contains(&(&ruling.by, ruling.nonce)) => {
                     let ends = tally.approved.entry(ruling.by.clone()).or_insert(ruling.expires);
                     *ends = (*ends).max(ruling.expires);
+                    tally.nonces.entry(ruling.by.clone()).or_default().insert(ruling.nonce);
                 }
                 Verdict::Reject => {
                     tally.rejected.insert(ruling.by.clone());
@@ -186,6 +189,11 @@ impl Tally {
             }
         }
         tally
+    }
+
+    /// The fresh bytes of a person's approvals that count: a withdrawal names them.
+    pub fn nonces(&self, by: &Name) -> impl Iterator<Item = &[u8; 32]> {
+        self.nonces.get(by).into_iter().flatten()
     }
 
     /// Who approves, without the requester unless the rule lets the requester count.

@@ -2,6 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{ChangeDirectory, Method, Problem, SignedRequest, parse_body};
+use quorate_intent::Summary;
 
 use crate::approval::{self, Now, RulingError, Tally};
 use crate::change::{ChangeError, Step};
@@ -102,6 +103,26 @@ pub struct Proposed {
     pub next: State,
 }
 
+impl Proposed {
+    /// What the change does, in words made from its steps.
+    #[must_use]
+    pub fn words(&self) -> Summary {
+        let mut summary = Summary {
+            headline: format!("change the directory to version {}", self.next.version),
+            details: self.steps.iter().map(Step::words).collect(),
+            ..Summary::default()
+        };
+        if let Some(reason) = &self.reason {
+            summary.details.push(format!("reason: {reason:?}"));
+        }
+        let admins = self.next.directory.admins();
+        if self.steps.iter().any(|step| matches!(step, Step::SetAdmins { .. })) {
+            summary.warnings.push(format!("from then on {} decide on changes", admins.quorum));
+        }
+        summary
+    }
+}
+
 impl State {
     /// The state before any change.
     #[must_use]
@@ -155,12 +176,8 @@ impl State {
             return Err(ChainError::Fork(body.base));
         }
         let directory = self.directory.changed(&body.steps)?;
-        let material = [&self.head[..], &request.request_hash()].concat();
-        let next = Self {
-            version: self.version.saturating_add(1),
-            head: blake3::derive_key(HASH, &material),
-            directory,
-        };
+        let next =
+            Self { version: self.version.saturating_add(1), head: after(&self.head, request), directory };
         Ok(Proposed { requester, steps: body.steps, reason: body.reason, next })
     }
 
@@ -195,6 +212,18 @@ impl State {
             Progress::Missing(missing) => Agreement::Missing(missing),
         }
     }
+}
+
+/// The version and head that the directory has if this request is adopted; `None` if it asks for no change.
+#[must_use]
+pub fn outcome(request: &SignedRequest) -> Option<(u64, [u8; 32])> {
+    let body: ChangeDirectory<Step> = parse_body(request.body()).ok()?;
+    let previous: [u8; 32] = body.previous.as_ref().try_into().ok()?;
+    Some((body.base.checked_add(1)?, after(&previous, request)))
+}
+
+fn after(previous: &[u8; 32], request: &SignedRequest) -> [u8; 32] {
+    blake3::derive_key(HASH, &[&previous[..], &request.request_hash()].concat())
 }
 
 /// What the people who must agree have said.

@@ -152,6 +152,59 @@ pub enum ChangeError {
     Freeze,
 }
 
+impl Step {
+    /// What it does, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let list = |members: &Members| {
+            let principals = members.principals.iter().map(ToString::to_string);
+            let groups = members.groups.iter().map(|group| format!("group {group}"));
+            let all: Vec<String> = principals.chain(groups).collect();
+            if all.is_empty() { "nobody".to_owned() } else { all.join(", ") }
+        };
+        let kind = |kind: PrincipalKind| match kind {
+            PrincipalKind::User => "user",
+            PrincipalKind::Service => "service",
+        };
+        match self {
+            Self::AddTenant { name } => format!("add tenant {name}"),
+            Self::AddPrincipal { name, kind: which, tenant: None } => {
+                format!("add {} {name}", kind(*which))
+            }
+            Self::AddPrincipal { name, kind: which, tenant: Some(tenant) } => {
+                format!("add {} {name} of tenant {tenant}", kind(*which))
+            }
+            Self::SetDisabled { name, disabled: true } => format!("disable {name}"),
+            Self::SetDisabled { name, disabled: false } => format!("enable {name}"),
+            Self::AddCredential { name, principal, key } => {
+                format!("let {principal} ask and approve as {name}, with the key {key}")
+            }
+            Self::SetGroup { name, members } => format!("group {name} is {}", list(members)),
+            Self::SetRole { name, members } => format!("role {name} have {}", list(members)),
+            Self::SetPolicy { name, text } => format!("policy {name} is {text:?}"),
+            Self::SetAdmins { rule } => {
+                let counts = if rule.requester_counts { "counts" } else { "does not count" };
+                format!("changes need {}, and whoever asks {counts}", rule.quorum)
+            }
+            Self::Remove { what, name } => {
+                let what = match what {
+                    What::Tenant => "tenant",
+                    What::Principal => "user or service",
+                    What::Group => "group",
+                    What::Role => "role",
+                    What::Credential => "credential",
+                    What::Policy => "policy",
+                };
+                format!("remove {what} {name}")
+            }
+            Self::Thaw { freezes } => {
+                let ids: Vec<String> = freezes.iter().map(ToString::to_string).collect();
+                format!("lift the freezes {}", ids.join(", "))
+            }
+        }
+    }
+}
+
 impl Directory {
     /// An empty directory under this rule; nothing can be done with it before the genesis adds people.
     pub(crate) fn empty(admins: AdminRule) -> Self {

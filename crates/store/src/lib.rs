@@ -10,6 +10,9 @@
 //! | [`Burn`] | insert-only: a burned transfer instance never comes back |
 //! | used ids ([`Store::consume`]) | insert-only: the second use of a nonce is seen |
 //! | [`Operation`] | one request for one id; an answered operation stays answered |
+//! | [`Case`], rulings | what waits for people, as this node first saw it; what they said is kept |
+//! | versions of the directory | insert-only: a version has one change |
+//! | [`Freeze`] | insert-only; a change of the directory lifts it |
 //!
 //! **Durable** in the documentation of a method means: it returns after the commit was synced to the disk. What was
 //! acknowledged is there after a crash or a power cut. If it fails with an error for which
@@ -28,6 +31,7 @@ mod burn;
 mod error;
 pub mod fault;
 mod folder;
+mod governance;
 mod key;
 mod limits;
 mod meta;
@@ -38,6 +42,7 @@ mod store;
 
 pub use burn::{Burn, InstanceId, OtDirection};
 pub use error::StoreError;
+pub use governance::{Case, Freeze};
 pub use key::{Key, KeyStatus, NewKey};
 pub use limits::{MAX_BLOB_LEN, MAX_ID_LEN};
 pub use meta::Meta;

@@ -307,6 +307,7 @@ async fn try_once(
         ceremony: attempt.ceremony,
         attempt: number,
         request: judged.request.encode(),
+        rulings: shared.rulings_for(judged).await?,
         work: Work::Create { members },
     };
     let mut talk = Conversation::open(shared, proposal, others, None).await;
@@ -315,7 +316,8 @@ async fn try_once(
         Ok((key, mut figures)) => {
             figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let result = OperationResult::CreateKey { key: Box::new(key), figures };
-            let (stored, _) = shared.succeed(&judged.operation, &plan.draft.id, result, Vec::new()).await?;
+            let (stored, _) =
+                shared.succeed(&judged.operation, Some(&plan.draft.id), result, Vec::new()).await?;
             // CER.12  The key exists from here on, whatever happens: its first use would make it active too.
             if let Err(problem) = shared.activate(&plan.draft.id).await {
                 tracing::error!(key = %plan.draft.id, detail = %problem.detail, "new key not active yet");

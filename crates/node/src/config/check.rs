@@ -24,6 +24,9 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     }
     peers(config, &mut found);
     clients(config, &mut found);
+    if config.genesis.is_some() && !config.clients.is_empty() {
+        found.push("with a genesis the directory says who may ask: remove the [[clients]]".to_owned());
+    }
     limits(config, &mut found);
     found
 }

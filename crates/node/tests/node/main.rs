@@ -8,5 +8,6 @@ mod cluster;
 mod elsewhere;
 mod end_to_end;
 mod faults;
+mod governed;
 mod requests;
 mod unseal;

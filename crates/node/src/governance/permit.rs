@@ -1,0 +1,232 @@
+//! The decision on one request: every node makes its own, on its own directory, policies, freezes and count of what people said.
+
+use quorate_api::{Code, CreateKey, MissingPeople, Problem, SignedRequest};
+use quorate_intent::Summary;
+use quorate_policy::approval::Tally;
+use quorate_policy::chain::{Agreement, Proposed};
+use quorate_policy::directory::Directory;
+use quorate_policy::name::Name;
+use quorate_policy::quorum::{Missing, Quorum};
+
+use super::{Regime, chain_problem};
+use crate::ceremony::sign::Asked;
+use crate::clock;
+use crate::judge::{Ask, Judged};
+use crate::shared::Shared;
+
+/// How long a request may wait for people if its rule says nothing.
+const WAITS: u64 = 24 * 3600;
+
+/// The rule under which the directory changes.
+pub(super) const ADMINS: &str = "admins";
+
+/// The policies of a directory, read.
+#[derive(Debug)]
+pub(crate) struct Rules {}
+
+impl Rules {
+    /// Reads and checks all policies.
+    pub(super) fn compile(_directory: &Directory) -> Result<Self, Problem> {
+        Ok(Self {})
+    }
+}
+
+/// What is decided on.
+#[derive(Clone, Copy)]
+pub(crate) enum Subject<'a> {
+    /// A signature.
+    Sign(&'a Asked),
+    /// A new key.
+    Create(&'a CreateKey),
+    /// A change of the directory.
+    Change(&'a Proposed),
+}
+
+/// What a request is about, owned.
+pub(crate) enum Prepared {
+    Sign(Box<Asked>),
+    Create(Box<CreateKey>),
+    Change(Box<Proposed>),
+}
+
+impl Prepared {
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Sign(asked) => Subject::Sign(asked),
+            Self::Create(create) => Subject::Create(create),
+            Self::Change(proposed) => Subject::Change(proposed),
+        }
+    }
+
+    /// What is asked for, in words.
+    pub(crate) fn summary(&self) -> Summary {
+        match self {
+            Self::Sign(asked) => asked.prepared.summary.clone(),
+            Self::Create(create) => {
+                let label =
+                    create.label.as_ref().map(|label| format!(" called {label:?}")).unwrap_or_default();
+                Summary {
+                    headline: format!(
+                        "create a key for {}{label}, of which {} parties can sign",
+                        create.scheme, create.threshold
+                    ),
+                    ..Summary::default()
+                }
+            }
+            Self::Change(proposed) => proposed.words(),
+        }
+    }
+}
+
+/// What this node decides.
+#[derive(Debug)]
+pub(crate) enum Permission {
+    /// It may be done, by this rule.
+    Go(Option<String>),
+    /// Not yet.
+    Wait(Box<Waiting>),
+    /// No.
+    No(Problem),
+}
+
+/// What is waited for.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) rule: Option<String>,
+    pub(crate) missing: Vec<Missing>,
+    /// In unix seconds.
+    pub(crate) not_before: Option<u64>,
+    /// In unix seconds.
+    pub(crate) expires: u64,
+    pub(crate) tally: Tally,
+    /// Whose word matters: the quorums of all rules that could allow it, and whether the requester counts.
+    pub(crate) concerned: Vec<(Quorum, bool)>,
+}
+
+impl Waiting {
+    /// Whether what this person says can matter.
+    pub(crate) fn concerns(&self, directory: &Directory, user: &Name) -> bool {
+        self.concerned.iter().any(|(quorum, _)| quorum.concerns(directory, user))
+    }
+
+    /// Whether some rule lets the requester count.
+    pub(crate) fn requester_counts(&self) -> bool {
+        self.concerned.iter().any(|(_, counts)| *counts)
+    }
+
+    /// Why it is not done, for whoever wanted it done now.
+    pub(crate) fn problem(&self) -> Problem {
+        let mut words: Vec<String> =
+            self.missing.iter().map(|missing| format!("it needs {missing}")).collect();
+        if let Some(moment) = self.not_before {
+            words.push(format!("it waits until {moment} (unix seconds), as its rule says"));
+        }
+        Problem::new(Code::ApprovalMissing, words.join(", and "))
+    }
+
+    pub(crate) fn missing(&self) -> Vec<MissingPeople> {
+        let shown = |missing: &Missing| MissingPeople {
+            count: u16::try_from(missing.count).unwrap_or(u16::MAX),
+            of: missing.of.clone(),
+            candidates: missing.candidates.iter().map(ToString::to_string).collect(),
+        };
+        self.missing.iter().map(shown).collect()
+    }
+}
+
+impl Shared {
+    /// The time and how far ahead an expiry may lie, in unix seconds.
+    pub(crate) fn now(&self) -> (u64, u64) {
+        (clock::seconds(), self.max_ahead().as_secs())
+    }
+
+    /// Reads what a request is about, as far as this node can.
+    pub(crate) async fn prepare(
+        &self,
+        judged: &Judged,
+        coordinator: quorate_net::PeerId,
+    ) -> Result<Prepared, Problem> {
+        Ok(match &judged.ask {
+            Ask::Sign(key, sign) => {
+                Prepared::Sign(Box::new(crate::ceremony::sign::ask(self, key, sign, coordinator).await?))
+            }
+            Ask::Create(create) => {
+                crate::ceremony::create::check(self, judged, create)?;
+                Prepared::Create(Box::new(create.clone()))
+            }
+            Ask::Change => Prepared::Change(Box::new(self.proposed(&judged.request)?)),
+        })
+    }
+
+    /// A change of the directory, read against what is in force.
+    pub(crate) fn proposed(&self, request: &SignedRequest) -> Result<Proposed, Problem> {
+        let regime = self.governed()?.regime();
+        let proposed =
+            regime.state.propose(request, Some(self.now())).map_err(|error| chain_problem(&error))?;
+        Regime::of(proposed.next.clone())?;
+        Ok(proposed)
+    }
+
+    /// GOV.3: what this node decides on a request, now. Without a genesis everything that the key allows is permitted.
+    pub(crate) async fn permission(
+        &self,
+        judged: &Judged,
+        subject: Subject<'_>,
+    ) -> Result<Permission, Problem> {
+        let Some(governance) = &self.governance else { return Ok(Permission::Go(None)) };
+        let regime = governance.regime();
+        let unknown = || Problem::new(Code::UnknownClient, "no enabled principal has this credential");
+        let (requester, principal) = regime.principal(judged.request.client()).ok_or_else(unknown)?;
+        let key = match (&judged.ask, subject) {
+            (Ask::Sign(key, _), _) => Some(key),
+            _ => None,
+        };
+        if !matches!(subject, Subject::Change(_))
+            && let Some(problem) = governance.frozen(key, principal.tenant.as_ref())
+        {
+            return Ok(Permission::No(problem));
+        }
+        match subject {
+            Subject::Change(proposed) => {
+                let tally = self.tally(judged, &regime).await?;
+                let rule = regime.state.directory().admins();
+                Ok(match regime.state.agreement(&proposed.requester, &tally) {
+                    Agreement::Agreed => Permission::Go(Some(ADMINS.to_owned())),
+                    Agreement::Rejected(by) => Permission::No(rejected(&by)),
+                    Agreement::Missing(missing) => Permission::Wait(Box::new(Waiting {
+                        rule: Some(ADMINS.to_owned()),
+                        missing,
+                        not_before: None,
+                        expires: judged.request.expires(),
+                        tally,
+                        concerned: vec![(rule.quorum.clone(), rule.requester_counts)],
+                    })),
+                })
+            }
+            Subject::Sign(_) | Subject::Create(_) => {
+                let _ = (requester, WAITS);
+                Ok(Permission::Go(None))
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// CER.4, GOV.3: a member is convinced by itself or does not take part. Gives the rule that allows it.
+    pub(crate) async fn convinced(
+        &self,
+        judged: &Judged,
+        subject: Subject<'_>,
+    ) -> Result<Option<String>, Problem> {
+        let refused = match self.permission(judged, subject).await? {
+            Permission::Go(rule) => return Ok(rule),
+            Permission::Wait(waiting) => waiting.problem(),
+            Permission::No(problem) => problem,
+        };
+        self.decided(judged, Err(refused)).await
+    }
+}
+
+pub(super) fn rejected(by: &Name) -> Problem {
+    Problem::new(Code::OperationRejected, format!("`{by}` rejected it: ask them why, and send a new request"))
+}
