@@ -259,10 +259,8 @@ impl Decision {
                 return Verdict::No { rule: Some(rule.id.clone()), words };
             }
         }
-        let valid = Tally {
-            approved: tally.approved.iter().filter(|(_, until)| **until >= now).map(own).collect(),
-            rejected: BTreeSet::new(),
-        };
+        let mut valid = tally.clone();
+        valid.approved.retain(|_, until| *until >= now);
         let ways = self.alternatives.iter().map(|rule| way(rule, directory, requester, &valid, created, now));
         let mut open: Vec<Way<'_>> = ways.filter(|way| now <= way.expires).collect();
         // The nearest first: whom it takes fewest people, then least time.
@@ -301,10 +299,6 @@ impl Decision {
             Effect::Deny(why) => why.to_string(),
         }
     }
-}
-
-fn own((name, until): (&Name, &u64)) -> (Name, u64) {
-    (name.clone(), *until)
 }
 
 fn way<'a>(

@@ -163,8 +163,10 @@ impl Case {
             spent: self.spent.clone(),
             extra: self.extra.clone(),
         };
-        let approved = self.approvals.iter().map(|who| (who.clone(), now)).collect();
-        Ok(CaseRequest { facts, tally: Tally { approved, rejected: self.rejections.clone() }, created })
+        let mut tally = Tally::default();
+        tally.approved.extend(self.approvals.iter().map(|who| (who.clone(), now)));
+        tally.rejected.clone_from(&self.rejections);
+        Ok(CaseRequest { facts, tally, created })
     }
 
     fn resource(&self) -> Resource {

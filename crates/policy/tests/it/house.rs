@@ -175,6 +175,7 @@ pub(crate) fn facts(who: &str, intent: IntentFacts) -> Facts {
 
 /// These people approve for an hour.
 pub(crate) fn approved(people: &[&str]) -> Tally {
-    let approved = people.iter().map(|who| (name(who), NOW + 3600)).collect();
-    Tally { approved, rejected: BTreeSet::new() }
+    let mut tally = Tally::default();
+    tally.approved.extend(people.iter().map(|who| (name(who), NOW + 3600)));
+    tally
 }
