@@ -18,7 +18,7 @@ use crate::schema::WEEKDAYS;
 pub(crate) const CLUSTER: &str = "cluster";
 
 /// The engine's types, read once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Vocabulary {
     types: BTreeMap<&'static str, EntityTypeName>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::OnceLock;
 
 use cedar_policy::{
     Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning,
@@ -20,6 +21,14 @@ use crate::source::{Source, nearest};
 
 /// Most rules of all policies together.
 pub const MAX_RULES: usize = 1000;
+
+/// The schema and the names in it. They are the same for every directory, and reading them takes longer than a decision.
+static ENGINE: OnceLock<Result<(Schema, Vocabulary), String>> = OnceLock::new();
+
+fn engine() -> Result<(Schema, Vocabulary), String> {
+    let (schema, _) = Schema::from_cedarschema_str(&schema::text()).map_err(|error| error.to_string())?;
+    Ok((schema, Vocabulary::new()?))
+}
 
 /// The policies of a directory, ready to decide.
 pub struct Policies {
@@ -76,11 +85,8 @@ impl Policies {
         if count > MAX_RULES {
             reader.general(format!("there are {count} rules, more than {MAX_RULES}: join some"));
         }
-        let engine = Schema::from_cedarschema_str(&schema::text())
-            .map_err(|error| error.to_string())
-            .and_then(|(schema, _)| Ok((schema, Vocabulary::new()?)));
-        let (schema, vocabulary) = match engine {
-            Ok(engine) => engine,
+        let (schema, vocabulary) = match ENGINE.get_or_init(engine) {
+            Ok((schema, vocabulary)) => (schema.clone(), vocabulary.clone()),
             Err(error) => {
                 reader.general(format!("the schema does not read: {error}"));
                 return (None, reader.findings);
@@ -295,18 +301,15 @@ fn values(json: &serde_json::Value, wrong: &mut Vec<(String, String)>) {
         serde_json::Value::Object(fields) => {
             for (key, value) in fields {
                 match (key.as_str(), value) {
-                    ("Value" | "Literal", serde_json::Value::String(text)) => {
-                        let capital = |c: char| matches!(c, 'A'..='F');
-                        if let Some(digits) = text.strip_prefix("0x")
-                            && digits.chars().all(|c| c.is_ascii_hexdigit())
-                            && digits.contains(capital)
-                        {
-                            let lower = text.to_ascii_lowercase();
-                            let words = format!(
-                                "`{text}` never equals anything: in policies hexadecimal is lower case, write `{lower}`"
-                            );
-                            wrong.push((text.clone(), words));
-                        }
+                    ("Value", serde_json::Value::String(text)) => wrong.extend(capitals(text)),
+                    ("pattern", serde_json::Value::Array(parts)) => {
+                        // One part a character, and the wildcards between them.
+                        let text = parts.iter().map(|part| {
+                            let literal = part.get("Literal").and_then(serde_json::Value::as_str);
+                            literal.unwrap_or("*")
+                        });
+                        let text: String = text.collect();
+                        wrong.extend(text.split('*').filter_map(capitals));
                     }
                     ("Value", serde_json::Value::Number(number)) => {
                         if number.as_i64().is_none_or(|number| number >= CAP) {
@@ -322,6 +325,16 @@ fn values(json: &serde_json::Value, wrong: &mut Vec<(String, String)>) {
         }
         _ => {}
     }
+}
+
+/// An address or a selector with capitals, and what is wrong with it.
+fn capitals(text: &str) -> Option<(String, String)> {
+    let digits = text.strip_prefix("0x")?;
+    let wrong = digits.chars().all(|c| c.is_ascii_hexdigit()) && digits.contains(|c| matches!(c, 'A'..='F'));
+    let lower = text.to_ascii_lowercase();
+    let words =
+        || format!("`{text}` never equals anything: in policies hexadecimal is lower case, write `{lower}`");
+    wrong.then(|| (text.to_owned(), words()))
 }
 
 fn offset(diagnostic: &dyn Diagnostic) -> Option<usize> {
