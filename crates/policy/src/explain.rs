@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use cedar_policy::{AuthorizationError, Policy, PolicySet};
+use cedar_policy::{AuthorizationError, EvalResult, Policy, PolicySet};
 use serde_json::{Value, json};
 
 use crate::annotation::Rule;
@@ -190,7 +190,9 @@ fn describe(question: &Question, clause: &Value, words: Option<String>) -> Claus
     context_facts(clause, &mut names);
     let context = question.request.context();
     let value = |name: &String| {
+        // What has parts says nothing in one line.
         let value = context.and_then(|context| context.get(name));
+        let value = value.filter(|value| !matches!(value, EvalResult::Record(_) | EvalResult::EntityUid(_)));
         value.map(|value| (name.clone(), cut(&value.to_string())))
     };
     Clause { text: cut(&body.unwrap_or(text)), values: names.iter().filter_map(value).collect() }

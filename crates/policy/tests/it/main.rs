@@ -6,3 +6,4 @@ mod closed;
 mod decide;
 mod explain;
 mod house;
+mod quorum;
