@@ -145,6 +145,11 @@ fn word(key: &'static str, value: &str, only: &'static str) -> Result<(), Annota
     if value == only { Ok(()) } else { Err(AnnotationError::Word(key, only)) }
 }
 
+/// A duration of a test case, in seconds.
+pub(crate) fn span(text: &str) -> Result<u64, String> {
+    duration("after", text).map_err(|error| error.to_string())
+}
+
 /// A number and `s`, `m`, `h` or `d`, without sign, space or leading zero.
 fn duration(key: &'static str, value: &str) -> Result<u64, AnnotationError> {
     let wrong = || AnnotationError::Duration(key, clip(value));

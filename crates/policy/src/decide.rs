@@ -18,6 +18,7 @@ use quorate_intent::Purpose;
 use crate::annotation::Rule;
 use crate::approval::Tally;
 use crate::directory::Directory;
+use crate::engine::Question;
 use crate::facts::{Action, Facts, FactsError, Resource};
 use crate::name::Name;
 use crate::policies::Policies;
@@ -135,12 +136,9 @@ impl Policies {
             errors: Vec::new(),
             considered,
         };
-        if let Err(why) = built_in(directory, facts) {
-            return deny(why);
-        }
-        let question = match self.vocabulary.question(&self.schema, directory, facts) {
+        let question = match self.question(directory, facts) {
             Ok(question) => question,
-            Err(error) => return deny(Why::Facts(error)),
+            Err(why) => return deny(why),
         };
         let response = self.authorizer.is_authorized(&question.request, &self.set, &question.entities);
         let (mut errors, mut unanswerable) = (Vec::new(), None);
@@ -185,6 +183,12 @@ impl Policies {
         }
         decision.alternatives = permitting;
         decision
+    }
+
+    /// The facts as the engine wants them, if nothing that is built in stands against them.
+    pub(crate) fn question(&self, directory: &Directory, facts: &Facts) -> Result<Question, Why> {
+        built_in(directory, facts)?;
+        Ok(self.vocabulary.question(&self.schema, directory, facts)?)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::schema::WEEKDAYS;
 pub(crate) const CLUSTER: &str = "cluster";
 
 /// The engine's types, read once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Vocabulary {
     types: BTreeMap<&'static str, EntityTypeName>,
 }
@@ -326,13 +326,34 @@ fn date(days: u64) -> String {
     format!("{:04}-{month:02}-{day:02}", 400 * era + year + next)
 }
 
+/// The day of a date counted from 1970-01-01: the inverse of [`date`], for the years 1970 to 9999.
+pub(crate) fn days(year: u16, month: u8, day: u8) -> Option<u64> {
+    if !(1970..=9999).contains(&year) {
+        return None;
+    }
+    let (year, month, day) = (u64::from(year), u64::from(month), u64::from(day));
+    let (year, month) =
+        if month > 2 { (year, month - 3) } else { (year - 1, (month + 12).saturating_sub(3)) };
+    let leaps = year / 4 - year / 100 + year / 400;
+    let count = 365 * year + leaps + (153 * month + 2) / 5 + day;
+    let days = count.checked_sub(719_469)?;
+    // Only what is a date comes back as it was.
+    let written = format!(
+        "{:04}-{:02}-{:02}",
+        year + u64::from(month >= 10),
+        if month >= 10 { month - 9 } else { month + 3 },
+        day
+    );
+    (date(days) == written).then_some(days)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        for (days, expected) in [
+        for (day, expected) in [
             (0, "1970-01-01"),
             (58, "1970-02-28"),
             (59, "1970-03-01"),
@@ -347,7 +368,14 @@ mod tests {
             (47_541, "2100-03-01"),
             (2_932_896, "9999-12-31"),
         ] {
-            assert_eq!(date(days), expected);
+            assert_eq!(date(day), expected);
+            let part = |range: core::ops::Range<usize>| expected[range].parse::<u16>().unwrap();
+            let small = |range| u8::try_from(part(range)).unwrap();
+            assert_eq!(days(part(0..4), small(5..7), small(8..10)), Some(day));
         }
+        assert_eq!(days(2026, 2, 29), None);
+        assert_eq!(days(2026, 13, 1), None);
+        assert_eq!(days(2026, 0, 1), None);
+        assert_eq!(days(1969, 12, 31), None);
     }
 }

@@ -17,6 +17,9 @@
 //! | [`policies`] | the policies of a directory, parsed and checked |
 //! | [`finding`] | what is wrong with a policy, and where |
 //! | [`decide`] | the decision, and what follows from what people said |
+//! | [`explain`] | why each rule applies or does not, clause by clause |
+//! | [`lint`](lint::lint) | what is allowed in policies and probably not meant |
+//! | [`suite`] | tests of policies, as a file |
 
 pub mod annotation;
 pub mod approval;
@@ -25,11 +28,14 @@ pub mod change;
 pub mod decide;
 pub mod directory;
 mod engine;
+pub mod explain;
 pub mod facts;
 pub mod finding;
 pub mod genesis;
+pub mod lint;
 pub mod name;
 pub mod policies;
 pub mod quorum;
 pub mod schema;
 mod source;
+pub mod suite;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::OnceLock;
 
 use cedar_policy::{
     Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning,
@@ -21,12 +22,22 @@ use crate::source::{Source, nearest};
 /// Most rules of all policies together.
 pub const MAX_RULES: usize = 1000;
 
+/// The schema and the names in it. They are the same for every directory, and reading them takes longer than a decision.
+static ENGINE: OnceLock<Result<(Schema, Vocabulary), String>> = OnceLock::new();
+
+fn engine() -> Result<(Schema, Vocabulary), String> {
+    let (schema, _) = Schema::from_cedarschema_str(&schema::text()).map_err(|error| error.to_string())?;
+    Ok((schema, Vocabulary::new()?))
+}
+
 /// The policies of a directory, ready to decide.
 pub struct Policies {
     pub(crate) schema: Schema,
     pub(crate) set: PolicySet,
     pub(crate) permits: BTreeMap<Name, Rule>,
     pub(crate) forbids: BTreeMap<Name, Rule>,
+    /// Where each rule stands.
+    pub(crate) places: BTreeMap<Name, (Name, Position)>,
     pub(crate) authorizer: Authorizer,
     pub(crate) vocabulary: Vocabulary,
 }
@@ -74,11 +85,8 @@ impl Policies {
         if count > MAX_RULES {
             reader.general(format!("there are {count} rules, more than {MAX_RULES}: join some"));
         }
-        let engine = Schema::from_cedarschema_str(&schema::text())
-            .map_err(|error| error.to_string())
-            .and_then(|(schema, _)| Ok((schema, Vocabulary::new()?)));
-        let (schema, vocabulary) = match engine {
-            Ok(engine) => engine,
+        let (schema, vocabulary) = match ENGINE.get_or_init(engine) {
+            Ok((schema, vocabulary)) => (schema.clone(), vocabulary.clone()),
             Err(error) => {
                 reader.general(format!("the schema does not read: {error}"));
                 return (None, reader.findings);
@@ -87,12 +95,12 @@ impl Policies {
         reader.validate(&schema);
         reader.findings.sort();
         reader.findings.dedup();
-        let Reader { findings, set, permits, forbids, .. } = reader;
+        let Reader { findings, set, permits, forbids, places, .. } = reader;
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return (None, findings);
         }
         let authorizer = Authorizer::new();
-        (Some(Self { schema, set, permits, forbids, authorizer, vocabulary }), findings)
+        (Some(Self { schema, set, permits, forbids, places, authorizer, vocabulary }), findings)
     }
 
     /// The rules that permit, by their `@id`.
@@ -105,6 +113,17 @@ impl Policies {
     #[must_use]
     pub fn forbids(&self) -> &BTreeMap<Name, Rule> {
         &self.forbids
+    }
+
+    /// All rules, those that permit first, and whether they do.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = (&Rule, bool)> {
+        let permits = self.permits.values().map(|rule| (rule, true));
+        permits.chain(self.forbids.values().map(|rule| (rule, false)))
+    }
+
+    /// The rule as the engine has it.
+    pub(crate) fn policy(&self, rule: &Rule) -> Option<&Policy> {
+        self.set.policy(&PolicyId::new(rule.id.as_str()))
     }
 }
 
@@ -282,18 +301,15 @@ fn values(json: &serde_json::Value, wrong: &mut Vec<(String, String)>) {
         serde_json::Value::Object(fields) => {
             for (key, value) in fields {
                 match (key.as_str(), value) {
-                    ("Value" | "Literal", serde_json::Value::String(text)) => {
-                        let capital = |c: char| matches!(c, 'A'..='F');
-                        if let Some(digits) = text.strip_prefix("0x")
-                            && digits.chars().all(|c| c.is_ascii_hexdigit())
-                            && digits.contains(capital)
-                        {
-                            let lower = text.to_ascii_lowercase();
-                            let words = format!(
-                                "`{text}` never equals anything: in policies hexadecimal is lower case, write `{lower}`"
-                            );
-                            wrong.push((text.clone(), words));
-                        }
+                    ("Value", serde_json::Value::String(text)) => wrong.extend(capitals(text)),
+                    ("pattern", serde_json::Value::Array(parts)) => {
+                        // One part a character, and the wildcards between them.
+                        let text = parts.iter().map(|part| {
+                            let literal = part.get("Literal").and_then(serde_json::Value::as_str);
+                            literal.unwrap_or("*")
+                        });
+                        let text: String = text.collect();
+                        wrong.extend(text.split('*').filter_map(capitals));
                     }
                     ("Value", serde_json::Value::Number(number)) => {
                         if number.as_i64().is_none_or(|number| number >= CAP) {
@@ -309,6 +325,16 @@ fn values(json: &serde_json::Value, wrong: &mut Vec<(String, String)>) {
         }
         _ => {}
     }
+}
+
+/// An address or a selector with capitals, and what is wrong with it.
+fn capitals(text: &str) -> Option<(String, String)> {
+    let digits = text.strip_prefix("0x")?;
+    let wrong = digits.chars().all(|c| c.is_ascii_hexdigit()) && digits.contains(|c| matches!(c, 'A'..='F'));
+    let lower = text.to_ascii_lowercase();
+    let words =
+        || format!("`{text}` never equals anything: in policies hexadecimal is lower case, write `{lower}`");
+    wrong.then(|| (text.to_owned(), words()))
 }
 
 fn offset(diagnostic: &dyn Diagnostic) -> Option<usize> {

@@ -53,13 +53,28 @@ impl Amount {
     /// Millionths of a coin, rounded up, at most [`CAP`], for the coin of `chain`. [`CAP`] if the chain is not known.
     #[must_use]
     pub fn in_micro(self, chain: &str) -> i64 {
-        let decimals = match chain {
-            "bitcoin" => 8,
-            "solana" => 9,
-            _ if chain.starts_with("ethereum:") => 18,
-            _ => return CAP,
-        };
-        self.in_steps(decimals - 6)
+        decimals(chain).map_or(CAP, |decimals| self.in_steps(decimals.saturating_sub(6)))
+    }
+
+    /// From a decimal number of coins of `chain`, as in `1.5`. `None` if it is no number, has more places than the coin, or the coin is
+    /// not known.
+    #[must_use]
+    pub fn of_coins(text: &str, chain: &str) -> Option<Self> {
+        let places = usize::try_from(decimals(chain)?).ok()?;
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        if whole.is_empty() || part.is_empty() || part.len() > places {
+            return None;
+        }
+        format!("{whole}{part:0<places$}").parse().ok()
+    }
+}
+
+/// Decimal places of a chain's own coin.
+fn decimals(chain: &str) -> Option<u32> {
+    match chain {
+        "bitcoin" => Some(8),
+        "solana" => Some(9),
+        _ => chain.starts_with("ethereum:").then_some(18),
     }
 }
 

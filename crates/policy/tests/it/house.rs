@@ -1,11 +1,12 @@
 //! A small house: a genesis, people, groups, signed requests and rulings.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use ed25519_dalek::SigningKey;
-use quorate_api::{ClientAlgorithm, ClientKey, Hex, KeyId};
+use quorate_api::{ClientAlgorithm, ClientKey, Hex, KeyId, Method, Request, Rule, SignedRequest};
 use quorate_intent::{Purpose, Scheme};
-use quorate_policy::approval::Tally;
+use quorate_policy::approval::{Tally, Verdict};
 use quorate_policy::change::{AdminRule, Step};
 use quorate_policy::directory::{Directory, Members, PrincipalKind};
 use quorate_policy::facts::{Action, Amount, Facts, IntentFacts, KeyFacts, Move, Moves, Resource, Spent};
@@ -107,11 +108,11 @@ pub(crate) fn genesis(terms: &Terms) -> Genesis {
 
 /// The house with these policies.
 pub(crate) fn house(policies: &[&str]) -> Directory {
-    let mut steps = people();
-    for (index, text) in policies.iter().enumerate() {
-        steps.push(policy(&format!("p{index:03}"), text));
-    }
-    genesis(&terms(steps)).directory().clone()
+    static EMPTY: OnceLock<Directory> = OnceLock::new();
+    let empty = EMPTY.get_or_init(|| genesis(&terms(people())).directory().clone());
+    let steps = policies.iter().enumerate().map(|(index, text)| policy(&format!("p{index:03}"), text));
+    let steps: Vec<Step> = steps.collect();
+    if steps.is_empty() { empty.clone() } else { empty.changed(&steps).unwrap() }
 }
 
 pub(crate) fn compile(directory: &Directory) -> Policies {
@@ -175,6 +176,44 @@ pub(crate) fn facts(who: &str, intent: IntentFacts) -> Facts {
 
 /// These people approve for an hour.
 pub(crate) fn approved(people: &[&str]) -> Tally {
-    let approved = people.iter().map(|who| (name(who), NOW + 3600)).collect();
-    Tally { approved, rejected: BTreeSet::new() }
+    let mut tally = Tally::default();
+    tally.approved.extend(people.iter().map(|who| (name(who), NOW + 3600)));
+    tally
+}
+
+/// A request by a credential, signed with its key.
+pub(crate) fn request(
+    client: &str,
+    path: &str,
+    expires: u64,
+    idempotency: &str,
+    body: String,
+) -> SignedRequest {
+    let request = Request::new(Method::Post, path, client, expires, idempotency, body.into_bytes()).unwrap();
+    request.sign(&client_key(client))
+}
+
+/// anna asks for a payment.
+pub(crate) fn payment() -> SignedRequest {
+    request("anna-key", "/v1/keys/x/sign", NOW + 300, "pay-1", "{\"a\":1}".to_owned())
+}
+
+/// A ruling on `about`; `nonce` makes its fresh bytes, `withdraws` those of what is taken back.
+pub(crate) fn ruling(
+    client: &str,
+    verdict: Verdict,
+    about: &SignedRequest,
+    expires: u64,
+    nonce: u8,
+    withdraws: &[u8],
+) -> SignedRequest {
+    let body = Rule {
+        request_hash: Hex(about.request_hash().to_vec()),
+        nonce: Hex(vec![nonce; 32]),
+        withdraws: withdraws.iter().map(|nonce| Hex(vec![*nonce; 32])).collect(),
+        reason: None,
+    };
+    let path = format!("/v1/operations/{}/{}", about.operation_id(), verdict.as_str());
+    let idempotency = format!("{}-{nonce}", verdict.as_str());
+    request(client, &path, expires, &idempotency, serde_json::to_string(&body).unwrap())
 }
