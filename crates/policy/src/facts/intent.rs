@@ -125,6 +125,40 @@ impl IntentFacts {
         }
     }
 
+    /// From the facts that the intent crate reads from the bytes, and its words for what cannot be read.
+    #[must_use]
+    pub fn of(facts: &quorate_intent::Facts, summary: &Summary) -> Self {
+        let units = |amount: &quorate_intent::Amount| amount.to_string().parse().unwrap_or(Amount::MAX);
+        let transfers = facts.transfers.iter().map(|movement| Move {
+            how: Moves::Transfer,
+            asset: plain(&movement.asset),
+            to: plain(&movement.to),
+            amount: units(&movement.amount),
+        });
+        let allowances = facts.approvals.iter().map(|approval| Move {
+            how: Moves::Allowance,
+            asset: plain(&approval.token),
+            to: plain(&approval.spender),
+            amount: if approval.unlimited { Amount::MAX } else { units(&approval.amount) },
+        });
+        let moves: Vec<Move> = transfers.chain(allowances).collect();
+        let methods =
+            facts.calls.iter().map(|call| call.method.clone().unwrap_or_else(|| call.selector.clone()));
+        // Text that a wallet shows its user moves nothing on a chain.
+        let text = matches!(facts.kind.as_str(), "ethereum_message" | "message");
+        Self {
+            kind: facts.kind.clone(),
+            chain: facts.chain.clone(),
+            blind: facts.blind,
+            unreadable: if facts.blind { vec![summary.headline.clone()] } else { Vec::new() },
+            complete: !facts.blind && moves.iter().all(|one| one.asset != UNKNOWN),
+            moves,
+            methods: methods.collect(),
+            contracts: facts.calls.iter().map(|call| plain(&call.contract)).collect(),
+            fee: facts.fee_max.as_ref().map(units).or_else(|| text.then_some(Amount::ZERO)),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), FactsError> {
         if !KINDS.contains(&self.kind.as_str()) {
             return Err(FactsError::Kind(self.kind.clone()));

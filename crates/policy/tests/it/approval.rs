@@ -1,5 +1,6 @@
 //! Who counts: every way in which an approval could count that should not.
 
+use quorate_api::RequestSignature;
 use quorate_api::SignedRequest;
 use quorate_policy::approval::{self, RulingError, Tally, Verdict::*};
 use quorate_policy::change::{Step, What};
@@ -75,11 +76,12 @@ fn only_different_people_whom_the_rule_asks_now_count() {
     let yes = |who: &str| ruling(&format!("{who}-key"), Approve, &about, LATER, 1, &[]);
     let until = |who: &str, expires: u64| ruling(&format!("{who}-key"), Approve, &about, expires, 1, &[]);
     let forged = {
-        let (honest, mut signature) = (yes("erik"), *yes("erik").signature());
+        let honest = yes("erik");
+        let RequestSignature::Key(mut signature) = honest.signature().clone() else { panic!("a key signed") };
         signature[5] ^= 1;
         honest.request().clone().with_signature(signature)
     };
-    let stolen = yes("bert").request().clone().with_signature(*yes("erik").signature());
+    let stolen = yes("bert").request().clone().with_signature(yes("erik").signature().clone());
     let again = |nonce: u8| ruling("bert-key", Approve, &about, LATER, nonce, &[]);
     let phone = ruling("anna-phone", Approve, &about, LATER, 3, &[]);
     let back = |who: &str, nonce: u8| ruling(&format!("{who}-key"), Withdraw, &about, LATER, 9, &[nonce]);
