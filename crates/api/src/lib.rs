@@ -8,6 +8,7 @@ mod bounded;
 #[cfg(feature = "client")]
 pub mod client;
 mod client_key;
+mod event;
 mod id;
 mod key;
 mod node;
@@ -16,6 +17,7 @@ mod operation;
 mod page;
 mod problem;
 mod request;
+mod request_id;
 mod schema;
 mod sign;
 
@@ -24,6 +26,7 @@ pub use client_key::{
     ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey, MAX_EXPIRY_AHEAD, VerifyError,
     verify_request,
 };
+pub use event::{Event, EventKind, HEADER_LAST_EVENT_ID, MAX_EVENT_DETAIL};
 pub use id::{Hex, IdError, KeyId, OperationId};
 pub use key::{CreateKey, Key, KeyStatus};
 pub use node::{NodeStatus, PeerStatus, Readiness, Version};
@@ -38,4 +41,5 @@ pub use request::{
     HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE, MAX_BODY, MAX_CLIENT,
     MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, SIGNATURE_TAG, SignedRequest, check_client,
 };
+pub use request_id::{HEADER_REQUEST_ID, MAX_REQUEST_ID, is_request_id};
 pub use sign::{Figures, RoundFigures, Sign, SignResult, SignatureResult, Skipped};

@@ -417,6 +417,7 @@ impl Durable {
             }
         }
         tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
+        self.shared.events.burned(key, self.shared.name_of(*peer));
         failed.map_or(Ok(()), |problem| Err(problem.into()))
     }
 

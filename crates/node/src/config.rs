@@ -121,6 +121,21 @@ pub struct Limits {
     /// How long a client may take to send a request's head, and again its body. Default 10 s.
     #[serde(with = "time")]
     pub http_read: Duration,
+    /// How long a client may take to take what is sent to it. Default 30 s.
+    #[serde(with = "time")]
+    pub http_write: Duration,
+    /// Requests of one client a second, on average. Default 200.
+    pub requests_per_second: u32,
+    /// Requests that one client may send at once after a pause. Default 400.
+    pub requests_burst: u32,
+    /// Requests without a valid signature from one address a second, on average. Default 50.
+    pub unsigned_per_second: u32,
+    /// Requests without a valid signature that may come from one address at once after a pause. Default 200.
+    pub unsigned_burst: u32,
+    /// Operations of one client that have not ended. Default 256.
+    pub max_pending_per_client: usize,
+    /// Clients that may watch the events at once. Default 64.
+    pub max_event_streams: usize,
     /// How long a shutdown waits for ceremonies. Default 5 s.
     #[serde(with = "time")]
     pub shutdown_grace: Duration,
@@ -139,6 +154,13 @@ impl Default for Limits {
             max_body: quorate_api::MAX_BODY,
             max_connections: 512,
             http_read: Duration::from_secs(10),
+            http_write: Duration::from_secs(30),
+            requests_per_second: 200,
+            requests_burst: 400,
+            unsigned_per_second: 50,
+            unsigned_burst: 200,
+            max_pending_per_client: 256,
+            max_event_streams: 64,
             shutdown_grace: Duration::from_secs(5),
         }
     }

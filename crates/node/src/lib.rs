@@ -17,6 +17,9 @@
 //! | `verify` | the last check of a signature before it leaves |
 //! | `rest` | the REST interface |
 //! | `metrics` | counters |
+//! | `events` | what changes, for those who watch |
+//! | `limits` | how much one client or address may ask |
+//! | `trace` | which request is being worked on |
 //!
 //! The invariants that the code here keeps:
 //!
@@ -31,15 +34,18 @@ mod ceremony;
 mod clock;
 pub mod config;
 mod control;
+mod events;
 mod folder;
 mod judge;
 mod keys;
+mod limits;
 mod metrics;
 mod node;
 mod operations;
 mod registry;
 mod rest;
 mod shared;
+mod trace;
 mod verify;
 mod witness;
 

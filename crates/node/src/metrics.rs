@@ -60,6 +60,11 @@ impl Metrics {
         self.count("quorate_log_contradictions_total", vec![Label::new("peer", peer)]);
     }
 
+    /// A request was refused because there are too many.
+    pub(crate) fn limited(&self, whose: &'static str) {
+        self.count("quorate_requests_limited_total", vec![Label::new("whose", whose)]);
+    }
+
     /// A proposal was dropped because its sender has too many.
     pub(crate) fn dropped_proposal(&self, peer: String) {
         self.count("quorate_proposals_dropped_total", vec![Label::new("peer", peer)]);

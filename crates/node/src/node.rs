@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate_api::{ClientPublicKey, Problem, SignedRequest};
+use quorate_api::{ClientPublicKey, EventKind, Problem, SignedRequest};
 use quorate_net::{ControlReceiver, NetConfig, Network, Peer, PeerId, StartError};
 use quorate_seal::PassphraseError;
 use quorate_store::fault::Faults;
@@ -18,7 +18,9 @@ use tokio_util::task::TaskTracker;
 use crate::ceremony::member::{Line, take_part};
 use crate::config::{Config, ConfigError};
 use crate::control::{CeremonyId, Control, Proposal, Ticket};
+use crate::events::{self, Events};
 use crate::folder::{self, FolderError};
+use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
 use crate::rest;
@@ -136,6 +138,11 @@ impl Node {
         }
         let control = network.control();
         let stop = CancellationToken::new();
+        let events = Arc::new(Events::new(config.name.clone()));
+        let limiter = Arc::new(Limiter::new(&config.limits));
+        events::watch_store(&store, &events, &limiter)
+            .await
+            .map_err(|problem| NodeError::Records(Box::new(problem)))?;
         let shared = Arc::new(Shared {
             id,
             identity: Arc::new(party),
@@ -146,6 +153,9 @@ impl Node {
             clients,
             registry: Registry::default(),
             metrics: Metrics::new(),
+            events,
+            streams: Arc::new(Semaphore::new(config.limits.max_event_streams)),
+            limiter,
             slots: Semaphore::new(config.limits.max_ceremonies),
             peer_slots,
             recall_slots,
@@ -174,6 +184,8 @@ impl Node {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
         }
         shared.tasks.spawn(rest::serve(Arc::clone(&shared), listener));
+        shared.tasks.spawn(events::watch_peers(Arc::clone(&shared)));
+        shared.events.tell(EventKind::NodeStarted, |event| event);
         let counted = Arc::clone(&shared);
         shared.tasks.spawn(async move {
             let mut ticks = tokio::time::interval(UPKEEP);
@@ -233,6 +245,7 @@ impl Node {
     /// network and the store close. What was broken off can be asked for again.
     pub async fn shutdown(self) {
         let shared = &self.shared;
+        shared.events.tell(EventKind::NodeStopping, |event| event);
         shared.draining.cancel();
         let grace = shared.config.limits.shutdown_grace;
         let idle = async {

@@ -17,7 +17,9 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Recent;
 use crate::config::Config;
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome, Ticket};
+use crate::events::Events;
 use crate::keys::OpenMaterials;
+use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
 use crate::rest::relay::Waiting;
@@ -36,6 +38,11 @@ pub(crate) struct Shared {
     pub(crate) clients: HashMap<String, ClientPublicKey>,
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
+    /// What changes here, for those who watch.
+    pub(crate) events: Arc<Events>,
+    /// Places for those who watch.
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) limiter: Arc<Limiter>,
     /// Operations coordinated at once.
     pub(crate) slots: Semaphore,
     /// Proposals looked at or run at once, for each peer.

@@ -22,6 +22,7 @@
 //! | `store` | [`Store`], which asks one backend |
 //! | `sqlite` | the embedded backend: one writer that commits many waiting writes at once, a few readers |
 //! | `folder` | one lock per data folder, and the mark that says that a database must be there |
+//! | `watch` | telling of changes once they are durable |
 //! | [`fault`] | failing writes on purpose, for tests |
 
 mod burn;
@@ -35,6 +36,7 @@ mod operation;
 mod page;
 mod sqlite;
 mod store;
+mod watch;
 
 pub use burn::{Burn, InstanceId, OtDirection};
 pub use error::StoreError;
@@ -44,3 +46,4 @@ pub use meta::Meta;
 pub use operation::{Begin, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate};
 pub use page::{Cursor, MAX_PAGE_LEN, Page};
 pub use store::{DATABASE_FILE, Store};
+pub use watch::Change;

@@ -12,6 +12,7 @@ use quorate_log::tile::Tile;
 use crate::fault::Faults;
 use crate::folder::Folder;
 use crate::sqlite::Sqlite;
+use crate::watch::{Change, Watcher};
 use crate::{
     Begin, Burn, Cursor, InstanceId, Key, KeyStatus, Meta, NewKey, NewOperation, Operation, OperationFilter,
     OperationStatus, OperationUpdate, Page, StoreError, limits,
@@ -24,6 +25,7 @@ pub const DATABASE_FILE: &str = "quorate.db";
 #[derive(Clone, Debug)]
 pub struct Store {
     backend: Arc<Backend>,
+    watcher: Watcher,
 }
 
 /// Where the records are. A second backend is a second variant; the checks of [`Store`] stay the same for both.
@@ -59,7 +61,13 @@ impl Store {
     pub async fn open_with_faults(folder: &Path, faults: Faults) -> Result<Self, StoreError> {
         let locked = Folder::lock(folder)?;
         let sqlite = Sqlite::open(locked, &folder.join(DATABASE_FILE), faults).await?;
-        Ok(Self { backend: Arc::new(Backend::Sqlite(sqlite)) })
+        Ok(Self { backend: Arc::new(Backend::Sqlite(sqlite)), watcher: Watcher::default() })
+    }
+
+    /// Lets `tell` know of every [`Change`] that this store and its clones make, after it is durable and before the caller that made it
+    /// knows. Once: gives `false` if somebody is told already. `tell` must not wait for anything.
+    pub fn watch(&self, tell: impl Fn(&Change<'_>) + Send + Sync + 'static) -> bool {
+        self.watcher.set(Box::new(tell))
     }
 
     /// Waits for queued writes, closes the database and unlocks the folder. Other clones get [`StoreError::Closed`].
@@ -102,7 +110,10 @@ impl Store {
         key.check()?;
         let epoch = limits::signed("epoch", key.epoch)?;
         let now = limits::signed("time", now)?;
-        ask!(self, insert_key(key, epoch, now))
+        let (key_id, status) = (key.key_id.clone(), key.status);
+        ask!(self, insert_key(key, epoch, now))?;
+        self.watcher.tell(&Change::Key { key_id: &key_id, status });
+        Ok(())
     }
 
     /// The key with this id.
@@ -138,7 +149,9 @@ impl Store {
             return Err(StoreError::Transition { what: "key", id, from, to });
         }
         let now = limits::signed("time", now)?;
-        ask!(self, transition_key(key_id.to_owned(), from, to, now))
+        ask!(self, transition_key(key_id.to_owned(), from, to, now))?;
+        self.watcher.tell(&Change::Key { key_id, status: to });
+        Ok(())
     }
 
     /// Replaces the share of a key by that of a later epoch, if its epoch still is `old_epoch` and it is neither burned
@@ -224,9 +237,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend.
     pub async fn begin_operation(&self, operation: NewOperation, now: u64) -> Result<Begin, StoreError> {
-        operation.check()?;
-        let now = limits::signed("time", now)?;
-        ask!(self, begin_operation(operation, now, |_| Vec::new()))
+        self.begin_operation_logged(operation, now, |_| Vec::new()).await
     }
 
     /// Changes an operation, if its status still is `expected`, and gives it as it is now. Durable.
@@ -241,10 +252,7 @@ impl Store {
         update: OperationUpdate,
         now: u64,
     ) -> Result<Operation, StoreError> {
-        update.check(op_id, expected)?;
-        let now = limits::signed("time", now)?;
-        ask!(self, update_operation(op_id.to_owned(), expected, update, now, None))
-            .map(|(updated, _)| updated)
+        self.update(op_id, expected, update, now, None).await.map(|(updated, _)| updated)
     }
 
     /// As [`Store::begin_operation`]; what `log` says of the outcome is logged in the same commit.
@@ -259,7 +267,11 @@ impl Store {
     ) -> Result<Begin, StoreError> {
         operation.check()?;
         let now = limits::signed("time", now)?;
-        ask!(self, begin_operation(operation, now, log))
+        let begun = ask!(self, begin_operation(operation, now, log))?;
+        if let Begin::New(operation) = &begun {
+            self.watcher.tell(&Change::Begun(operation));
+        }
+        Ok(begun)
     }
 
     /// As [`Store::consume`]; if the id is fresh, `entry` is logged in the same commit.
@@ -284,9 +296,23 @@ impl Store {
         now: u64,
         entry: Entry,
     ) -> Result<(Operation, Vec<Receipt>), StoreError> {
+        self.update(op_id, expected, update, now, Some(entry)).await
+    }
+
+    async fn update(
+        &self,
+        op_id: &str,
+        expected: OperationStatus,
+        update: OperationUpdate,
+        now: u64,
+        entry: Option<Entry>,
+    ) -> Result<(Operation, Vec<Receipt>), StoreError> {
         update.check(op_id, expected)?;
         let now = limits::signed("time", now)?;
-        ask!(self, update_operation(op_id.to_owned(), expected, update, now, Some(entry)))
+        let failed = update.error.is_some();
+        let updated = ask!(self, update_operation(op_id.to_owned(), expected, update, now, entry))?;
+        self.watcher.tell(&Change::Updated { operation: &updated.0, before: expected, failed });
+        Ok(updated)
     }
 
     /// Takes up the audit log; what is signed in it is checked against what is there. Before this nothing can be logged.

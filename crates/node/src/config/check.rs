@@ -82,6 +82,7 @@ fn limits(config: &Config, found: &mut Vec<String>) {
         ("attempt_deadline", limits.attempt_deadline),
         ("answer_deadline", limits.answer_deadline),
         ("http_read", limits.http_read),
+        ("http_write", limits.http_write),
     ];
     for (name, time) in times {
         if time < Duration::from_millis(10) || time > Duration::from_secs(24 * 3600) {
@@ -92,10 +93,23 @@ fn limits(config: &Config, found: &mut Vec<String>) {
         ("max_ceremonies", limits.max_ceremonies),
         ("max_proposals_per_peer", limits.max_proposals_per_peer),
         ("max_connections", limits.max_connections),
+        ("max_pending_per_client", limits.max_pending_per_client),
+        ("max_event_streams", limits.max_event_streams),
     ];
     for (name, count) in counts {
         if !(1..=65_536).contains(&count) {
             found.push(format!("limits.{name} must be 1 to 65536"));
+        }
+    }
+    let rates = [
+        ("requests_per_second", limits.requests_per_second),
+        ("requests_burst", limits.requests_burst),
+        ("unsigned_per_second", limits.unsigned_per_second),
+        ("unsigned_burst", limits.unsigned_burst),
+    ];
+    for (name, rate) in rates {
+        if !(1..=1_000_000).contains(&rate) {
+            found.push(format!("limits.{name} must be 1 to 1000000"));
         }
     }
     if !(1024..=quorate_api::MAX_BODY).contains(&limits.max_body) {

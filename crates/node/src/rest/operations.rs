@@ -15,6 +15,7 @@ use crate::ceremony::{self, sign::Asked};
 use crate::judge::{Ask, Judged, judge};
 use crate::registry::Hold;
 use crate::shared::Shared;
+use crate::trace::carried;
 
 /// How long an operation that is not final may be in nobody's hands before whoever waits is told so.
 const SETTLES: Duration = Duration::from_millis(500);
@@ -87,12 +88,19 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
                 "this node has too many ceremonies: ask again later",
             ));
         }
+        // Only one who goes on to coordinate pays for it.
+        let active = shared.registry.is_active(&id);
+        let working = (!active).then(|| shared.limiter.work_for(judged.request.client())).transpose()?;
         // Stored before anybody can wait for it.
         let begun = shared.begin(&judged).await?;
         if !begun.status.is_final()
             && let Some(hold) = shared.registry.coordinate(&id)
         {
-            shared.tasks.spawn(coordinate(Arc::clone(shared), judged, asked, hold));
+            let work = coordinate(Arc::clone(shared), judged, asked, hold);
+            shared.tasks.spawn(carried(async move {
+                work.await;
+                drop(working);
+            }));
         }
     }
     let operation = wait(shared, &id, until).await?;

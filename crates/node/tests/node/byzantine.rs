@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::{Intent, Purpose, Scheme};
-use quorate_api::{KeyId, ListQuery, Method, Request, Sign, SignedRequest};
+use quorate_api::{EventKind, KeyId, ListQuery, Method, Request, Sign, SignedRequest};
 use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
 use quorate_node::Node;
 use quorate_protocol::curve::Ed25519;
@@ -330,6 +330,10 @@ async fn a_failed_check_burns_the_pair_durably() {
             }
             other => panic!("{other:?}"),
         }
+        let told = crate::events::kept(&cluster, 0).await;
+        let told: Vec<_> = told.iter().filter(|event| event.kind == EventKind::PairBurned).collect();
+        assert_eq!(told.len(), 1, "one event for both directions");
+        assert_eq!((told[0].key.as_ref(), told[0].peer.as_deref()), (Some(&key), Some("node-c")));
         // Also after a restart, and the others go on.
         cluster.stop(0).await;
         cluster.start_node(0).await;

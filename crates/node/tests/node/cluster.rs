@@ -176,6 +176,12 @@ pub(crate) fn unique(what: &str) -> String {
     format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// A signed GET.
+pub(crate) fn get_request(path: &str, client: &str, seed: u8) -> quorate_api::SignedRequest {
+    let request = quorate_api::Request::new(quorate_api::Method::Get, path, client, now() + 60, "", vec![]);
+    request.unwrap().sign(&client_key(seed))
+}
+
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }

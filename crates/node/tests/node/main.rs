@@ -7,6 +7,8 @@ mod canary;
 mod cluster;
 mod elsewhere;
 mod end_to_end;
+mod events;
 mod faults;
+mod limits;
 mod requests;
 mod unseal;
