@@ -204,6 +204,11 @@ impl Limiter {
         Ok(Working { pending: Arc::clone(&self.pending), client: client.to_owned() })
     }
 
+    /// How many operations wait for approvals.
+    pub(crate) fn waiting(&self) -> usize {
+        locked(&self.pending).owner.len()
+    }
+
     /// Counts what begins or ends to wait for approvals.
     pub(crate) fn changed(&self, change: &Change<'_>) {
         match change {

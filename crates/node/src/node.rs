@@ -176,6 +176,7 @@ impl Node {
             tasks: TaskTracker::new(),
             config,
         });
+        shared.metrics.begin(&shared.config.peers.iter().map(|peer| peer.name.clone()).collect::<Vec<_>>());
         let interrupted =
             shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.discard_incomplete().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;

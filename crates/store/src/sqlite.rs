@@ -78,6 +78,11 @@ impl Sqlite {
         self.writer.close().await;
     }
 
+    /// See [`Store::failed_writes`](crate::Store::failed_writes).
+    pub(crate) fn failed_writes(&self) -> u64 {
+        self.writer.failed()
+    }
+
     fn named(&self, failure: impl Into<Failure>) -> StoreError {
         failure.into().at(&self.path)
     }

@@ -132,6 +132,21 @@ impl Store {
         ask!(self, list_keys(after, limit))
     }
 
+    /// When the active key that has not changed for longest changed, in milliseconds since the Unix epoch; `None` without one.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn oldest_active_key(&self) -> Result<Option<u64>, StoreError> {
+        ask!(self, oldest_active_key())
+    }
+
+    /// How many writes failed since the store was opened, for reasons that lie in the disk or the database.
+    #[must_use]
+    pub fn failed_writes(&self) -> u64 {
+        let Backend::Sqlite(sqlite) = &*self.backend;
+        sqlite.failed_writes()
+    }
+
     /// Changes the status of a key, if it still is `from`. Destroying a key erases its share. Durable.
     ///
     /// # Errors

@@ -161,7 +161,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let text = shared.metrics.render(&shared.network, &shared.registry);
+    let text = shared.measured().await;
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

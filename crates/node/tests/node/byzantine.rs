@@ -369,6 +369,11 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
     let readiness = || cluster.get(0, "/readyz");
     let (status, text) = readiness().await;
     assert!(status == 503 && text.contains("2 burn marks are not on disk"), "{status} {text}");
+    let metrics = cluster.get(0, "/metrics").await.1;
+    assert!(
+        metrics.contains("\nquorate_burns_unsaved 2\n")
+            && metrics.contains("\nquorate_store_errors_total 2\n")
+    );
     let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
     let request = request.sign(&client_key(1)).encode();
     let honest = cluster.identities[0];

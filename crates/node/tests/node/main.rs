@@ -10,5 +10,6 @@ mod end_to_end;
 mod events;
 mod faults;
 mod limits;
+mod metrics;
 mod requests;
 mod unseal;
