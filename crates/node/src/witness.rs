@@ -48,15 +48,15 @@ impl Shared {
     pub(crate) async fn offer_head(&self) -> Result<(), Problem> {
         for peer in self.network.connected() {
             let seen = locked(&self.witnesses).seen.get(&peer).copied().unwrap_or(0);
-            self.offer_to(peer, seen).await?;
+            self.offer_to(peer, seen, false).await?;
         }
         Ok(())
     }
 
-    async fn offer_to(&self, peer: PeerId, seen: u64) -> Result<(), Problem> {
+    async fn offer_to(&self, peer: PeerId, seen: u64, same: bool) -> Result<(), Problem> {
         let offer = self.store.log_offer(seen).await.map_err(|error| store_problem(&error))?;
         let Some(offer) = offer else { return Ok(()) };
-        if offer.checkpoint().claim().size() == seen {
+        if offer.checkpoint().claim().size() == seen && !same {
             return Ok(());
         }
         {
@@ -130,8 +130,9 @@ impl Shared {
             return Ok(());
         }
         let before = locked(&self.witnesses).seen.insert(from, size);
-        // Only one more try: the next comes with the next tick.
-        if before == Some(size) { Ok(()) } else { self.offer_to(from, size).await }
+        // Only one more try: the next comes with the next tick. Also at the same size: the peer may have seen another history of it, as
+        // when this node was put back and has grown again since.
+        if before == Some(size) { Ok(()) } else { self.offer_to(from, size, true).await }
     }
 
     /// Takes over a cosignature of this node's head.
