@@ -20,6 +20,7 @@ mod request;
 mod request_id;
 mod schema;
 mod sign;
+pub mod webhook;
 
 pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
 pub use client_key::{

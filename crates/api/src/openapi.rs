@@ -278,6 +278,17 @@ const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/.well-known/quorate-webhook-keys",
+        id: "webhook_keys",
+        summary: "The public keys that this node's webhooks are signed with.",
+        signed: false,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The keys.", Answer::Json("WebhookKeys"))],
+        codes: &[Code::RateLimited],
+    },
+    Route {
+        method: Method::Get,
         path: "/version",
         id: "version",
         summary: "The program's version.",
@@ -329,6 +340,7 @@ pub fn openapi() -> OpenApi {
         .add::<Readiness>()
         .add::<Version>()
         .add::<crate::Event>()
+        .add::<crate::webhook::WebhookKeys>()
         .add::<crate::Problem>();
     OpenApiBuilder::new()
         .openapi(OpenApiVersion::Version31)

@@ -42,6 +42,9 @@ pub struct Config {
     /// Who may ask.
     #[serde(default)]
     pub clients: Vec<Client>,
+    /// Who is told of events.
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Addresses to listen on.
@@ -74,6 +77,53 @@ pub struct Client {
     pub name: String,
     /// Its public key, `ed25519:…` or `p256:…`.
     pub key: String,
+}
+
+/// A receiver of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhook {
+    /// `https://…`, or `http://…` for a receiver on this machine.
+    pub url: String,
+    /// Which events: names, or a beginning and a star, such as `operation.*`. All if empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// The certificate authorities that are trusted for it, in PEM; those that browsers trust if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// How often an event is tried. Default 8.
+    pub attempts: u32,
+    /// How long the receiver may take to answer. Default 10 s.
+    #[serde(with = "time")]
+    pub timeout: Duration,
+    /// The pause after the first try; each is four times as long. Default 2 s.
+    #[serde(with = "time")]
+    pub first_retry: Duration,
+    /// The longest pause. Default 1 h.
+    #[serde(with = "time")]
+    pub longest_retry: Duration,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            events: Vec::new(),
+            ca_file: None,
+            attempts: 8,
+            timeout: Duration::from_secs(10),
+            first_retry: Duration::from_secs(2),
+            longest_retry: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Whether an entry of [`Webhook::events`] means this kind.
+pub(crate) fn selects(selector: &str, kind: quorate_api::EventKind) -> bool {
+    match selector.strip_suffix('*') {
+        Some(beginning) => kind.as_str().starts_with(beginning),
+        None => kind.as_str() == selector,
+    }
 }
 
 /// Where the passphrase of the data folder is: exactly one of these.
@@ -263,6 +313,9 @@ impl Config {
     pub fn resolve(&mut self, folder: &Path) {
         self.data = folder.join(&self.data);
         if let Some(file) = &mut self.seal.passphrase_file {
+            *file = folder.join(&file);
+        }
+        for file in self.webhooks.iter_mut().filter_map(|hook| hook.ca_file.as_mut()) {
             *file = folder.join(&file);
         }
     }

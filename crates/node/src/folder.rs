@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use quorate_api::webhook::WebhookKey;
 use quorate_log::note::WitnessSigner;
 use quorate_net::{IdentityKey, PeerId};
 use quorate_protocol::party::LocalIdentity;
@@ -17,7 +18,7 @@ use quorate_store::fault::Faults;
 use quorate_store::{Meta, Store, StoreError};
 use zeroize::Zeroizing;
 
-use crate::{audit, clock, witness};
+use crate::{audit, clock, webhook, witness};
 
 const IDENTITY_FILE: &str = "identity";
 const IDENTITY_KIND: &str = "identity";
@@ -146,6 +147,8 @@ pub(crate) struct Opened {
     pub(crate) party: LocalIdentity,
     /// For the logs of others.
     pub(crate) witness: WitnessSigner,
+    /// For webhooks.
+    pub(crate) webhook: WebhookKey,
 }
 
 /// Takes up the node's log under its identity.
@@ -170,7 +173,8 @@ pub(crate) async fn open(data: &Path, passphrase: Passphrase, faults: Faults) ->
     match opened.await {
         Ok((sealer, seed, channel, witness)) => {
             let id = channel.peer_id();
-            Ok(Opened { store, sealer, id, channel, party: LocalIdentity::from_seed(&seed), witness })
+            let (party, webhook) = (LocalIdentity::from_seed(&seed), webhook::key(&seed));
+            Ok(Opened { store, sealer, id, channel, party, witness, webhook })
         }
         Err(error) => {
             store.close().await;

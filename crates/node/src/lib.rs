@@ -18,6 +18,7 @@
 //! | `rest` | the REST interface |
 //! | `metrics` | counters |
 //! | `events` | what changes, for those who watch |
+//! | `webhook` | sending events to receivers |
 //! | `limits` | how much one client or address may ask |
 //! | `trace` | which request is being worked on |
 //!
@@ -47,6 +48,7 @@ mod rest;
 mod shared;
 mod trace;
 mod verify;
+mod webhook;
 mod witness;
 
 pub use audit::{log_key, logged_result};

@@ -70,6 +70,17 @@ impl Metrics {
         self.count("quorate_requests_limited_total", vec![Label::new("whose", whose)]);
     }
 
+    /// A webhook was tried.
+    pub(crate) fn webhook(&self, to: &str, result: &'static str) {
+        let labels = vec![Label::new("to", to.to_owned()), Label::new("result", result)];
+        self.count("quorate_webhook_tries_total", labels);
+    }
+
+    /// So much waits for a webhook.
+    pub(crate) fn webhook_waiting(&self, to: &str, waiting: u64) {
+        self.gauge("quorate_webhook_waiting", vec![Label::new("to", to.to_owned())], float(waiting));
+    }
+
     /// A proposal was dropped because its sender has too many.
     pub(crate) fn dropped_proposal(&self, peer: String) {
         self.count("quorate_proposals_dropped_total", vec![Label::new("peer", peer)]);

@@ -24,7 +24,8 @@ use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
 use crate::rest;
-use crate::shared::{Joined, Reply, Shared};
+use crate::shared::{Joined, Reply, Shared, store_problem};
+use crate::webhook;
 
 /// Replies that one member may send in one attempt: its answer and its end, and one more of each for good measure.
 const REPLIES: u8 = 4;
@@ -106,7 +107,7 @@ impl Node {
     }
 
     async fn start_opened(config: Config, opened: folder::Opened) -> Result<Self, NodeError> {
-        let folder::Opened { store, sealer, id, channel, party, witness } = opened;
+        let folder::Opened { store, sealer, id, channel, party, witness, webhook } = opened;
         let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
         let mut peers = Vec::with_capacity(config.peers.len());
         let mut names = BTreeMap::from([(id, config.name.clone())]);
@@ -163,6 +164,7 @@ impl Node {
             coordinated: Mutex::default(),
             relayed: Mutex::default(),
             witness,
+            webhook,
             witnesses: Mutex::default(),
             contradictions: Mutex::default(),
             watching: tokio::sync::Mutex::default(),
@@ -186,6 +188,8 @@ impl Node {
         }
         shared.tasks.spawn(rest::serve(Arc::clone(&shared), listener));
         shared.tasks.spawn(events::watch_peers(Arc::clone(&shared)));
+        let kept = webhook::start(&shared).await;
+        kept.map_err(|error| NodeError::Records(Box::new(store_problem(&error))))?;
         shared.events.tell(EventKind::NodeStarted, |event| event);
         let counted = Arc::clone(&shared);
         shared.tasks.spawn(async move {

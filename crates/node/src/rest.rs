@@ -41,6 +41,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(read::readyz))
         .route("/metrics", get(read::metrics))
         .route("/version", get(read::version))
+        .route(quorate_api::webhook::KEYS_PATH, get(read::webhook_keys))
         .fallback(|| async { Failed::from(Problem::new(Code::NotFound, "there is no such path")) })
         .method_not_allowed_fallback(|| async {
             Failed::from(Problem::new(Code::MethodNotAllowed, "the path exists, this method of it does not"))

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use quorate_api::webhook::WebhookKey;
 use quorate_api::{ClientPublicKey, Code, KeyId, Problem};
 use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     /// Requests that were passed on and wait for their answers.
     pub(crate) relayed: Mutex<HashMap<Ticket, Waiting>>,
     pub(crate) witness: WitnessSigner,
+    pub(crate) webhook: WebhookKey,
     pub(crate) witnesses: Mutex<Witnesses>,
     /// Peers whose logs contradicted what this node saw, and how.
     pub(crate) contradictions: Mutex<HashSet<(PeerId, &'static str)>>,

@@ -136,6 +136,7 @@ impl LocalCluster {
                 })
                 .collect(),
             clients: vec![client.clone()],
+            webhooks: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@
 //! | [`Key`] | its status and its share change by compare-and-set; destroying it erases the share |
 //! | [`Burn`] | insert-only: a burned transfer instance never comes back |
 //! | used ids ([`Store::consume`]) | insert-only: the second use of a nonce is seen |
+//! | [`Outgoing`] | kept until a webhook took it or it is given up |
 //! | [`Operation`] | one request for one id; an answered operation stays answered |
 //!
 //! **Durable** in the documentation of a method means: it returns after the commit was synced to the disk. What was
@@ -33,6 +34,7 @@ mod key;
 mod limits;
 mod meta;
 mod operation;
+mod outbox;
 mod page;
 mod sqlite;
 mod store;
@@ -44,6 +46,7 @@ pub use key::{Key, KeyStatus, NewKey};
 pub use limits::{MAX_BLOB_LEN, MAX_ID_LEN};
 pub use meta::Meta;
 pub use operation::{Begin, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate};
+pub use outbox::{Outgoing, Tried};
 pub use page::{Cursor, MAX_PAGE_LEN, Page};
 pub use store::{DATABASE_FILE, Store};
 pub use watch::Change;

@@ -11,6 +11,7 @@ mod log;
 mod marks;
 mod migrations;
 mod operations;
+mod outbox;
 #[cfg(test)]
 mod tests;
 mod writer;

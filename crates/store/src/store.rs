@@ -15,7 +15,7 @@ use crate::sqlite::Sqlite;
 use crate::watch::{Change, Watcher};
 use crate::{
     Begin, Burn, Cursor, InstanceId, Key, KeyStatus, Meta, NewKey, NewOperation, Operation, OperationFilter,
-    OperationStatus, OperationUpdate, Page, StoreError, limits,
+    OperationStatus, OperationUpdate, Outgoing, Page, StoreError, Tried, limits,
 };
 
 /// Name of the embedded database in the data folder.
@@ -420,6 +420,58 @@ impl Store {
     pub async fn log_entries(&self, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
         let from = limits::signed("index", from)?;
         ask!(self, log_entries(from, limit.clamp(1, crate::MAX_PAGE_LEN)))
+    }
+
+    /// Keeps events, with their ids, for a webhook; one that is kept already stays as it is. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn outbox_put(
+        &self,
+        hook: [u8; 32],
+        events: Vec<(u64, Vec<u8>)>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let now = limits::signed("time", now)?;
+        let checked = events.into_iter().map(|(event, body)| {
+            limits::blob("event", &body)?;
+            Ok((limits::signed("event id", event)?, body))
+        });
+        let events = checked.collect::<Result<Vec<_>, StoreError>>()?;
+        ask!(self, outbox_put(hook, events, now))
+    }
+
+    /// The events for a webhook that are due, oldest first, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN); how many wait in all; and
+    /// when the first of all is due.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn outbox_due(
+        &self,
+        hook: [u8; 32],
+        now: u64,
+        limit: u32,
+    ) -> Result<(Vec<Outgoing>, u64, Option<u64>), StoreError> {
+        let now = limits::signed("time", now)?;
+        ask!(self, outbox_due(hook, now, limit.clamp(1, crate::MAX_PAGE_LEN)))
+    }
+
+    /// Notes what became of tried events, by their places. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn outbox_tried(&self, tried: Vec<(i64, Tried)>) -> Result<(), StoreError> {
+        let tried = tried.into_iter().map(|(seq, tried)| Ok((seq, tried.due()?)));
+        let tried = tried.collect::<Result<Vec<_>, StoreError>>()?;
+        ask!(self, outbox_tried(tried))
+    }
+
+    /// Forgets the events for webhooks that are none of these. Durable.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn outbox_keep_only(&self, hooks: Vec<[u8; 32]>) -> Result<(), StoreError> {
+        ask!(self, outbox_keep_only(hooks))
     }
 
     /// The operation with this id.

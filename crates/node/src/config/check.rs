@@ -1,12 +1,13 @@
 //! What a configuration must fulfil beyond its form.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use quorate_api::{ClientPublicKey, check_client, check_node_name};
+use quorate_api::{ClientPublicKey, EventKind, check_client, check_node_name};
 use quorate_net::PeerId;
 
-use super::Config;
+use super::{Config, selects};
 
 /// Every problem, in the order of the file.
 pub(super) fn problems(config: &Config) -> Vec<String> {
@@ -24,6 +25,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     }
     peers(config, &mut found);
     clients(config, &mut found);
+    webhooks(config, &mut found);
     limits(config, &mut found);
     found
 }
@@ -71,6 +73,58 @@ fn clients(config: &Config, found: &mut Vec<String>) {
         if let Err(error) = client.key.parse::<ClientPublicKey>() {
             found.push(format!("client `{name}`: {error}"));
         }
+    }
+}
+
+fn webhooks(config: &Config, found: &mut Vec<String>) {
+    let mut urls = BTreeSet::new();
+    for hook in &config.webhooks {
+        let url = hook.url.as_str();
+        if !urls.insert(url) {
+            found.push(format!("webhook `{url}` is there twice: remove one"));
+        }
+        if let Err(reason) = webhook_url(url) {
+            found.push(format!("webhook `{url}`: {reason}"));
+        }
+        for selector in &hook.events {
+            if !EventKind::ALL.iter().any(|kind| selects(selector, *kind)) {
+                found.push(format!(
+                    "webhook `{url}`: there is no event `{selector}`, docs/events.md lists all"
+                ));
+            }
+        }
+        if !(1..=32).contains(&hook.attempts) {
+            found.push(format!("webhook `{url}`: attempts must be 1 to 32"));
+        }
+        let least = Duration::from_millis(10);
+        let most = Duration::from_secs(24 * 3600);
+        for (name, time) in [("first_retry", hook.first_retry), ("longest_retry", hook.longest_retry)] {
+            if time < least || time > most {
+                found.push(format!("webhook `{url}`: {name} must be 10ms to 24 hours"));
+            }
+        }
+        if hook.timeout < least || hook.timeout > Duration::from_secs(60) {
+            found.push(format!("webhook `{url}`: timeout must be 10ms to 60s"));
+        }
+    }
+    if config.webhooks.len() > 16 {
+        found.push("there are more than 16 webhooks: remove some".to_owned());
+    }
+}
+
+fn webhook_url(url: &str) -> Result<(), &'static str> {
+    let uri: http::Uri = url.parse().map_err(|_| "this is no URL")?;
+    let host = uri.host().ok_or("it must begin with `https://` and a host")?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("a name or password in it would be in logs: deliveries are signed, check that instead");
+    }
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let here = host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback());
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if here => Ok(()),
+        Some("http") => Err("plain http is for receivers on this machine: use https"),
+        _ => Err("it must begin with `https://`"),
     }
 }
 

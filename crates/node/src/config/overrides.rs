@@ -7,7 +7,7 @@ use super::ConfigError;
 
 pub(super) const PREFIX: &str = "QUORATE_";
 const TOP: [&str; 2] = ["name", "data"];
-const LISTS: [&str; 2] = ["peers", "clients"];
+const LISTS: [&str; 3] = ["peers", "clients", "webhooks"];
 const SECTIONS: [&str; 5] = ["listen", "seal", "limits", "log", "chains"];
 /// Keys whose value is a number; everything else is text.
 const NUMBERS: [&str; 11] = [

@@ -78,6 +78,7 @@ impl Cluster {
                 log: config::Log::default(),
                 chains: config::Chains::default(),
                 peers: Vec::new(),
+                webhooks: Vec::new(),
                 clients: vec![config::Client {
                     name: CLIENT.to_owned(),
                     key: client_key(1).public_key().to_string(),

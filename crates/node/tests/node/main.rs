@@ -13,3 +13,4 @@ mod limits;
 mod metrics;
 mod requests;
 mod unseal;
+mod webhooks;
