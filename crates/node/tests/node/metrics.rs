@@ -7,7 +7,7 @@ use quorate_api::intent::{Purpose, Scheme};
 
 use crate::cluster::Cluster;
 
-/// What `product.md` promises of it that has a source today, and what the alerts need.
+/// What operators are promised and has a source today, and what the alerts need.
 const SHOWN: [&str; 14] = [
     "quorate_requests_total",
     "quorate_ceremony_seconds",

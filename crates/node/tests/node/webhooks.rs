@@ -257,7 +257,8 @@ async fn what_waits_survives_a_restart() {
 /// A certificate for `localhost`, made by openssl, and a server that shows it.
 async fn tls_receiver(folder: &Path) -> (u16, PathBuf, Received) {
     let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
-    let made = std::process::Command::new("openssl")
+    let openssl = std::env::var_os("QUORATE_TEST_OPENSSL").unwrap_or_else(|| "openssl".into());
+    let made = std::process::Command::new(openssl)
         .args([
             "req",
             "-x509",
