@@ -111,7 +111,7 @@ pub(crate) struct Ceremony<'a> {
 
 impl Ceremony<'_> {
     /// Runs one session to its end.
-    #[tracing::instrument(name = "session", skip_all, fields(operation = %self.operation, protocol, session = %id, parties = self.committee.indices().count()))]
+    #[tracing::instrument(name = "session", skip_all, fields(operation = %self.operation, protocol = protocol, session = %id, parties = self.committee.indices().count()))]
     pub(crate) async fn run<O: Send + 'static>(
         &mut self,
         protocol: &'static str,

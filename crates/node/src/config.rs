@@ -33,6 +33,9 @@ pub struct Config {
     /// How to log.
     #[serde(default)]
     pub log: Log,
+    /// Where traces go.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// How things of chains are shown.
     #[serde(default)]
     pub chains: Chains,
@@ -233,6 +236,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Where traces go. The program that starts the node sends them; the node only says where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// An OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`. None if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How things of chains are shown. Nothing that is signed depends on it.

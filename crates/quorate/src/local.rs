@@ -132,6 +132,7 @@ impl LocalCluster {
                 ..Limits::default()
             },
             log: Default::default(),
+            telemetry: Default::default(),
             chains: Default::default(),
             peers: others
                 .map(|other| Peer {

@@ -26,6 +26,15 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     peers(config, &mut found);
     clients(config, &mut found);
     webhooks(config, &mut found);
+    if let Some(endpoint) = &config.telemetry.otlp_endpoint {
+        let uri = endpoint.parse::<http::Uri>();
+        if !uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some() && uri.path() == "/")
+        {
+            found.push(format!(
+                "telemetry.otlp_endpoint `{endpoint}` must be `http://host:port` of a collector: run one beside the node, which sends on over tls"
+            ));
+        }
+    }
     limits(config, &mut found);
     found
 }

@@ -8,7 +8,7 @@ use super::ConfigError;
 pub(super) const PREFIX: &str = "QUORATE_";
 const TOP: [&str; 2] = ["name", "data"];
 const LISTS: [&str; 3] = ["peers", "clients", "webhooks"];
-const SECTIONS: [&str; 5] = ["listen", "seal", "limits", "log", "chains"];
+const SECTIONS: [&str; 6] = ["listen", "seal", "limits", "log", "telemetry", "chains"];
 /// Keys whose value is a number; everything else is text.
 const NUMBERS: [&str; 11] = [
     "passphrase_fd",

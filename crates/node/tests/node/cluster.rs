@@ -76,6 +76,7 @@ impl Cluster {
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),
                 log: config::Log::default(),
+                telemetry: config::Telemetry::default(),
                 chains: config::Chains::default(),
                 peers: Vec::new(),
                 webhooks: Vec::new(),
