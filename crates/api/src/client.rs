@@ -9,7 +9,7 @@ use crate::node::{NodeStatus, Readiness, Version};
 use crate::operation::{Operation, OperationStatus};
 use crate::page::{ListQuery, MAX_WAIT, Page, format_wait};
 use crate::problem::Problem;
-use crate::request::{Method, Request, RequestError};
+use crate::request::{Method, Request, RequestError, SignedRequest};
 use crate::sign::Sign;
 use bytes::Bytes;
 use http::{StatusCode, Uri, header::CONTENT_TYPE};
@@ -92,11 +92,19 @@ impl From<Problem> for ClientError {
     }
 }
 
+/// Signs a request in some other way than with a client key in this process, such as by asking a passkey.
+pub type SignWith = Box<dyn Fn(Request) -> SignedRequest + Send + Sync>;
+
+enum Signer {
+    Key(ClientKey),
+    Other(SignWith),
+}
+
 /// A client of one node.
 pub struct Client {
     node: String,
     name: String,
-    key: ClientKey,
+    signer: Signer,
     http: HttpClient<HttpConnector, Full<Bytes>>,
     /// In seconds.
     valid_for: u64,
@@ -104,11 +112,7 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("node", &self.node)
-            .field("name", &self.name)
-            .field("key", &self.key)
-            .finish()
+        f.debug_struct("Client").field("node", &self.node).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -120,10 +124,21 @@ impl Client {
     /// [`ClientError::Address`] if `node` is not an `http://` address without a path, [`ClientError::Request`] if the
     /// name is malformed.
     pub fn new(node: &str, name: impl Into<String>, key: ClientKey) -> Result<Self, ClientError> {
+        Self::with(node, name.into(), Signer::Key(key))
+    }
+
+    /// As [`new`](Self::new), with requests signed by something else.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn signing_with(node: &str, name: impl Into<String>, sign: SignWith) -> Result<Self, ClientError> {
+        Self::with(node, name.into(), Signer::Other(sign))
+    }
+
+    fn with(node: &str, name: String, signer: Signer) -> Result<Self, ClientError> {
         let node = check_address(node)?;
-        let name = name.into();
         crate::request::check_client(&name)?;
-        Ok(Self { node, name, key, http: http_client(), valid_for: VALID_FOR })
+        Ok(Self { node, name, signer, http: http_client(), valid_for: VALID_FOR })
     }
 
     /// The same client, whose requests stay valid for so long: what must wait for people may be done until then.
@@ -131,6 +146,11 @@ impl Client {
     pub fn valid_for(mut self, time: Duration) -> Self {
         self.valid_for = time.as_secs().max(1);
         self
+    }
+
+    /// The name in its requests.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The node's address.
@@ -318,7 +338,10 @@ impl Client {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| ClientError::Clock)?.as_secs();
         let request =
             Request::new(method, path, self.name.as_str(), now + self.valid_for, idempotency_key, body)?;
-        let request = request.sign(&self.key);
+        let request = match &self.signer {
+            Signer::Key(key) => request.sign(key),
+            Signer::Other(sign) => sign(request),
+        };
         let mut builder =
             http::Request::builder().method(method.as_str()).uri(format!("{}{path}", self.node));
         for (name, value) in request.to_headers() {

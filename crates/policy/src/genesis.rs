@@ -74,6 +74,16 @@ pub struct Genesis {
     directory: Directory,
 }
 
+impl Terms {
+    /// The directory that the steps make.
+    ///
+    /// # Errors
+    /// The first step that cannot be taken, or what the directory lacks.
+    pub fn directory(&self) -> Result<Directory, ChangeError> {
+        Directory::empty(self.admins.clone()).changed(&self.steps)
+    }
+}
+
 impl GenesisFile {
     /// A genesis that nobody has signed.
     ///
@@ -183,6 +193,6 @@ fn read(text: &str) -> Result<(Terms, Directory), GenesisError> {
     if !sizes || identities.iter().any(|identity| identity.len() != 32) {
         return Err(GenesisError::Nodes);
     }
-    let directory = Directory::empty(terms.admins.clone()).changed(&terms.steps)?;
+    let directory = terms.directory()?;
     Ok((terms, directory))
 }

@@ -1,6 +1,6 @@
 //! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
 
-use crate::commands::{client, completion, demo, dev, key, log, node, op};
+use crate::commands::{client, cluster, completion, demo, dev, key, log, node, op, people, policy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_api::parse_wait;
 use std::path::PathBuf;
@@ -42,6 +42,9 @@ pub(crate) struct Connection {
     /// The file with this client's private key (see `quorate client keygen`).
     #[arg(long, global = true, env = "QUORATE_CLIENT_KEY", value_name = "FILE")]
     pub(crate) client_key: Option<PathBuf>,
+    /// How long a request stays valid, such as 30m, 12h or 7d: what must wait for people may be done until then.
+    #[arg(long, global = true, value_name = "TIME", default_value = "30m", value_parser = validity)]
+    pub(crate) expires: Duration,
     /// How long to wait for an operation to end, such as 500ms, 10s or 2m; 0s only starts it.
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = wait)]
     pub(crate) wait: Duration,
@@ -72,6 +75,23 @@ pub(crate) enum Command {
     /// Follow operations.
     #[command(subcommand)]
     Op(op::OpCommand),
+    /// Approve what somebody else asks for, after looking at it.
+    Approve(people::RuleArgs),
+    /// Reject what somebody else asks for; the operation ends.
+    Reject(people::RuleArgs),
+    /// Take back own approvals, as long as the operation waits.
+    Withdraw(people::RuleArgs),
+    /// Freeze a key, a tenant or everything, at once; any admin may, alone.
+    Freeze(people::FreezeArgs),
+    /// Show and change people, groups and policies.
+    #[command(subcommand)]
+    Directory(people::DirectoryCommand),
+    /// Check, test and try policies.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Begin a cluster with a directory.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Read and check what nodes wrote down.
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -86,6 +106,20 @@ pub(crate) enum Command {
 
 fn wait(text: &str) -> Result<Duration, String> {
     parse_wait(text).ok_or_else(|| "expected a time such as 500ms, 10s or 2m".to_owned())
+}
+
+fn validity(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a time such as 30m, 12h or 7d".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(count.checked_mul(seconds).filter(|all| *all > 0).ok_or_else(wrong)?))
 }
 
 const AFTER_HELP: &str = "\

@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod dev;
@@ -10,6 +11,8 @@ pub(crate) mod key_verify;
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod op;
+pub(crate) mod people;
+pub(crate) mod policy;
 
 use crate::cli::{Cli, Command};
 use crate::output::Output;
@@ -27,6 +30,13 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Node(command) => node::run(command, connection, output),
         Command::Key(command) => key::run(*command, connection, output),
         Command::Op(command) => op::run(command, connection, output),
+        Command::Approve(args) => people::rule("approve", args, connection, output),
+        Command::Reject(args) => people::rule("reject", args, connection, output),
+        Command::Withdraw(args) => people::rule("withdraw", args, connection, output),
+        Command::Freeze(args) => people::freeze(args, connection, output),
+        Command::Directory(command) => people::directory(command, connection, output),
+        Command::Policy(command) => policy::run(command, output),
+        Command::Cluster(command) => cluster::run(command, output),
         Command::Log(command) => log::run(command, connection, output),
         Command::Client(command) => client::run(&command, output),
         Command::Openapi => output.text(&quorate_api::openapi().to_pretty_json()?),

@@ -50,7 +50,7 @@ pub(crate) fn connect(connection: &Connection) -> anyhow::Result<Client> {
     let name = name.ok_or_else(|| missing("client", "client", "QUORATE_CLIENT"))?;
     let key = connection.client_key.clone().or(context.client_key);
     let key = key.ok_or_else(|| missing("client key", "client-key", "QUORATE_CLIENT_KEY"))?;
-    Ok(Client::new(&node, name, read_client_key(&key)?)?)
+    Ok(Client::new(&node, name, read_client_key(&key)?)?.valid_for(connection.expires))
 }
 
 /// Reads a client's private key from a file that only its owner can read.

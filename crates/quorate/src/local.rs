@@ -2,8 +2,12 @@
 
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::Client;
-use quorate_api::{ClientAlgorithm, ClientKey};
+use quorate_api::{ClientAlgorithm, ClientKey, Hex};
 use quorate_node::config::{Client as EnrolledClient, Config, Limits, Listen, Peer, Seal};
+use quorate_policy::change::{AdminRule, Step};
+use quorate_policy::directory::PrincipalKind;
+use quorate_policy::genesis::Terms;
+use quorate_policy::name::Name;
 use quorate_seal::PassphraseSource;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -116,6 +120,48 @@ impl LocalCluster {
             write_private(&node.folder.join("quorate.toml"), text.as_bytes())?;
         }
         Ok(cluster)
+    }
+
+    /// Puts the cluster, which has not been started, under a genesis with these admins, first steps and policies; the client becomes
+    /// a service of the same name.
+    pub(crate) async fn govern(&self, admins: AdminRule, steps: Vec<Step>) -> anyhow::Result<()> {
+        let client = crate::connection::read_client_key(&self.client_key)?;
+        let service: Name = CLIENT.parse()?;
+        let mut first = vec![
+            Step::AddPrincipal { name: service.clone(), kind: PrincipalKind::Service, tenant: None },
+            Step::AddCredential {
+                name: service.clone(),
+                principal: service,
+                with: client.public_key().into(),
+            },
+        ];
+        first.extend(steps);
+        let nodes = self.nodes.iter().map(|node| {
+            Ok((node.name.clone(), Hex::try_from(node.identity.clone()).map_err(anyhow::Error::msg)?))
+        });
+        let nodes = nodes.collect::<anyhow::Result<_>>()?;
+        let terms = Terms { version: 1, cluster: "local".parse()?, nodes, admins, steps: first };
+        let mut genesis = crate::commands::cluster::draft(&terms)?;
+        for node in &self.nodes {
+            let passphrase = PassphraseSource::File(node.folder.join("passphrase")).read()?;
+            quorate_node::sign_genesis(&node.folder.join("data"), passphrase, &mut genesis).await?;
+        }
+        for node in &self.nodes {
+            write_private(&node.folder.join("genesis.json"), &serde_json::to_vec(&genesis)?)?;
+            let path = node.folder.join("quorate.toml");
+            let mut config = Config::parse(&fs::read_to_string(&path)?, [])?;
+            config.genesis = Some(PathBuf::from("genesis.json"));
+            config.clients.clear();
+            fs::remove_file(&path)?;
+            write_private(&path, config.to_toml()?.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The address of a node's REST interface.
+    pub(crate) fn url(&self, name: &str) -> anyhow::Result<String> {
+        let node = self.nodes.iter().find(|node| node.name == name);
+        Ok(format!("http://{}", node.with_context(|| format!("there is no node `{name}`"))?.api))
     }
 
     fn config_of(&self, node: &LocalNode, client: &EnrolledClient) -> Config {

@@ -142,6 +142,14 @@ pub(super) struct CaseRequest {
 }
 
 impl Case {
+    /// The facts of the case.
+    ///
+    /// # Errors
+    /// What of it makes no request, in words.
+    pub fn facts(&self, directory: &Directory) -> Result<Facts, String> {
+        self.request(directory).map(|request| request.facts)
+    }
+
     pub(super) fn request(&self, directory: &Directory) -> Result<CaseRequest, String> {
         for who in self.approvals.iter().chain(&self.rejections) {
             if !directory.principals().contains_key(who) {

@@ -1,6 +1,8 @@
 //! `quorate demo`: a whole story in one command. Three nodes create keys together and sign what real chains accept; one fails, two fail,
 //! and both come back.
 
+mod governance;
+mod passkey;
 mod report;
 mod steps;
 
@@ -8,7 +10,7 @@ use crate::commands::block_on;
 use crate::local::{LocalCluster, NAMES};
 use crate::output::{Output, chain};
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Subcommand};
 use quorate_intent::Scheme;
 use std::time::Instant;
 
@@ -19,8 +21,17 @@ use self::steps::{create_keys, refused, sign_everything, sign_message, sign_tran
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Print one JSON object a line instead of the story.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+    #[command(subcommand)]
+    story: Option<Story>,
+}
+
+/// Another story than that of keys and signatures.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Story {
+    /// People decide: a payment waits for the right ones, the log proves it, an admin freezes.
+    Governance,
 }
 
 /// Runs the story; whatever happens, the processes are stopped and the folder is removed.
@@ -30,7 +41,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> anyhow::Result<()> {
     let told = block_on(async {
         // Ctrl-C and SIGTERM end the story like an error does, so that nothing is left behind.
         tokio::select! {
-            told = story(&report) => told,
+            told = tell(args.story, &report) => told,
             stopped = interrupted() => stopped,
         }
     });
@@ -47,6 +58,13 @@ async fn interrupted() -> anyhow::Result<()> {
         _ = tokio::signal::ctrl_c() => {}
     }
     anyhow::bail!("interrupted")
+}
+
+async fn tell(which: Option<Story>, report: &Report<'_>) -> anyhow::Result<()> {
+    match which {
+        None => story(report).await,
+        Some(Story::Governance) => governance::story(report).await,
+    }
 }
 
 async fn story(report: &Report<'_>) -> anyhow::Result<()> {

@@ -235,6 +235,7 @@ fn step(step: &RoundFigures) -> [String; 6] {
 /// Prints an operation that was only started.
 pub(super) fn started(operation: &Operation, output: &Output) -> anyhow::Result<()> {
     output.result(operation, || format!("{} {}", operation.id, operation.status.as_str()))?;
+    super::people::hint_waiting(operation, output);
     output.hint(&format!("follow it with `quorate op wait {}`", operation.id));
     Ok(())
 }

@@ -112,6 +112,38 @@ impl Source for Live {
 /// A copy in a folder.
 struct Copy(PathBuf);
 
+/// Copies a node's whole log into a folder in the form of tlog-tiles, as an auditor would keep it.
+pub(crate) async fn copy(client: &Client, folder: &Path) -> anyhow::Result<()> {
+    let note = client.log_checkpoint().await?;
+    let head = SignedCheckpoint::parse(&note).context("the node's head is not understood")?;
+    for tile in Tile::written(0, head.claim().size()) {
+        let path = folder.join(tile.to_string());
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, client.log_tile(&tile.to_string()).await?)?;
+    }
+    fs::write(folder.join("checkpoint"), note)?;
+    Ok(())
+}
+
+/// Checks a copy of a log: how many entries it has, and what is not as it was signed.
+pub(crate) fn check_copy(folder: &Path, identity: &str) -> anyhow::Result<(u64, Vec<String>)> {
+    let copy = Copy(folder.to_owned());
+    let head = copy.head()?;
+    let id = owner(&head, &[identity.parse()?])?;
+    let report = audit(&log_key(id)?, &head, &copy, &[], &[])?;
+    Ok((report.head.size(), report.findings.iter().map(ToString::to_string).collect()))
+}
+
+/// Checks every receipt of an operation against the identities of the nodes.
+pub(crate) fn check_receipts(operation: &Operation, trusted: &[PeerId]) -> anyhow::Result<usize> {
+    for receipt in &operation.receipts {
+        prove(receipt, operation, trusted)?;
+    }
+    Ok(operation.receipts.len())
+}
+
 impl ReadTile for Copy {
     type Error = std::io::Error;
 

@@ -70,7 +70,8 @@ fn row(operation: &Operation) -> [String; 5] {
     ]
 }
 
-fn show(operation: &Operation) -> String {
+/// An operation for people.
+pub(crate) fn show(operation: &Operation) -> String {
     let running = if operation.status.is_final() { String::new() } else { progress::line(operation) };
     let mut text = fields(&[
         ("operation", operation.id.to_string()),
@@ -82,6 +83,10 @@ fn show(operation: &Operation) -> String {
         ("changed", ago(operation.updated_at)),
         ("error", operation.error.as_ref().map(ToString::to_string).unwrap_or_default()),
     ]);
+    if let Some(approvals) = &operation.approvals {
+        text.push('\n');
+        text.push_str(&super::people::show_approvals(approvals));
+    }
     if let Some(OperationResult::Sign(result)) = &operation.result {
         text.push('\n');
         text.push_str(&key_sign::show(result));

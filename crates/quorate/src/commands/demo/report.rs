@@ -35,6 +35,43 @@ pub(super) enum Event {
         ready: Option<u16>,
         ms: u64,
     },
+    /// A request waits for people.
+    Waits {
+        operation: String,
+        asked_by: String,
+        words: String,
+        rule: Option<String>,
+        missing: Vec<String>,
+    },
+    /// A person said something.
+    Ruled {
+        by: String,
+        verdict: &'static str,
+        with: &'static str,
+        node: &'static str,
+        status: String,
+        still_missing: Vec<String>,
+    },
+    /// A person or program was refused.
+    Denied {
+        who: String,
+        code: String,
+        detail: String,
+    },
+    /// A log was checked without its node.
+    Checked {
+        what: String,
+        node: String,
+        entries: u64,
+        good: bool,
+        findings: Vec<String>,
+    },
+    /// Something was frozen, or thawed.
+    Frozen {
+        what: String,
+        by: String,
+        thawed: bool,
+    },
     End {
         ok: bool,
         elapsed_s: f64,
@@ -171,6 +208,29 @@ impl<'a> Report<'a> {
                 let quorum =
                     needed.zip(*ready).map_or_else(String::new, |(n, r)| format!(" ({r} of {n} ready)"));
                 format!("   refused after {ms} ms: {status} {code}{quorum}\n     {detail}")
+            }
+            Event::Waits { operation, asked_by, words, rule, missing } => format!(
+                "   {asked_by} asks: {words}\n     {operation} waits under rule `{}` for {}",
+                rule.as_deref().unwrap_or("?"),
+                missing.join(" and ")
+            ),
+            Event::Ruled { by, verdict, with, node, status, still_missing } => {
+                let missing = if still_missing.is_empty() {
+                    String::new()
+                } else {
+                    format!(", still missing: {}", still_missing.join(" and "))
+                };
+                format!("   {by} says {verdict} with a {with}, at node {node}: {status}{missing}")
+            }
+            Event::Denied { who, code, detail } => format!("   {who} is refused: {code}\n     {detail}"),
+            Event::Checked { what, node, entries, good, findings } => {
+                let verdict = if *good { "as it was signed" } else { "NOT as it was signed" };
+                let mut text = format!("   {what} of node {node}, {entries} entries: {verdict}");
+                findings.iter().for_each(|finding| text.push_str(&format!("\n     {finding}")));
+                text
+            }
+            Event::Frozen { what, by, thawed } => {
+                format!("   {what} is {} by {by}", if *thawed { "thawed" } else { "frozen" })
             }
             Event::End { ok: true, elapsed_s, .. } => {
                 format!("\n── Done in {elapsed_s:.1} s; everything that was made is removed")

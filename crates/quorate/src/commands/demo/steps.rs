@@ -25,13 +25,13 @@ pub(super) struct Keys {
 }
 
 /// A fresh idempotency key: every step of the story is a request of its own.
-fn fresh() -> anyhow::Result<String> {
+pub(super) fn fresh() -> anyhow::Result<String> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).context("the operating system gave no random bytes")?;
     Ok(hex::encode(bytes))
 }
 
-async fn finish(client: &Client, operation: Operation) -> anyhow::Result<OperationResult> {
+pub(super) async fn finish(client: &Client, operation: Operation) -> anyhow::Result<OperationResult> {
     let done = if operation.status.is_final() {
         operation
     } else {
@@ -61,7 +61,7 @@ pub(super) async fn create_keys(client: &Client, report: &Report<'_>) -> anyhow:
 }
 
 /// One request to sign, its result verified by a foreign library and told.
-async fn sign(
+pub(super) async fn sign(
     client: &Client,
     key: &Key,
     intent: Intent,
@@ -86,7 +86,7 @@ async fn sign(
 }
 
 /// Verifies every signature of a result with a library that shares no code with ours; returns its name.
-fn check(key: &Key, result: &SignResult, plain: Option<&[u8]>) -> anyhow::Result<&'static str> {
+pub(super) fn check(key: &Key, result: &SignResult, plain: Option<&[u8]>) -> anyhow::Result<&'static str> {
     if result.signatures.is_empty() {
         bail!("the result holds no signature");
     }
@@ -107,7 +107,7 @@ fn check(key: &Key, result: &SignResult, plain: Option<&[u8]>) -> anyhow::Result
 }
 
 /// The demonstration's receiver on Ethereum; nobody's.
-const ETHEREUM_TO: &str = "0x000000000000000000000000000000000000dEaD";
+pub(super) const ETHEREUM_TO: &str = "0x000000000000000000000000000000000000dEaD";
 /// The demonstration's receiver on Solana; nobody's either.
 const SOLANA_TO: &str = "1nc1nerator11111111111111111111111111111111";
 /// An output that the demonstration pretends to own.
