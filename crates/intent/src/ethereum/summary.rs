@@ -40,6 +40,14 @@ pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<(Summa
             summary.detail("whether this chain charges more than gas is not known");
         }
     }
+    if let Some(from) = from {
+        summary.detail(format!("from {from}, nonce {}", view.nonce_value()));
+    }
+    summary.detail(format!("gas limit {}, at most {} wei a gas", view.gas(), view.max_fee()));
+    let entries = view.access_entries();
+    if entries > 0 {
+        summary.detail(format!("access list with {entries} addresses"));
+    }
     match view.to() {
         TxKind::Create => {
             let with =
@@ -61,14 +69,6 @@ pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<(Summa
                 call.describe(view.data(), &tail, &mut summary, &mut facts);
             }
         }
-    }
-    if let Some(from) = from {
-        summary.detail(format!("from {from}, nonce {}", view.nonce_value()));
-    }
-    summary.detail(format!("gas limit {}, at most {} wei a gas", view.gas(), view.max_fee()));
-    let entries = view.access_entries();
-    if entries > 0 {
-        summary.detail(format!("access list with {entries} addresses"));
     }
     Ok((summary, facts))
 }

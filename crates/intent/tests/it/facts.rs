@@ -235,6 +235,27 @@ pub(crate) fn check_agreement(prepared: &Prepared) {
 }
 
 #[test]
+fn what_is_more_than_can_be_listed_is_cut_and_blind() {
+    let mut sizes = 0;
+    for (count, blind) in [(0_u64, false), (5, false), (1024, true), (1025, true), (1900, true)] {
+        let list = || DynSolValue::Array((0..count).map(|n| uint(U256::from(n))).collect());
+        let arguments = vec![who(OWN), who(BOB), list(), list(), DynSolValue::Bytes(vec![])];
+        let prepared =
+            call(data("safeBatchTransferFrom(address,address,uint256[],uint256[],bytes)", arguments));
+        check_agreement(&prepared);
+        // Beside the list of tokens there are two lines of details.
+        assert_eq!(prepared.facts.blind, blind, "{count}");
+        assert_eq!(prepared.facts.transfers.len() as u64, count.min(1024));
+        assert!(prepared.summary.details.len() <= 1024);
+        assert!(prepared.summary.details[0].starts_with("from 0x"));
+        assert_eq!(prepared.summary.warnings.iter().any(|w| w.contains("more in it")), blind);
+        assert!(prepared.facts.recipients.contains(&BOB.to_string()));
+        sizes += 1;
+    }
+    assert_eq!(sizes, 5);
+}
+
+#[test]
 fn coins_are_wrapped_only_by_the_known_contract_of_the_chain() {
     let weth = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");
     let wrap = call_on(1, weth, 5 * 10_u128.pow(17), data("deposit()", vec![]));
