@@ -91,7 +91,10 @@ impl Called {
             method: method.as_ref().map(|m| m.signature.to_owned()),
             value: self.value.into(),
         });
-        let with = if self.value.is_zero() {
+        // What is wrapped is what is sent: the words say it already.
+        let wraps = self.chain.is_wrapper(self.to)
+            && method.as_ref().is_some_and(|method| matches!(method.does, Does::Deposit));
+        let with = if self.value.is_zero() || wraps {
             String::new()
         } else {
             format!(", sending {} along,", self.chain.money(self.value))
