@@ -33,6 +33,11 @@ mutants BASE="main":
     git diff {{BASE}} > target/mutants.diff
     cargo mutants --in-diff target/mutants.diff
 
+# Feeds arbitrary bytes to a decoder until it breaks; needs cargo-fuzz and a nightly toolchain: `just fuzz psbt -- -max_total_time=60`.
+fuzz TARGET *ARGS:
+    mkdir -p fuzz/corpus/{{TARGET}}
+    cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} {{ARGS}}
+
 # Figures; reports can be named: `just bench demo`.
 bench *REPORTS:
     cargo xtask bench {{REPORTS}}

@@ -81,7 +81,7 @@ pub struct Approval {
     /// How much, in the smallest unit: the new allowance, or what is added to it (`increaseAllowance`). 0 takes a currency's
     /// allowance away; `approve` of a token with an identity has its number here. The largest number for a right without amount (`setApprovalForAll`).
     pub amount: Amount,
-    /// True for amounts that limit nothing ([`Amount::is_endless`]) and for rights without amount.
+    /// True for amounts that limit nothing ([`Amount::is_endless`]; on Solana from 2^63 on) and for rights without amount.
     pub unlimited: bool,
     /// True if a signature, not a transaction, gives the right: whoever holds the signature decides when.
     pub by_signature: bool,

@@ -18,6 +18,8 @@ mod bitcoin_psbt;
 mod ethereum;
 #[path = "it/facts.rs"]
 mod facts;
+#[path = "it/fuzz.rs"]
+mod fuzz;
 #[path = "it/keys.rs"]
 mod keys;
 #[path = "it/lies.rs"]
@@ -34,3 +36,17 @@ mod sign;
 mod solana;
 #[path = "it/typed_data.rs"]
 mod typed_data;
+
+// What the fuzz targets run.
+#[path = "../../../fuzz/checks/agree.rs"]
+mod agree_check;
+#[path = "../../../fuzz/checks/ethereum_transaction.rs"]
+mod ethereum_check;
+#[path = "../../../fuzz/checks/mutate.rs"]
+mod mutate;
+#[path = "../../../fuzz/checks/psbt.rs"]
+mod psbt_check;
+#[path = "../../../fuzz/checks/solana_message.rs"]
+mod solana_check;
+#[path = "../../../fuzz/checks/typed_data.rs"]
+mod typed_check;

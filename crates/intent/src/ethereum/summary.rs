@@ -40,6 +40,14 @@ pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<(Summa
             summary.detail("whether this chain charges more than gas is not known");
         }
     }
+    if let Some(from) = from {
+        summary.detail(format!("from {from}, nonce {}", view.nonce_value()));
+    }
+    summary.detail(format!("gas limit {}, at most {} wei a gas", view.gas(), view.max_fee()));
+    let entries = view.access_entries();
+    if entries > 0 {
+        summary.detail(format!("access list with {entries} addresses"));
+    }
     match view.to() {
         TxKind::Create => {
             let with =
@@ -62,14 +70,6 @@ pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<(Summa
             }
         }
     }
-    if let Some(from) = from {
-        summary.detail(format!("from {from}, nonce {}", view.nonce_value()));
-    }
-    summary.detail(format!("gas limit {}, at most {} wei a gas", view.gas(), view.max_fee()));
-    let entries = view.access_entries();
-    if entries > 0 {
-        summary.detail(format!("access list with {entries} addresses"));
-    }
     Ok((summary, facts))
 }
 
@@ -91,7 +91,10 @@ impl Called {
             method: method.as_ref().map(|m| m.signature.to_owned()),
             value: self.value.into(),
         });
-        let with = if self.value.is_zero() {
+        // What is wrapped is what is sent: the words say it already.
+        let wraps = self.chain.is_wrapper(self.to)
+            && method.as_ref().is_some_and(|method| matches!(method.does, Does::Deposit));
+        let with = if self.value.is_zero() || wraps {
             String::new()
         } else {
             format!(", sending {} along,", self.chain.money(self.value))

@@ -193,7 +193,8 @@ impl View<'_> {
             token,
             spender: spender.clone(),
             amount: amount.into(),
-            unlimited: amount == u64::MAX,
+            // Half of what a mint can ever issue.
+            unlimited: amount >= 1 << 63,
             by_signature: false,
         };
         let effects = vec![

@@ -416,6 +416,28 @@ fn no_more_bitcoin_than_there_is() {
     }
 }
 
+#[test]
+fn a_payment_to_many_is_listed_whole() {
+    for receivers in [5, 512] {
+        let mut psbt = spending(Scheme::Bip340, &[50_000_000]);
+        psbt.unsigned_tx.output = (0..receivers)
+            .map(|n: u32| {
+                let program = [&[0_u8; 16][..], &n.to_be_bytes()].concat();
+                let script = ScriptBuf::from_bytes([&[0, 20], &program[..]].concat());
+                TxOut { value: Amount::from_sat(1000), script_pubkey: script }
+            })
+            .collect();
+        psbt.outputs = vec![Default::default(); receivers as usize];
+        let prepared = prepare(&psbt, Scheme::Bip340).unwrap();
+        crate::facts::check_agreement(&prepared);
+        let facts = &prepared.facts;
+        assert!(!facts.blind);
+        assert_eq!((facts.transfers.len(), facts.recipients.len()), (receivers as usize, receivers as usize));
+        assert_eq!(facts.native_out, (u64::from(receivers) * 1000).into());
+        assert!(prepared.summary.headline.contains(&format!(" BTC to {receivers} receivers, fee ")));
+    }
+}
+
 /// One P2WPKH input may come with its witness utxo only: the signature commits to that amount.
 #[test]
 fn one_unproven_input_is_bound_by_its_signature() {

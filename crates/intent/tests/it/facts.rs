@@ -234,13 +234,60 @@ pub(crate) fn check_agreement(prepared: &Prepared) {
     assert!(summary.to_string().chars().all(|c| c == '\n' || c == '…' || !c.is_control()));
 }
 
+/// Policies are written against these names.
+#[test]
+fn the_json_of_facts_does_not_change() {
+    let approve = data("approve(address,uint256)", vec![who(BOB), uint(U256::MAX)]);
+    let prepared = call_on(1, TOKEN, 5, approve);
+    let expected = serde_json::json!({
+        "kind": "ethereum_transaction",
+        "chain": "ethereum:1",
+        "blind": false,
+        "transfers": [{ "asset": "native", "to": TOKEN.to_string(), "amount": "5" }],
+        "native_out": "5",
+        "approvals": [{
+            "token": TOKEN.to_string(), "spender": BOB.to_string(), "amount": U256::MAX.to_string(),
+            "unlimited": true, "by_signature": false
+        }],
+        "calls": [{
+            "contract": TOKEN.to_string(), "selector": "0x095ea7b3", "method": "approve(address,uint256)",
+            "value": "5"
+        }],
+        "recipients": [TOKEN.to_string(), BOB.to_string()],
+        "fee_max": "600000000000000"
+    });
+    assert_eq!(serde_json::to_value(&prepared.facts).unwrap(), expected);
+    let mut unknown = expected;
+    unknown["extra"] = serde_json::json!(1);
+    assert!(serde_json::from_value::<Facts>(unknown).is_err());
+}
+
+#[test]
+fn what_is_more_than_can_be_listed_is_cut_and_blind() {
+    let mut sizes = 0;
+    for (count, blind) in [(0_u64, false), (5, false), (1024, true), (1025, true), (1900, true)] {
+        let list = || DynSolValue::Array((0..count).map(|n| uint(U256::from(n))).collect());
+        let arguments = vec![who(OWN), who(BOB), list(), list(), DynSolValue::Bytes(vec![])];
+        let prepared =
+            call(data("safeBatchTransferFrom(address,address,uint256[],uint256[],bytes)", arguments));
+        check_agreement(&prepared);
+        // Beside the list of tokens there are two lines of details.
+        assert_eq!(prepared.facts.blind, blind, "{count}");
+        assert_eq!(prepared.facts.transfers.len() as u64, count.min(1024));
+        assert!(prepared.summary.details.len() <= 1024);
+        assert!(prepared.summary.details[0].starts_with("from 0x"));
+        assert_eq!(prepared.summary.warnings.iter().any(|w| w.contains("more in it")), blind);
+        assert!(prepared.facts.recipients.contains(&BOB.to_string()));
+        sizes += 1;
+    }
+    assert_eq!(sizes, 5);
+}
+
 #[test]
 fn coins_are_wrapped_only_by_the_known_contract_of_the_chain() {
     let weth = address!("C02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2");
     let wrap = call_on(1, weth, 5 * 10_u128.pow(17), data("deposit()", vec![]));
-    assert!(
-        wrap.summary.headline.starts_with(&format!("wrap 0.5 ETH into token {weth}, sending 0.5 ETH along,"))
-    );
+    assert!(wrap.summary.headline.starts_with(&format!("wrap 0.5 ETH into token {weth} on mainnet, fee")));
     assert!(!wrap.facts.blind);
     assert_eq!(wrap.facts.native_out.to_string(), "500000000000000000");
     assert_eq!(wrap.facts.calls[0].value, wrap.facts.native_out);

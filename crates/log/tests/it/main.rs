@@ -10,9 +10,16 @@
 mod audit;
 mod entries;
 mod flips;
+mod fuzz;
 mod notes;
 mod stock;
 mod support;
 mod tiles;
 mod vectors;
 mod witnesses;
+
+// What the fuzz target runs.
+#[path = "../../../../fuzz/checks/log_entry.rs"]
+mod log_entry_check;
+#[path = "../../../../fuzz/checks/mutate.rs"]
+mod mutate;

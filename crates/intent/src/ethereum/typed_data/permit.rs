@@ -232,3 +232,49 @@ pub(super) fn domain_facts(domain: &Map<String, Value>) -> crate::facts::Domain 
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::keccak256;
+
+    /// `Name(type field,…)` as EIP-712 writes a struct.
+    fn written(name: &str, fields: Fields) -> String {
+        let list: Vec<String> = fields.iter().map(|(field, kind)| format!("{kind} {field}")).collect();
+        format!("{name}({})", list.join(","))
+    }
+
+    /// The type hashes that are compiled into the contracts: tokens with ERC-2612, DAI, and Permit2.
+    #[test]
+    fn types_have_their_published_hashes() {
+        let details = written("PermitDetails", DETAILS);
+        let permissions = written("TokenPermissions", PERMISSIONS);
+        let cases = [
+            (written("Permit", ERC2612), "6e71edae12b1b97f4d1f60370fef10105fa2faae0126114a169c64845d6126c9"),
+            (written("Permit", DAI), "ea2aa0a1be11a07ed86d755c93467f4f82362b452371d1ba94d1715123511acb"),
+            (
+                written("PermitSingle", SINGLE) + &details,
+                "f3841cd1ff0085026a6327b620b67997ce40f282c88a8e905a7a5626e310f3d0",
+            ),
+            (
+                written("PermitBatch", BATCH) + &details,
+                "af1b0d30d2cab0380e68f0689007e3254993c596f2fdd0aaa7f4d04f79440863",
+            ),
+            (
+                written("PermitTransferFrom", TRANSFER) + &permissions,
+                "939c21a48a8dbe3a9a2404a1d46691e4d39f6583d6ec6b35714604c986d80106",
+            ),
+            (
+                written("PermitBatchTransferFrom", BATCH_TRANSFER) + &permissions,
+                "fcf35f5ac6a2c28868dc44c302166470266239195f02b0ee408334829333b766",
+            ),
+        ];
+        let count = cases.len();
+        for (text, hash) in cases {
+            assert_eq!(hex::encode(keccak256(text.as_bytes())), hash, "{text}");
+        }
+        assert_eq!(count, 6);
+        let printed = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
+        assert_eq!(Address::parse_checksummed(printed, None).unwrap(), PERMIT2);
+    }
+}
