@@ -32,7 +32,7 @@ pub(crate) enum ClusterCommand {
 #[command(after_help = "\
 Example:
   quorate cluster init --name acme --out genesis.json \\
-    --node a=IDENTITY --node b=IDENTITY --node c=IDENTITY \\
+    --identity a=IDENTITY --identity b=IDENTITY --identity c=IDENTITY \\
     --admin alice=ed25519:… --admin bob=ed25519:… --admin carol=passkey:… \\
     --quorum '2 of Group::\"admins\"' --policy payments=payments.cedar")]
 pub(crate) struct InitArgs {
@@ -40,7 +40,7 @@ pub(crate) struct InitArgs {
     #[arg(long)]
     name: Name,
     /// A node and the identity that `quorate node init` printed; once for each node.
-    #[arg(long = "node", value_name = "NAME=IDENTITY", required = true, value_parser = pair)]
+    #[arg(long = "identity", value_name = "NAME=IDENTITY", required = true, value_parser = pair)]
     nodes: Vec<(String, String)>,
     /// A person of the group `admins` with a client key or passkey (see `quorate client keygen`); once for each.
     #[arg(long = "admin", value_name = "NAME=KEY", required = true, value_parser = pair)]

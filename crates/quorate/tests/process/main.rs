@@ -13,6 +13,7 @@ mod abuse;
 mod canary;
 mod crash;
 mod folder;
+mod governance;
 mod identity;
 mod log;
 mod parties;
