@@ -8,6 +8,7 @@ mod bounded;
 #[cfg(feature = "client")]
 pub mod client;
 mod client_key;
+mod credential;
 mod governance;
 mod id;
 mod key;
@@ -15,16 +16,15 @@ mod node;
 mod openapi;
 mod operation;
 mod page;
+mod passkey;
 mod problem;
 mod request;
 mod schema;
 mod sign;
 
 pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
-pub use client_key::{
-    ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey, MAX_EXPIRY_AHEAD, VerifyError,
-    verify_request,
-};
+pub use client_key::{ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey};
+pub use credential::{Credential, CredentialError, MAX_EXPIRY_AHEAD, VerifyError, verify_request};
 pub use governance::{
     AdminView, Approvals, Approved, ChangeDirectory, DirectoryView, Freeze, MissingPeople, Rule, Scope,
     SetFreeze,
@@ -37,10 +37,13 @@ pub use operation::{NodeReceipt, Operation, OperationKind, OperationResult, Oper
 pub use page::{
     DEFAULT_LIMIT, ListQuery, MAX_LIMIT, MAX_WAIT, OperationQuery, Page, format_wait, parse_wait,
 };
+pub use passkey::{MAX_ORIGIN, MAX_ORIGINS, MAX_RP_ID, PasskeyError, PasskeyKeyError, PasskeyPublicKey};
 pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem, QuorumState};
 pub use quorate_intent as intent;
 pub use request::{
-    HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE, MAX_BODY, MAX_CLIENT,
-    MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, SIGNATURE_TAG, SignedRequest, check_client,
+    Assertion, AssertionError, CHALLENGE_TAG, HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY,
+    HEADER_SIGNATURE, MAX_ASSERTION_SIGNATURE, MAX_AUTHENTICATOR_DATA, MAX_BODY, MAX_CLIENT, MAX_CLIENT_DATA,
+    MAX_CREDENTIAL_ID, MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, RequestParts,
+    RequestSignature, SIGNATURE_TAG, SignedRequest, check_client,
 };
 pub use sign::{Figures, RoundFigures, Sign, SignResult, SignatureResult, Skipped};

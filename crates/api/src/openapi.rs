@@ -437,7 +437,9 @@ Threshold keys: created, used and kept as shares, never assembled.
 low `s`; 64 bytes, lower-case hex in `Quorate-Signature`). The signature is over these fields in this order, each text \
 preceded by its length in bytes as 4 bytes big-endian: `quorate-request-v1`, the method, the path with its query, \
 the value of `Quorate-Client`, then the expiry (`Quorate-Expires`, unix seconds) as 8 bytes big-endian without a length, \
-then, again with lengths, the `Idempotency-Key` (may be absent and then empty for GET) and the 32 bytes of SHA-256 of the body. \
+then, again with lengths, the `Idempotency-Key` (may be absent and then empty for GET) and the 32 bytes of SHA-256 of the body. A person signs with a passkey: the challenge is SHA-256 \
+over `quorate-passkey-challenge-v1` and those bytes, each preceded by its length, and `Quorate-Signature` is `passkey:` and, in base64url without padding, \
+raw credential id, `authenticatorData`, `clientDataJSON` and `signature`, each preceded by its length. \
 Each node of the quorum verifies the same signature itself.
 
 **Idempotency.** A repeated `Idempotency-Key` gives the operation it started; with another body it is 409.

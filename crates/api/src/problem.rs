@@ -1,6 +1,6 @@
 //! Errors of the API: RFC 9457 problem details with a stable code.
 
-use crate::client_key::VerifyError;
+use crate::credential::VerifyError;
 use crate::id::OperationId;
 use crate::request::RequestError;
 use serde::{Deserialize, Serialize};
@@ -315,7 +315,9 @@ impl From<VerifyError> for Problem {
     fn from(error: VerifyError) -> Self {
         let code = match error {
             VerifyError::UnknownClient => Code::UnknownClient,
-            VerifyError::SignatureInvalid => Code::SignatureInvalid,
+            VerifyError::SignatureInvalid | VerifyError::CredentialKind | VerifyError::Passkey(_) => {
+                Code::SignatureInvalid
+            }
             VerifyError::Expired => Code::RequestExpired,
             VerifyError::TooFarAhead { .. } => Code::ExpiryTooFar,
         };

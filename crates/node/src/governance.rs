@@ -70,6 +70,11 @@ pub enum GovernanceError {
         /// What is wrong.
         reason: String,
     },
+    /// The policies in force do not read, such as with an older program than the one that took them.
+    #[error(
+        "{0}; nothing can be decided with them: mend them in the genesis, or run the version of the program that took them"
+    )]
+    Policies(String),
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -165,9 +170,7 @@ impl Governance {
                 state = adopted.next;
             }
         }
-        let version = state.version();
-        let damaged = |problem: Problem| GovernanceError::Damaged { version, reason: problem.detail };
-        let regime = Regime::of(state).map_err(damaged)?;
+        let regime = Regime::of(state).map_err(|problem| GovernanceError::Policies(problem.detail))?;
         for stored in store.freezes().await? {
             freezes.restore(&stored);
         }
@@ -225,7 +228,31 @@ fn thawed(steps: &[Step]) -> Vec<[u8; 32]> {
     hashes.filter_map(|hash| hash.as_ref().try_into().ok()).collect()
 }
 
+/// What is not there, and what may not be seen: nobody can tell which.
+pub(crate) fn hidden(what: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::NotFound, format!("no connected node holds a key `{what}`"))
+}
+
 impl Shared {
+    /// The principal behind a client and its tenant, for what it makes.
+    pub(crate) fn owner(&self, client: &str) -> (Option<Name>, Option<Name>) {
+        let Some(governance) = &self.governance else { return (None, None) };
+        let regime = governance.regime();
+        match regime.principal(client) {
+            Some((name, principal)) => (Some(name.clone()), principal.tenant.clone()),
+            None => (None, None),
+        }
+    }
+
+    /// GOV.10: whether a client may see what belongs to a tenant. Those who run the cluster see everything.
+    pub(crate) fn may_see(&self, client: &str, tenant: Option<&Name>) -> bool {
+        let Some(governance) = &self.governance else { return true };
+        let regime = governance.regime();
+        regime
+            .principal(client)
+            .is_some_and(|(_, principal)| principal.tenant.is_none() || principal.tenant.as_ref() == tenant)
+    }
+
     /// What a governed node knows.
     pub(crate) fn governed(&self) -> Result<&Governance, Problem> {
         self.governance.as_ref().ok_or_else(ungoverned)

@@ -120,7 +120,7 @@ impl Node {
         let mut clients = HashMap::new();
         for client in &config.clients {
             let key: ClientPublicKey = client.key.parse().map_err(|error| invalid(format!("{error}")))?;
-            clients.insert(client.name.clone(), key);
+            clients.insert(client.name.clone(), key.into());
         }
         let governance = Governance::open(config.genesis.as_ref(), &store, id, &names).await?;
         let limits = net_limits();

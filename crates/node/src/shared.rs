@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate_api::{ClientPublicKey, Code, KeyId, Problem};
+use quorate_api::{Code, Credential, KeyId, Problem};
 use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
 use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     /// Names of all nodes, this one included.
     pub(crate) names: BTreeMap<PeerId, String>,
     /// Who may ask, if there is no directory.
-    pub(crate) clients: HashMap<String, ClientPublicKey>,
+    pub(crate) clients: HashMap<String, Credential>,
     pub(crate) governance: Option<Governance>,
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
@@ -98,12 +98,12 @@ pub(crate) struct Joined {
 }
 
 impl Shared {
-    /// The key under which requests of a client are verified.
-    pub(crate) fn client_key(&self, name: &str) -> Option<ClientPublicKey> {
+    /// GOV.2: the key under which requests of a client are verified.
+    pub(crate) fn client_key(&self, name: &str) -> Option<Credential> {
         match &self.governance {
             Some(governance) => {
                 let regime = governance.regime();
-                regime.state.directory().credential(name).map(|(credential, _)| credential.key.clone())
+                regime.state.directory().credential(name).map(|(credential, _)| credential.key.clone().into())
             }
             None => self.clients.get(name).cloned(),
         }

@@ -105,7 +105,7 @@ pub fn read_path(request: &SignedRequest) -> Result<(Verdict, OperationId), Ruli
     }
 }
 
-/// Checks a ruling on `about` under the directory: the person, the signature, the operation, the exact bytes, the time.
+/// GOV.8: checks a ruling on `about` under the directory: the person, the signature, the operation, the exact bytes, the time.
 ///
 /// # Errors
 /// The first check that fails; whoever signed it, or whoever passes it on, is at fault.
@@ -189,6 +189,14 @@ impl Tally {
             }
         }
         tally
+    }
+
+    /// The approvals alone whose time is not over.
+    #[must_use]
+    pub fn valid_at(&self, now: u64) -> Self {
+        let mut valid = Self { approved: self.approved.clone(), ..Self::default() };
+        valid.approved.retain(|_, until| *until >= now);
+        valid
     }
 
     /// The fresh bytes of a person's approvals that count: a withdrawal names them.

@@ -259,8 +259,7 @@ impl Decision {
                 return Verdict::No { rule: Some(rule.id.clone()), words };
             }
         }
-        let mut valid = tally.clone();
-        valid.approved.retain(|_, until| *until >= now);
+        let valid = tally.valid_at(now);
         let ways = self.alternatives.iter().map(|rule| way(rule, directory, requester, &valid, created, now));
         let mut open: Vec<Way<'_>> = ways.filter(|way| now <= way.expires).collect();
         // The nearest first: whom it takes fewest people, then least time.

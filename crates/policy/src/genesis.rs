@@ -120,7 +120,7 @@ impl GenesisFile {
         Ok(name)
     }
 
-    /// Checks that every node has signed.
+    /// GOV.1: checks that every node has signed.
     ///
     /// # Errors
     /// [`GenesisError`] names who has not, or what is wrong.

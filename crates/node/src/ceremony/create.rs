@@ -147,8 +147,11 @@ pub(crate) fn plan(
         ))
     })?;
     let id = key_id(judged, attempt);
+    let (created_by, tenant) = shared.owner(judged.request.client());
     let record = Record {
         version: 1,
+        tenant,
+        created_by,
         scheme: create.scheme,
         label: create.label.clone(),
         purposes,

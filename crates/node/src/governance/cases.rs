@@ -23,6 +23,8 @@ use crate::judge::{Ask, Judged, judge};
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
+/// Most cases of other nodes' clients that a list shows.
+const SHOWN: u32 = 200;
 /// Most rulings on one request that are kept.
 const MAX_KEPT: usize = 200;
 
@@ -209,6 +211,7 @@ impl Shared {
     ) -> Result<Option<ApiOperation>, Problem> {
         let governance = self.governed()?;
         let Some(case) = self.case(id).await? else { return Ok(None) };
+        self.check_sight(ruling.client(), id).await?;
         let unreadable = |_| Problem::new(Code::Internal, "the stored request is unreadable");
         let about = SignedRequest::decode(&case.request).map_err(unreadable)?;
         let judged = judge(self, about)?;
@@ -425,6 +428,50 @@ impl Shared {
             operation.approvals = self.approvals(case).await.map(Box::new);
         }
         Ok(Some(operation))
+    }
+
+    /// Whether a client may see what came of a request: it is of its own tenant, or the client runs the cluster.
+    pub(crate) fn may_see_request(&self, client: &str, request: &[u8]) -> bool {
+        if self.governance.is_none() {
+            return true;
+        }
+        let Ok(request) = SignedRequest::decode(request) else { return false };
+        let (_, tenant) = self.owner(request.client());
+        self.may_see(client, tenant.as_ref())
+    }
+
+    /// What a client may not see is not there.
+    pub(crate) async fn check_sight(&self, client: &str, id: &OperationId) -> Result<(), Problem> {
+        if self.governance.is_none() {
+            return Ok(());
+        }
+        let request = match self.operation(id).await? {
+            Some(row) => Some(row.request),
+            None => self.case(id).await?.map(|case| case.request),
+        };
+        match request {
+            Some(request) if !self.may_see_request(client, &request) => {
+                Err(Problem::new(Code::NotFound, format!("there is no operation `{id}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Cases that clients of other nodes asked for, newest first, as far as this client may see them.
+    pub(crate) async fn waiting_elsewhere(&self, client: &str) -> Result<Vec<ApiOperation>, Problem> {
+        if self.governance.is_none() {
+            return Ok(Vec::new());
+        }
+        let cases = self.store.open_cases(SHOWN).await.map_err(|error| store_problem(&error))?;
+        let mut found = Vec::new();
+        for case in cases.iter().filter(|case| self.may_see_request(client, &case.request)) {
+            if let Ok(id) = case.op_id.parse::<OperationId>()
+                && self.operation(&id).await?.is_none()
+            {
+                found.push(self.present_case(case)?);
+            }
+        }
+        Ok(found)
     }
 
     /// A case that another node's client asked for.

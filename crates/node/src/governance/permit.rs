@@ -1,33 +1,38 @@
 //! The decision on one request: every node makes its own, on its own directory, policies, freezes and count of what people said.
 
+use std::collections::BTreeMap;
+
 use quorate_api::{Code, CreateKey, MissingPeople, Problem, SignedRequest};
-use quorate_intent::Summary;
+use quorate_intent::{Summary, default_purposes};
 use quorate_policy::approval::Tally;
 use quorate_policy::chain::{Agreement, Proposed};
-use quorate_policy::directory::Directory;
+use quorate_policy::decide::{Effect, Verdict};
+use quorate_policy::directory::{Directory, Principal};
+use quorate_policy::facts::{Action, Facts, IntentFacts, KeyFacts, Resource, Spent, Wanted};
 use quorate_policy::name::Name;
+use quorate_policy::policies::Policies;
 use quorate_policy::quorum::{Missing, Quorum};
 
-use super::{Regime, chain_problem};
+use super::{Regime, chain_problem, hidden};
 use crate::ceremony::sign::Asked;
 use crate::clock;
 use crate::judge::{Ask, Judged};
 use crate::shared::Shared;
 
-/// How long a request may wait for people if its rule says nothing.
-const WAITS: u64 = 24 * 3600;
+/// The policies of a directory, read.
+#[derive(Debug)]
+pub(crate) struct Rules(Policies);
 
 /// The rule under which the directory changes.
 pub(super) const ADMINS: &str = "admins";
 
-/// The policies of a directory, read.
-#[derive(Debug)]
-pub(crate) struct Rules {}
-
 impl Rules {
     /// Reads and checks all policies.
-    pub(super) fn compile(_directory: &Directory) -> Result<Self, Problem> {
-        Ok(Self {})
+    pub(super) fn compile(directory: &Directory) -> Result<Self, Problem> {
+        Policies::compile(directory).map(Self).map_err(|findings| {
+            let words: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            Problem::new(Code::Unprocessable, format!("the policies are not valid: {}", words.join("; ")))
+        })
     }
 }
 
@@ -98,7 +103,6 @@ pub(crate) struct Waiting {
     pub(crate) not_before: Option<u64>,
     /// In unix seconds.
     pub(crate) expires: u64,
-    pub(crate) tally: Tally,
     /// Whose word matters: the quorums of all rules that could allow it, and whether the requester counts.
     pub(crate) concerned: Vec<(Quorum, bool)>,
 }
@@ -148,7 +152,11 @@ impl Shared {
     ) -> Result<Prepared, Problem> {
         Ok(match &judged.ask {
             Ask::Sign(key, sign) => {
-                Prepared::Sign(Box::new(crate::ceremony::sign::ask(self, key, sign, coordinator).await?))
+                let asked = crate::ceremony::sign::ask(self, key, sign, coordinator).await?;
+                if !self.may_see(judged.request.client(), asked.key.record.tenant.as_ref()) {
+                    return Err(hidden(key));
+                }
+                Prepared::Sign(Box::new(asked))
             }
             Ask::Create(create) => {
                 crate::ceremony::create::check(self, judged, create)?;
@@ -181,8 +189,12 @@ impl Shared {
             (Ask::Sign(key, _), _) => Some(key),
             _ => None,
         };
+        let tenant = match subject {
+            Subject::Sign(asked) => asked.key.record.tenant.as_ref(),
+            Subject::Create(_) | Subject::Change(_) => None,
+        };
         if !matches!(subject, Subject::Change(_))
-            && let Some(problem) = governance.frozen(key, principal.tenant.as_ref())
+            && let Some(problem) = governance.frozen(key, tenant.or(principal.tenant.as_ref()))
         {
             return Ok(Permission::No(problem));
         }
@@ -198,16 +210,112 @@ impl Shared {
                         missing,
                         not_before: None,
                         expires: judged.request.expires(),
-                        tally,
                         concerned: vec![(rule.quorum.clone(), rule.requester_counts)],
                     })),
                 })
             }
-            Subject::Sign(_) | Subject::Create(_) => {
-                let _ = (requester, WAITS);
-                Ok(Permission::Go(None))
+            Subject::Sign(asked) => {
+                let facts = self.facts_of_signing(requester, asked)?;
+                self.by_policy(judged, &regime, requester, &facts).await
+            }
+            Subject::Create(create) => {
+                let facts = facts_of_creation(requester, principal, create, self.names.len());
+                self.by_policy(judged, &regime, requester, &facts).await
             }
         }
+    }
+
+    /// GOV.3: what the policies say, with what people said where it matters.
+    async fn by_policy(
+        &self,
+        judged: &Judged,
+        regime: &Regime,
+        requester: &Name,
+        facts: &Facts,
+    ) -> Result<Permission, Problem> {
+        let directory = regime.state.directory();
+        let decision = regime.rules.0.decide(directory, facts);
+        let now = facts.now;
+        // People are asked only where some rule asks for them or for time: most requests are decided without a look at the store.
+        let people = decision.alternatives.iter().all(|rule| rule.quorum.is_some() || rule.delay.is_some());
+        let (tally, first_seen) = if people && decision.effect == Effect::Permit {
+            let case = self.case(&judged.operation).await?;
+            let first_seen = case.map_or(now, |case| case.first_seen / 1000);
+            (self.tally(judged, regime).await?, first_seen)
+        } else {
+            (Tally::default(), now)
+        };
+        Ok(match decision.judge(directory, requester, &tally, first_seen, now) {
+            Verdict::Go { rule } => Permission::Go(Some(rule.id.to_string())),
+            Verdict::Wait { rule, missing, not_before, expires } => {
+                let concerned = decision
+                    .alternatives
+                    .iter()
+                    .filter_map(|rule| rule.quorum.clone().map(|quorum| (quorum, rule.requester_counts)));
+                Permission::Wait(Box::new(Waiting {
+                    rule: Some(rule.id.to_string()),
+                    missing,
+                    not_before,
+                    expires: expires.min(judged.request.expires()),
+                    concerned: concerned.collect(),
+                }))
+            }
+            Verdict::No { words, .. } if !tally.rejected.is_empty() => {
+                Permission::No(Problem::new(Code::OperationRejected, words))
+            }
+            Verdict::No { words, .. } => Permission::No(Problem::new(Code::PolicyDenied, words)),
+        })
+    }
+
+    fn facts_of_signing(&self, requester: &Name, asked: &Asked) -> Result<Facts, Problem> {
+        let record = &asked.key.record;
+        let key = KeyFacts {
+            id: asked.key.id.clone(),
+            tenant: record.tenant.clone(),
+            label: record.label.clone().unwrap_or_default(),
+            scheme: record.scheme,
+            purposes: record.purposes.clone(),
+            created_by: record.created_by.clone(),
+        };
+        Ok(Facts {
+            principal: requester.clone(),
+            action: Action::Sign(asked.prepared.purpose),
+            resource: Resource::Key(key),
+            now: clock::seconds(),
+            source: None,
+            intent: Some(IntentFacts::from_summary(&asked.prepared.summary, asked.kind)),
+            wanted: None,
+            spent: Spent::default(),
+            extra: BTreeMap::new(),
+        })
+    }
+}
+
+fn facts_of_creation(requester: &Name, principal: &Principal, create: &CreateKey, nodes: usize) -> Facts {
+    let parties = create.parties.as_ref().map_or(nodes, Vec::len);
+    let purposes = match &create.purposes {
+        Some(purposes) => purposes.iter().copied().collect(),
+        None => default_purposes(create.scheme),
+    };
+    Facts {
+        principal: requester.clone(),
+        action: Action::CreateKey,
+        resource: match &principal.tenant {
+            Some(name) => Resource::Tenant { name: name.clone() },
+            None => Resource::Cluster,
+        },
+        now: clock::seconds(),
+        source: None,
+        intent: None,
+        wanted: Some(Wanted {
+            scheme: create.scheme,
+            purposes,
+            threshold: create.threshold,
+            parties: u16::try_from(parties).unwrap_or(u16::MAX),
+            label: create.label.clone().unwrap_or_default(),
+        }),
+        spent: Spent::default(),
+        extra: BTreeMap::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::answer::{Failed, json};
 use super::{Signed, relay};
 use crate::audit::Standing;
 use crate::ceremony;
+use crate::governance::hidden;
 use crate::governance::permit::{Permission, Prepared};
 use crate::judge::{Ask, Judged, judge};
 use crate::registry::Hold;
@@ -40,7 +41,7 @@ pub(super) async fn sign(
     if let Ok(id) = key.parse()
         && !shared.holds(&id).await?
     {
-        let missing = Problem::new(Code::NotFound, format!("no connected node holds a key `{id}`"));
+        let missing = hidden(&id);
         return relay::elsewhere(&shared, &request, missing).await;
     }
     start_here(&shared, request, "sign").await
@@ -177,7 +178,7 @@ pub(super) async fn show(
 ) -> Result<Response, Failed> {
     let id = operation.parse::<OperationId>();
     let id = id.map_err(|error| Problem::new(Code::NotFound, format!("`{operation}`: {error}")))?;
-    match show_here(&shared, &id, request.query()).await {
+    match show_here(&shared, &id, &request).await {
         Err(failed) if failed.code() == Code::NotFound => {
             relay::elsewhere(&shared, &request, failed.into_problem()).await
         }
@@ -189,9 +190,10 @@ pub(super) async fn show(
 pub(super) async fn show_here(
     shared: &Shared,
     id: &OperationId,
-    query: Option<&str>,
+    request: &SignedRequest,
 ) -> Result<Response, Failed> {
-    let query = OperationQuery::parse(query)?;
+    let query = OperationQuery::parse(request.query())?;
+    shared.check_sight(request.client(), id).await?;
     let until = Instant::now() + query.wait;
     let operation = match wait(shared, id, until).await {
         // Asked for at another node, and waits for people: what this node makes of it itself.

@@ -127,10 +127,10 @@ async fn judged(shared: &Arc<Shared>, request: &[u8]) -> Result<Response, Failed
             Ok(json(StatusCode::OK, &ruled))
         }
         (Method::Get, ["", "v1", "keys", key]) => {
-            read::show_key(shared, &key.parse().map_err(unknown)?, request.query()).await
+            read::show_key(shared, &key.parse().map_err(unknown)?, &request).await
         }
         (Method::Get, ["", "v1", "operations", operation]) => {
-            operations::show_here(shared, &operation.parse().map_err(unknown)?, request.query()).await
+            operations::show_here(shared, &operation.parse().map_err(unknown)?, &request).await
         }
         _ => Err(unknown("this is not passed on").into()),
     }

@@ -455,7 +455,7 @@ async fn a_lying_coordinator_is_refused() {
         let once = signed.idempotency_key().to_owned();
         Request::new(Method::Post, path, CLIENT, signed.expires(), once, body)
             .unwrap()
-            .with_signature(*signed.signature())
+            .with_signature(signed.signature().clone())
             .encode()
     };
     let trailing = [good(), vec![0]].concat();
