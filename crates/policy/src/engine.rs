@@ -234,6 +234,9 @@ impl Draft<'_> {
         let (units, steps) = self.tokens("request", &totals.tokens)?;
         self.put("token_units", units);
         self.put("token_e12", steps);
+        self.put("primary_type", Value::new_string(intent.primary_type.clone()));
+        self.put("domain", Value::new_string(intent.domain.clone()));
+        self.put("text", Value::new_string(intent.text.clone()));
         let lower = |texts: &BTreeSet<String>| texts.iter().map(|text| plain(text)).collect();
         for (name, texts) in [
             ("assets", totals.assets),
@@ -369,7 +372,7 @@ mod tests {
             (2_932_896, "9999-12-31"),
         ] {
             assert_eq!(date(day), expected);
-            let part = |range: core::ops::Range<usize>| expected[range].parse::<u16>().unwrap();
+            let part = |range: core::ops::Range<usize>| expected.get(range).unwrap().parse::<u16>().unwrap();
             let small = |range| u8::try_from(part(range)).unwrap();
             assert_eq!(days(part(0..4), small(5..7), small(8..10)), Some(day));
         }

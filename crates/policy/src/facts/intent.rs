@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_intent::Summary;
+use quorate_intent::{Prepared, Summary};
 use serde::{Deserialize, Serialize};
 
 use super::{Amount, FactsError, MAX_SET};
@@ -46,9 +46,25 @@ pub struct IntentFacts {
     /// The methods that are called, as in `transfer(address,uint256)`, or their selectors.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub methods: BTreeSet<String>,
-    /// The contracts or programs that are called.
+    /// The contracts or programs that are called, or that would check typed data.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub contracts: BTreeSet<String>,
+    /// Who may receive something beside those in `moves`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub recipients: BTreeSet<String>,
+    /// How much of the chain's own coin leaves in all, where that is known although not everything is. `None`: what `moves` says, if
+    /// it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<Amount>,
+    /// The primary type of typed data (EIP-712); empty for anything else.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub primary_type: String,
+    /// The name of the domain of typed data (EIP-712); empty for anything else, or if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+    /// The text of a readable message or of a transaction's memo; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
     /// The highest fee in the chain's smallest unit; `None` if nothing bounds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fee: Option<Amount>,
@@ -93,7 +109,56 @@ pub(crate) struct Totals {
 }
 
 impl IntentFacts {
-    /// From a summary as the intent crate makes it. A summary does not list allowances, calls and fees, so whatever has a warning
+    /// From what the intent crate read in the bytes that would be signed.
+    #[must_use]
+    pub fn of(prepared: &Prepared) -> Self {
+        let (facts, summary) = (&prepared.facts, &prepared.summary);
+        let amount = |amount: quorate_intent::Amount| amount.to_u128().map_or(Amount::MAX, Amount::new);
+        let transfers = facts.transfers.iter().map(|transfer| Move {
+            how: Moves::Transfer,
+            asset: transfer.asset.clone(),
+            to: transfer.to.clone(),
+            amount: amount(transfer.amount),
+        });
+        let allowances = facts.approvals.iter().map(|approval| Move {
+            how: Moves::Allowance,
+            asset: approval.token.clone(),
+            to: approval.spender.clone(),
+            amount: if approval.unlimited { Amount::MAX } else { amount(approval.amount) },
+        });
+        let transaction =
+            matches!(facts.kind.as_str(), "ethereum_transaction" | "bitcoin_psbt" | "solana_message");
+        // A Solana transaction of which a part cannot be read may send more than is seen.
+        let whole = transaction && (!facts.blind || facts.chain.as_deref() != Some("solana"));
+        // What the key moves out of other accounts counts as if it were its own.
+        let of_others =
+            facts.transfers.iter().filter(|transfer| transfer.asset == NATIVE && transfer.from.is_some());
+        let native =
+            of_others.fold(amount(facts.native_out), |sum, transfer| sum.plus(amount(transfer.amount)));
+        let domain = facts.domain.as_ref();
+        let contracts = facts.calls.iter().map(|call| call.contract.clone());
+        let methods =
+            facts.calls.iter().map(|call| call.method.clone().unwrap_or_else(|| call.selector.clone()));
+        Self {
+            kind: facts.kind.clone(),
+            chain: facts.chain.clone(),
+            blind: facts.blind,
+            unreadable: if facts.blind { vec![summary.headline.clone()] } else { Vec::new() },
+            complete: !facts.blind,
+            moves: transfers.chain(allowances).collect(),
+            methods: methods.collect(),
+            contracts: contracts.chain(domain.and_then(|domain| domain.verifying_contract.clone())).collect(),
+            recipients: facts.recipients.clone(),
+            native: whole.then_some(native),
+            primary_type: facts.primary_type.clone().unwrap_or_default(),
+            domain: domain.and_then(|domain| domain.name.clone()).unwrap_or_default(),
+            text: facts.message.clone().unwrap_or_default(),
+            // What is no transaction pays nobody for being taken up.
+            fee: if transaction { facts.fee_max.map(amount) } else { Some(Amount::ZERO) },
+        }
+    }
+
+    /// From a summary alone, where there is no more; see [`of`](Self::of). A summary does not list allowances, calls and fees, so whatever has a warning
     /// counts as incomplete, and every fee as unbounded.
     #[must_use]
     pub fn from_summary(summary: &Summary, kind: &str) -> Self {
@@ -121,6 +186,11 @@ impl IntentFacts {
             moves: moves.collect(),
             methods: BTreeSet::new(),
             contracts: BTreeSet::new(),
+            recipients: BTreeSet::new(),
+            native: None,
+            primary_type: String::new(),
+            domain: String::new(),
+            text: String::new(),
             fee: text.then_some(Amount::ZERO),
         }
     }
@@ -131,6 +201,9 @@ impl IntentFacts {
         }
         if self.moves.len() > MAX_SET {
             return Err(FactsError::TooMany("payments", MAX_SET));
+        }
+        if self.recipients.len() > MAX_SET {
+            return Err(FactsError::TooMany("receivers", MAX_SET));
         }
         if self.methods.len() > MAX_SET || self.contracts.len() > MAX_SET {
             return Err(FactsError::TooMany("calls", MAX_SET));
@@ -167,6 +240,10 @@ impl IntentFacts {
                 totals.spenders.insert(to.clone());
             }
             totals.recipients.insert(to);
+        }
+        totals.recipients.extend(self.recipients.iter().map(|who| plain(who)));
+        if let Some(native) = self.native {
+            totals.native = native;
         }
         totals
     }

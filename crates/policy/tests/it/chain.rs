@@ -9,8 +9,8 @@ use quorate_policy::genesis::{Genesis, GenesisError, GenesisFile, Terms};
 use quorate_policy::quorum::QuorumError;
 
 use crate::house::{
-    NOW, client_key, credential, genesis, group, name, people, policy, principal, request, ruling, seed,
-    terms, user,
+    NOW, client_key, credential, flipped, genesis, group, name, people, policy, principal, request, ruling,
+    seed, terms, user,
 };
 
 const AHEAD: u64 = 3600;
@@ -269,11 +269,9 @@ fn a_request_for_a_change_is_exactly_one() {
         assert_eq!(refused(&request), ChainError::Time);
         assert!(state.propose(&request, None).is_ok());
     }
-    let mut signature = *good.signature();
-    signature[0] ^= 1;
-    let forged = good.request().clone().with_signature(signature);
+    let forged = flipped(&good, 3);
     assert_eq!(refused(&forged), ChainError::Signature("anna-key".to_owned()));
-    let theirs = *asks("bert-key", &state, &tenant("one")).signature();
+    let theirs = asks("bert-key", &state, &tenant("one")).signature().clone();
     let stolen = good.request().clone().with_signature(theirs);
     assert_eq!(refused(&stolen), ChainError::Signature("anna-key".to_owned()));
     let disabled = Step::SetDisabled { name: name("anna"), disabled: true };
