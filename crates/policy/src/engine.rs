@@ -123,6 +123,7 @@ impl Draft<'_> {
         Ok(uid)
     }
 
+    // POL.1 Only the principal and what it belongs to.
     fn principal(&mut self, directory: &Directory, name: &Name) -> Made<EntityUid> {
         let found = directory.principals().get(name);
         let kind = match found.map(|found| found.kind) {
@@ -199,6 +200,7 @@ impl Draft<'_> {
         Ok(())
     }
 
+    // POL.7 One table a type.
     fn extra(&mut self, extra: &BTreeMap<String, serde_json::Value>) -> Made<()> {
         let (mut texts, mut numbers, mut flags) = (Vec::new(), Vec::new(), Vec::new());
         for (name, value) in extra {
@@ -261,6 +263,7 @@ impl Draft<'_> {
         Ok(())
     }
 
+    // POL.6 What was spent before, as the caller counted it.
     fn windows(&mut self, whose: &str, chain: &str, windows: &Windows) -> Made<Value> {
         let windows = [("hour", &windows.hour), ("day", &windows.day), ("week", &windows.week)];
         let sums = windows.map(|(span, sum)| Ok((span, self.sum(&format!("{whose}.{span}"), chain, sum)?)));

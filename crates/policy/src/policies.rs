@@ -222,6 +222,7 @@ impl Reader<'_> {
         rules.insert(rule.id.clone(), rule);
     }
 
+    // POL.9 Everybody that is named exists.
     /// What is wrong with an entity that a rule names.
     fn literal(&self, literal: &EntityUid) -> Option<String> {
         let (kind, name) = (literal.type_name().to_string(), literal.id().unescaped());
@@ -258,6 +259,7 @@ impl Reader<'_> {
         Some(format!("there is no {kind}::\"{name}\" in the directory{hint}"))
     }
 
+    // POL.8 Strict validation of all rules together.
     fn validate(&mut self, schema: &Schema) {
         let result = Validator::new(schema.clone()).validate(&self.set, ValidationMode::Strict);
         let errors = result

@@ -220,11 +220,13 @@ impl IntentFacts {
             recipients: BTreeSet::new(),
             spenders: BTreeSet::new(),
         };
+        // POL.3 What cannot be read goes to nobody knows whom.
         if !self.complete {
             totals.assets.insert(UNKNOWN.to_owned());
             totals.recipients.insert(UNKNOWN.to_owned());
             totals.spenders.insert(UNKNOWN.to_owned());
         }
+        // POL.4 Payments and allowances alike.
         for step in &self.moves {
             let (asset, to) = (plain(&step.asset), plain(&step.to));
             if asset == NATIVE {
@@ -250,6 +252,7 @@ impl IntentFacts {
 }
 
 /// How policies write an address: hexadecimal ones in lower case, because capitals in them are only a checksum.
+// POL.5 One spelling, so that a comparison of texts compares addresses.
 pub(crate) fn plain(address: &str) -> String {
     if address.starts_with("0x") { address.to_ascii_lowercase() } else { address.to_owned() }
 }
