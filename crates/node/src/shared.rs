@@ -103,7 +103,7 @@ impl Shared {
         match &self.governance {
             Some(governance) => {
                 let regime = governance.regime();
-                regime.state.directory().credential(name).map(|(credential, _)| credential.key.clone().into())
+                regime.state.directory().credential(name).map(|(credential, _)| credential.with.clone())
             }
             None => self.clients.get(name).cloned(),
         }

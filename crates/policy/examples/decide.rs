@@ -84,7 +84,7 @@ fn directory(people: usize, policies: usize) -> Directory {
 fn credential(user: &str) -> Step {
     let key = ClientKey::from_entropy(ClientAlgorithm::Ed25519, blake3::hash(user.as_bytes()).as_bytes());
     let key = key.unwrap().public_key();
-    Step::AddCredential { name: name(&format!("{user}-key")), principal: name(user), key }
+    Step::AddCredential { name: name(&format!("{user}-key")), principal: name(user), with: key.into() }
 }
 
 fn facts(user: &str) -> Facts {

@@ -126,7 +126,7 @@ pub fn judge(
     if !directory.may_approve(&by) {
         return Err(RulingError::Service(by));
     }
-    credential.key.verify(ruling).map_err(|_| RulingError::Signature(ruling.client().to_owned()))?;
+    credential.with.verify(ruling).map_err(|_| RulingError::Signature(ruling.client().to_owned()))?;
     if let Some((now, max_ahead)) = now {
         if ruling.expires() < now {
             return Err(RulingError::Expired);

@@ -161,7 +161,7 @@ impl State {
         let (credential, _) = self.directory.credential(request.client()).ok_or_else(unknown)?;
         let requester = credential.principal.clone();
         let wrong = |_| ChainError::Signature(request.client().to_owned());
-        credential.key.verify(request).map_err(wrong)?;
+        credential.with.verify(request).map_err(wrong)?;
         if let Some((now, max_ahead)) = now
             && !(now..=now.saturating_add(max_ahead)).contains(&request.expires())
         {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_api::ClientPublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{
@@ -74,8 +73,8 @@ pub enum Step {
         name: Name,
         /// Whose it is.
         principal: Name,
-        /// The public key; no key serves two credentials.
-        key: ClientPublicKey,
+        /// A key or a passkey; none serves two credentials.
+        with: quorate_api::Credential,
     },
     /// Adds a group or replaces its members.
     SetGroup {
@@ -176,8 +175,8 @@ impl Step {
             }
             Self::SetDisabled { name, disabled: true } => format!("disable {name}"),
             Self::SetDisabled { name, disabled: false } => format!("enable {name}"),
-            Self::AddCredential { name, principal, key } => {
-                format!("let {principal} ask and approve as {name}, with the key {key}")
+            Self::AddCredential { name, principal, with } => {
+                format!("let {principal} ask and approve as {name}, with {with}")
             }
             Self::SetGroup { name, members } => format!("group {name} is {}", list(members)),
             Self::SetRole { name, members } => format!("role {name} have {}", list(members)),
@@ -257,12 +256,12 @@ impl Directory {
                 principal.ok_or_else(|| ChangeError::Missing("user or service", name.clone()))?.disabled =
                     *disabled;
             }
-            Step::AddCredential { name, principal, key } => {
+            Step::AddCredential { name, principal, with } => {
                 fits(self.credentials.len())?;
                 if !self.principals.contains_key(principal) {
                     return Err(ChangeError::Missing("user or service", principal.clone()));
                 }
-                let credential = Credential { principal: principal.clone(), key: key.clone() };
+                let credential = Credential { principal: principal.clone(), with: with.clone() };
                 add(&mut self.credentials, "credential", name, credential)?;
             }
             Step::SetGroup { name, members } => {
@@ -315,7 +314,7 @@ impl Directory {
             if !self.principals.contains_key(&credential.principal) {
                 return Err(ChangeError::InUse(credential.principal.clone(), name.clone()));
             }
-            if let Some(first) = keys.insert(credential.key.to_bytes(), name) {
+            if let Some(first) = keys.insert(public_key(&credential.with), name) {
                 return Err(ChangeError::KeyTwice(name.clone(), first.clone()));
             }
         }
@@ -371,6 +370,14 @@ impl Directory {
     /// Nobody locks themselves out: whoever could ask for a change could also get it.
     fn check_admins(&self) -> Result<(), ChangeError> {
         self.admins.quorum.check(self, None).map_err(ChangeError::LockedOut)
+    }
+}
+
+/// The bytes of the public key behind a credential: a passkey's own key, wherever it may be used.
+fn public_key(credential: &quorate_api::Credential) -> Vec<u8> {
+    match credential {
+        quorate_api::Credential::Key(key) => key.to_bytes(),
+        quorate_api::Credential::Passkey(passkey) => passkey.key().to_bytes(),
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_api::ClientPublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::change::AdminRule;
@@ -61,8 +60,8 @@ pub struct Members {
 pub struct Credential {
     /// Whose it is.
     pub principal: Name,
-    /// The public key.
-    pub key: ClientPublicKey,
+    /// What its signatures verify under.
+    pub with: quorate_api::Credential,
 }
 
 /// Everybody and everything that may ask, approve or decide.

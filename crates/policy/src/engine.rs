@@ -334,22 +334,13 @@ fn date(days: u64) -> String {
 
 /// The day of a date counted from 1970-01-01: the inverse of [`date`], for the years 1970 to 9999.
 pub(crate) fn days(year: u16, month: u8, day: u8) -> Option<u64> {
-    if !(1970..=9999).contains(&year) {
-        return None;
-    }
+    let written = format!("{year:04}-{month:02}-{day:02}");
     let (year, month, day) = (u64::from(year), u64::from(month), u64::from(day));
-    let (year, month) =
-        if month > 2 { (year, month - 3) } else { (year - 1, (month + 12).saturating_sub(3)) };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
     let leaps = year / 4 - year / 100 + year / 400;
     let count = 365 * year + leaps + (153 * month + 2) / 5 + day;
     let days = count.checked_sub(719_469)?;
     // Only what is a date comes back as it was.
-    let written = format!(
-        "{:04}-{:02}-{:02}",
-        year + u64::from(month >= 10),
-        if month >= 10 { month - 9 } else { month + 3 },
-        day
-    );
     (date(days) == written).then_some(days)
 }
 
@@ -383,5 +374,6 @@ mod tests {
         assert_eq!(days(2026, 13, 1), None);
         assert_eq!(days(2026, 0, 1), None);
         assert_eq!(days(1969, 12, 31), None);
+        assert_eq!(days(0, 1, 1), None);
     }
 }

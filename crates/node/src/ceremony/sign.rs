@@ -22,8 +22,6 @@ use crate::verify::verify;
 pub(crate) struct Asked {
     pub(crate) key: OpenKey,
     pub(crate) prepared: Prepared,
-    /// The kind of the intent.
-    pub(crate) kind: &'static str,
     /// The quorum that the request names.
     pub(super) wanted: Option<Vec<PartyIndex>>,
     pub(super) names: BTreeMap<PartyIndex, String>,
@@ -76,7 +74,7 @@ pub(crate) async fn ask(
         }
     };
     let burned = key.material.setup.burned();
-    Ok(Asked { kind: sign.intent.kind(), key, prepared, wanted, names, peers, burned })
+    Ok(Asked { key, prepared, wanted, names, peers, burned })
 }
 
 impl Asked {

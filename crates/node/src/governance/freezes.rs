@@ -195,7 +195,7 @@ impl Shared {
             .state
             .directory()
             .credential(request.client())
-            .is_some_and(|(credential, _)| credential.key.verify(&request).is_ok());
+            .is_some_and(|(credential, _)| credential.with.verify(&request).is_ok());
         if known || !valid {
             return Ok(());
         }

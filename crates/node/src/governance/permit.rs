@@ -283,7 +283,7 @@ impl Shared {
             resource: Resource::Key(key),
             now: clock::seconds(),
             source: None,
-            intent: Some(IntentFacts::from_summary(&asked.prepared.summary, asked.kind)),
+            intent: Some(IntentFacts::of(&asked.prepared.facts, &asked.prepared.summary)),
             wanted: None,
             spent: Spent::default(),
             extra: BTreeMap::new(),

@@ -28,7 +28,11 @@ pub(crate) fn name(text: &str) -> Name {
 fn user(who: &str, seed: u8) -> [Step; 2] {
     [
         Step::AddPrincipal { name: name(who), kind: PrincipalKind::User, tenant: None },
-        Step::AddCredential { name: name(who), principal: name(who), key: client_key(seed).public_key() },
+        Step::AddCredential {
+            name: name(who),
+            principal: name(who),
+            with: client_key(seed).public_key().into(),
+        },
     ]
 }
 
@@ -511,7 +515,11 @@ async fn a_tenant_sees_only_its_own() {
         [
             Step::AddTenant { name: name(of) },
             Step::AddPrincipal { name: name(who), kind: PrincipalKind::User, tenant: Some(name(of)) },
-            Step::AddCredential { name: name(who), principal: name(who), key: client_key(seed).public_key() },
+            Step::AddCredential {
+                name: name(who),
+                principal: name(who),
+                with: client_key(seed).public_key().into(),
+            },
         ]
     };
     let extra = [tenant("tina", 11, "acme"), tenant("zoe", 12, "zeta")].concat();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_intent::{Prepared, Summary};
+use quorate_intent::Summary;
 use serde::{Deserialize, Serialize};
 
 use super::{Amount, FactsError, MAX_SET};
@@ -109,10 +109,9 @@ pub(crate) struct Totals {
 }
 
 impl IntentFacts {
-    /// From what the intent crate read in the bytes that would be signed.
+    /// From what the intent crate read in the bytes that would be signed, and its words for what cannot be read.
     #[must_use]
-    pub fn of(prepared: &Prepared) -> Self {
-        let (facts, summary) = (&prepared.facts, &prepared.summary);
+    pub fn of(facts: &quorate_intent::Facts, summary: &Summary) -> Self {
         let amount = |amount: quorate_intent::Amount| amount.to_u128().map_or(Amount::MAX, Amount::new);
         let transfers = facts.transfers.iter().map(|transfer| Move {
             how: Moves::Transfer,
@@ -126,8 +125,11 @@ impl IntentFacts {
             to: approval.spender.clone(),
             amount: if approval.unlimited { Amount::MAX } else { amount(approval.amount) },
         });
-        let transaction =
-            matches!(facts.kind.as_str(), "ethereum_transaction" | "bitcoin_psbt" | "solana_message");
+        let moves: Vec<Move> = transfers.chain(allowances).collect();
+        let kind = facts.kind.as_str();
+        let transaction = matches!(kind, "ethereum_transaction" | "bitcoin_psbt" | "solana_message");
+        // A message pays nobody for being taken up. A digest may be that of a transaction.
+        let message = matches!(kind, "ethereum_message" | "ethereum_typed_data" | "message");
         // A Solana transaction of which a part cannot be read may send more than is seen.
         let whole = transaction && (!facts.blind || facts.chain.as_deref() != Some("solana"));
         // What the key moves out of other accounts counts as if it were its own.
@@ -144,8 +146,8 @@ impl IntentFacts {
             chain: facts.chain.clone(),
             blind: facts.blind,
             unreadable: if facts.blind { vec![summary.headline.clone()] } else { Vec::new() },
-            complete: !facts.blind,
-            moves: transfers.chain(allowances).collect(),
+            complete: !facts.blind && moves.iter().all(|one| one.asset != UNKNOWN),
+            moves,
             methods: methods.collect(),
             contracts: contracts.chain(domain.and_then(|domain| domain.verifying_contract.clone())).collect(),
             recipients: facts.recipients.clone(),
@@ -153,13 +155,12 @@ impl IntentFacts {
             primary_type: facts.primary_type.clone().unwrap_or_default(),
             domain: domain.and_then(|domain| domain.name.clone()).unwrap_or_default(),
             text: facts.message.clone().unwrap_or_default(),
-            // What is no transaction pays nobody for being taken up.
-            fee: if transaction { facts.fee_max.map(amount) } else { Some(Amount::ZERO) },
+            fee: if message { Some(Amount::ZERO) } else { facts.fee_max.map(amount) },
         }
     }
 
-    /// From a summary alone, where there is no more; see [`of`](Self::of). A summary does not list allowances, calls and fees, so whatever has a warning
-    /// counts as incomplete, and every fee as unbounded.
+    /// From a summary alone, where there is no more; see [`of`](Self::of). A summary does not list allowances, calls and fees, so
+    /// whatever has a warning counts as incomplete, and every fee as unbounded.
     #[must_use]
     pub fn from_summary(summary: &Summary, kind: &str) -> Self {
         let transaction = matches!(kind, "ethereum_transaction" | "bitcoin_psbt" | "solana_message");

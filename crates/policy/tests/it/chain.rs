@@ -290,7 +290,7 @@ fn a_change_leaves_a_directory_that_holds_together() {
     let twin = Step::AddCredential {
         name: name("twin"),
         principal: name("bert"),
-        key: client_key("anna-key").public_key(),
+        with: client_key("anna-key").public_key().into(),
     };
     let in_use = |gone: &str, by: &str| ChangeError::InUse(name(gone), name(by));
     let nested = |count: usize| -> Vec<Step> {

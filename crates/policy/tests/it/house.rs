@@ -44,7 +44,7 @@ pub(crate) fn principal(user: &str, kind: PrincipalKind, tenant: Option<&str>) -
 
 pub(crate) fn credential(credential: &str, principal: &str) -> Step {
     let key = client_key(credential).public_key();
-    Step::AddCredential { name: name(credential), principal: name(principal), key }
+    Step::AddCredential { name: name(credential), principal: name(principal), with: key.into() }
 }
 
 pub(crate) fn group(group: &str, principals: &[&str], groups: &[&str]) -> Step {

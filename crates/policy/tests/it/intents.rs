@@ -47,7 +47,7 @@ fn holds(prepared: &Prepared, condition: &str) -> bool {
     let asked = Facts {
         action: Action::Sign(prepared.purpose),
         resource: Resource::Key(KeyFacts { purposes: [prepared.purpose].into(), ..key() }),
-        ..facts("anna", IntentFacts::of(prepared))
+        ..facts("anna", IntentFacts::of(&prepared.facts, &prepared.summary))
     };
     let policies = compile(&directory);
     let explanation = policies.explain(&directory, &asked);
@@ -122,7 +122,11 @@ fn policies_see_of_an_intent_what_its_bytes_say() {
     ];
     assert_eq!(rows.len(), 20);
     for (what, prepared, condition) in rows {
-        assert!(holds(prepared, &condition), "{what}: {condition}: {:#?}", IntentFacts::of(prepared));
+        assert!(
+            holds(prepared, &condition),
+            "{what}: {condition}: {:#?}",
+            IntentFacts::of(&prepared.facts, &prepared.summary)
+        );
         assert!(!holds(prepared, &format!("!({condition})")), "{what}: {condition}");
         assert!(KINDS.contains(&prepared.facts.kind.as_str()));
     }
@@ -142,8 +146,10 @@ fn a_summary_alone_says_less_and_permits_less() {
         Intent::RawDigest { digest: "22".repeat(32) },
     ] {
         let prepared = prepared(&intent, secp);
-        let (whole, part) =
-            (IntentFacts::of(&prepared), IntentFacts::from_summary(&prepared.summary, intent.kind()));
+        let (whole, part) = (
+            IntentFacts::of(&prepared.facts, &prepared.summary),
+            IntentFacts::from_summary(&prepared.summary, intent.kind()),
+        );
         assert_eq!((&whole.kind, whole.blind), (&part.kind, part.blind));
         assert!(whole.complete || !part.complete, "{intent:?}");
         assert!(part.fee.is_none_or(|fee| whole.fee.is_some_and(|whole| whole <= fee)), "{intent:?}");
