@@ -80,10 +80,10 @@ impl Policies {
         };
         for (name, text) in directory.policies() {
             reader.text(name, text);
-        }
-        let count = reader.permits.len().saturating_add(reader.forbids.len());
-        if count > MAX_RULES {
-            reader.general(format!("there are {count} rules, more than {MAX_RULES}: join some"));
+            if reader.places.len() > MAX_RULES {
+                reader.general(format!("there are more than {MAX_RULES} rules: join some"));
+                return (None, reader.findings);
+            }
         }
         let (schema, vocabulary) = match ENGINE.get_or_init(engine) {
             Ok((schema, vocabulary)) => (schema.clone(), vocabulary.clone()),
@@ -145,6 +145,13 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, name: &Name, text: &str) {
+        let source = Source::new(text);
+        if let Some(at) = source.too_deep() {
+            let words =
+                "the rule is nested too deeply, or chains too much here: split it, or compare with a set";
+            self.add(Severity::Error, (name, Position::of(text, at)), None, words.to_owned());
+            return;
+        }
         let set: PolicySet = match text.parse() {
             Ok(set) => set,
             Err(errors) => {
@@ -156,7 +163,6 @@ impl Reader<'_> {
                 return;
             }
         };
-        let source = Source::new(text);
         if set.num_of_templates() > 0 {
             let words = "templates are not used: write the people and keys into the rule".to_owned();
             self.add(Severity::Error, (name, Position::of(text, 0)), None, words);
