@@ -9,6 +9,7 @@ mod bounded;
 pub mod client;
 mod client_key;
 mod credential;
+mod event;
 mod governance;
 mod id;
 mod key;
@@ -19,12 +20,15 @@ mod page;
 mod passkey;
 mod problem;
 mod request;
+mod request_id;
 mod schema;
 mod sign;
+pub mod webhook;
 
 pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
 pub use client_key::{ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey};
 pub use credential::{Credential, CredentialError, MAX_EXPIRY_AHEAD, VerifyError, verify_request};
+pub use event::{Event, EventKind, HEADER_LAST_EVENT_ID, MAX_EVENT_DETAIL};
 pub use governance::{
     AdminView, Approvals, Approved, ChangeDirectory, DirectoryView, Freeze, MissingPeople, Rule, Scope,
     SetFreeze,
@@ -46,4 +50,5 @@ pub use request::{
     MAX_CREDENTIAL_ID, MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, RequestParts,
     RequestSignature, SIGNATURE_TAG, SignedRequest, check_client,
 };
+pub use request_id::{HEADER_REQUEST_ID, MAX_REQUEST_ID, is_request_id};
 pub use sign::{Figures, RoundFigures, Sign, SignResult, SignatureResult, Skipped};

@@ -24,6 +24,8 @@ pub enum Answer {
     Text,
     /// Bytes.
     Bytes,
+    /// Server-sent events, each with the schema `Event` as its data.
+    Events,
 }
 
 /// Which query parameters a route takes.
@@ -35,6 +37,8 @@ pub enum Parameters {
     List,
     /// `wait`: [`crate::OperationQuery`].
     Wait,
+    /// The header `Last-Event-ID`.
+    LastEvent,
 }
 
 /// One route of the REST interface.
@@ -286,6 +290,22 @@ const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/v1/events",
+        id: "stream_events",
+        summary: "Stream what changes at this node, from now on or after the event named by `Last-Event-ID`.",
+        signed: true,
+        body: None,
+        parameters: Parameters::LastEvent,
+        answers: &[(
+            200,
+            "Server-sent events: `id` is the event's place, `event` its type, `data` the event in JSON. A comment comes every 15 s. \
+             The stream ends after an hour, or with the node.",
+            Answer::Events,
+        )],
+        codes: &[],
+    },
+    Route {
+        method: Method::Get,
         path: "/v1/log/checkpoint",
         id: "show_checkpoint",
         summary: "Show the signed head of this node's log (https://c2sp.org/tlog-checkpoint).",
@@ -341,7 +361,7 @@ const ROUTES: &[Route] = &[
             (200, "It does.", Answer::Json("Readiness")),
             (503, "It does not; the reasons are given.", Answer::Json("Readiness")),
         ],
-        codes: &[],
+        codes: &[Code::RateLimited],
     },
     Route {
         method: Method::Get,
@@ -352,7 +372,18 @@ const ROUTES: &[Route] = &[
         body: None,
         parameters: Parameters::None,
         answers: &[(200, "The metrics.", Answer::Text)],
-        codes: &[],
+        codes: &[Code::RateLimited],
+    },
+    Route {
+        method: Method::Get,
+        path: "/.well-known/quorate-webhook-keys",
+        id: "webhook_keys",
+        summary: "The public keys that this node's webhooks are signed with.",
+        signed: false,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The keys.", Answer::Json("WebhookKeys"))],
+        codes: &[Code::RateLimited],
     },
     Route {
         method: Method::Get,
@@ -363,7 +394,7 @@ const ROUTES: &[Route] = &[
         body: None,
         parameters: Parameters::None,
         answers: &[(200, "The version.", Answer::Json("Version"))],
-        codes: &[],
+        codes: &[Code::RateLimited],
     },
 ];
 
@@ -412,6 +443,8 @@ pub fn openapi() -> OpenApi {
         .add::<NodeStatus>()
         .add::<Readiness>()
         .add::<Version>()
+        .add::<crate::Event>()
+        .add::<crate::webhook::WebhookKeys>()
         .add::<crate::Problem>();
     OpenApiBuilder::new()
         .openapi(OpenApiVersion::Version31)
@@ -450,5 +483,11 @@ Each node of the quorum verifies the same signature itself.
 **Approvals.** What a rule lets others decide waits as `pending_approval`. An approval, rejection or withdrawal is itself a signed request \
 that names the hash of the exact bytes it is about (BLAKE3 in key-derivation mode, context `quorate 2026 api request hash v1`, over the signed fields \
 above) and 32 fresh bytes. Each node counts them itself.
+
+**Request ids.** `X-Request-Id` (1 to 64 of `a-z A-Z 0-9 . _ -`, else one of the node's) is in the answer, in problems, in the \
+node's log and in events.
+
+**Limits.** Each client, and each address of requests without a valid signature, has a bucket of requests; 429 says in `Retry-After` \
+when to come again.
 
 **Errors** are RFC 9457 problem details; `code` is stable.";

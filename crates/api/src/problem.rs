@@ -145,6 +145,8 @@ pub struct Problem {
     pub culprits: Vec<String>,
     /// How many parties are needed and there.
     pub quorum: Option<Box<QuorumState>>,
+    /// After how many seconds the same request may be sent again; also in the header `Retry-After`.
+    pub retry_after: Option<u32>,
 }
 
 /// An error (RFC 9457).
@@ -175,6 +177,9 @@ struct ProblemJson {
     /// How many parties are needed and there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quorum: Option<QuorumState>,
+    /// After how many seconds the same request may be sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
 }
 
 impl From<Problem> for ProblemJson {
@@ -191,6 +196,7 @@ impl From<Problem> for ProblemJson {
             operation: problem.operation,
             culprits: problem.culprits,
             quorum: problem.quorum.map(|quorum| *quorum),
+            retry_after: problem.retry_after,
         }
     }
 }
@@ -204,6 +210,7 @@ impl From<ProblemJson> for Problem {
             operation: json.operation,
             culprits: json.culprits,
             quorum: json.quorum.map(Box::new),
+            retry_after: json.retry_after,
         }
     }
 }
@@ -230,6 +237,7 @@ impl Problem {
             operation: None,
             culprits: Vec::new(),
             quorum: None,
+            retry_after: None,
         }
     }
 
@@ -255,6 +263,13 @@ impl Problem {
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
         self.request_id = Some(request_id.into());
+        self
+    }
+
+    /// The same problem, saying when to ask again.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 

@@ -3,8 +3,8 @@
 #![expect(clippy::string_slice, reason = "test code")]
 
 use quorate_api::{
-    Code, CreateKey, Hex, KeyId, ListQuery, OperationId, OperationQuery, OperationStatus, Problem, Sign,
-    format_wait, openapi, parse_body, parse_wait, routes,
+    Code, CreateKey, Event, EventKind, Hex, KeyId, ListQuery, MAX_EVENT_DETAIL, OperationId, OperationQuery,
+    OperationStatus, Problem, Sign, format_wait, openapi, parse_body, parse_wait, routes,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -187,6 +187,22 @@ fn a_final_status_stays() {
 }
 
 #[test]
+fn events_have_one_name_each_and_a_bounded_form() {
+    let mut names = BTreeSet::new();
+    for kind in EventKind::ALL {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        assert_eq!(EventKind::parse(kind.as_str()), Some(*kind));
+        names.insert(kind.as_str());
+    }
+    assert_eq!((names.len(), EventKind::parse("operation.lost")), (EventKind::ALL.len(), None));
+    let event = Event::new(7, EventKind::OperationFailed, 1, "node-a").with_detail(&"ä\n".repeat(5000));
+    assert_eq!(event.detail.as_deref(), Some(&*"ä".repeat(MAX_EVENT_DETAIL)));
+    let json = serde_json::to_value(&event).unwrap();
+    assert_eq!((&json["id"], &json["type"], json.get("peer")), (&7.into(), &"operation.failed".into(), None));
+    assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+}
+
+#[test]
 fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
     let document: Value = serde_json::from_str(&openapi().to_json().unwrap()).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
@@ -198,7 +214,8 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
             .as_array()
             .map(|list| list.iter().filter(|parameter| parameter["in"] == "header").collect())
             .unwrap_or_default();
-        assert_eq!(headers.len(), if route.signed { 4 } else { 0 }, "{}", route.path);
+        let more = usize::from(route.path == "/v1/events");
+        assert_eq!(headers.len(), if route.signed { 4 + more } else { 0 }, "{}", route.path);
         for code in route.codes {
             let description =
                 operation["responses"][code.status().to_string()]["description"].as_str().unwrap();
@@ -206,7 +223,7 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
         }
         operations += 1;
     }
-    assert_eq!(operations, 20);
+    assert_eq!(operations, 22);
     let paths = document["paths"].as_object().unwrap();
     for path in [
         "/v1/keys",
@@ -215,6 +232,7 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
         "/v1/operations",
         "/v1/operations/{operation}",
         "/v1/nodes",
+        "/v1/events",
         "/v1/log/checkpoint",
         "/v1/log/tile/{path}",
         "/healthz",

@@ -46,6 +46,7 @@ use crate::control::{CeremonyId, Proposal};
 use crate::keys::{Material, Pending};
 use crate::registry::locked;
 use crate::shared::{Shared, party_name, random, store_problem};
+use crate::trace::carried;
 
 /// Why a ceremony gave no result here.
 #[derive(Clone, Debug)]
@@ -110,6 +111,7 @@ pub(crate) struct Ceremony<'a> {
 
 impl Ceremony<'_> {
     /// Runs one session to its end.
+    #[tracing::instrument(name = "session", skip_all, fields(operation = %self.operation, protocol = protocol, session = %id, parties = self.committee.indices().count()))]
     pub(crate) async fn run<O: Send + 'static>(
         &mut self,
         protocol: &'static str,
@@ -157,7 +159,7 @@ impl Ceremony<'_> {
         let _called_off = called_off.clone().drop_guard();
         // CER.8  A task of its own, which ends only where the driver lets it: broken off between a failed check and the burn that must
         // follow, it would let a coordinator that calls attempts off test a secret bit by bit.
-        let mut running = self.shared.tasks.spawn(async move {
+        let mut running = self.shared.tasks.spawn(carried(async move {
             let note = |progress| note(&shared, tag, &events, progress);
             let patience = Patience { within, called_off };
             let ended =
@@ -166,7 +168,7 @@ impl Ceremony<'_> {
                 durable.burn_all(&others).await;
             }
             ended
-        });
+        }));
         let mut follower = Follower { protocol, sent: 0, received: 0 };
         let result = loop {
             tokio::select! {
@@ -417,6 +419,7 @@ impl Durable {
             }
         }
         tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
+        self.shared.events.burned(key, self.shared.name_of(*peer));
         failed.map_or(Ok(()), |problem| Err(problem.into()))
     }
 

@@ -37,6 +37,9 @@ pub struct Config {
     /// How to log.
     #[serde(default)]
     pub log: Log,
+    /// Where traces go.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// How things of chains are shown.
     #[serde(default)]
     pub chains: Chains,
@@ -46,6 +49,9 @@ pub struct Config {
     /// Who may ask, in a cluster without a directory.
     #[serde(default)]
     pub clients: Vec<Client>,
+    /// Who is told of events.
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Addresses to listen on.
@@ -78,6 +84,53 @@ pub struct Client {
     pub name: String,
     /// Its public key, `ed25519:…` or `p256:…`.
     pub key: String,
+}
+
+/// A receiver of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhook {
+    /// `https://…`, or `http://…` for a receiver on this machine.
+    pub url: String,
+    /// Which events: names, or a beginning and a star, such as `operation.*`. All if empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// The certificate authorities that are trusted for it, in PEM; those that browsers trust if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// How often an event is tried. Default 8.
+    pub attempts: u32,
+    /// How long the receiver may take to answer. Default 10 s.
+    #[serde(with = "time")]
+    pub timeout: Duration,
+    /// The pause after the first try; each is four times as long. Default 2 s.
+    #[serde(with = "time")]
+    pub first_retry: Duration,
+    /// The longest pause. Default 1 h.
+    #[serde(with = "time")]
+    pub longest_retry: Duration,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            events: Vec::new(),
+            ca_file: None,
+            attempts: 8,
+            timeout: Duration::from_secs(10),
+            first_retry: Duration::from_secs(2),
+            longest_retry: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Whether an entry of [`Webhook::events`] means this kind.
+pub(crate) fn selects(selector: &str, kind: quorate_api::EventKind) -> bool {
+    match selector.strip_suffix('*') {
+        Some(beginning) => kind.as_str().starts_with(beginning),
+        None => kind.as_str() == selector,
+    }
 }
 
 /// Where the passphrase of the data folder is: exactly one of these.
@@ -128,6 +181,21 @@ pub struct Limits {
     /// How long a client may take to send a request's head, and again its body. Default 10 s.
     #[serde(with = "time")]
     pub http_read: Duration,
+    /// How long a client may take to take what is sent to it. Default 30 s.
+    #[serde(with = "time")]
+    pub http_write: Duration,
+    /// Requests of one client a second, on average. Default 200.
+    pub requests_per_second: u32,
+    /// Requests that one client may send at once after a pause. Default 400.
+    pub requests_burst: u32,
+    /// Requests without a valid signature from one address a second, on average. Default 50.
+    pub unsigned_per_second: u32,
+    /// Requests without a valid signature that may come from one address at once after a pause. Default 200.
+    pub unsigned_burst: u32,
+    /// Operations of one client that have not ended. Default 256.
+    pub max_pending_per_client: usize,
+    /// Clients that may watch the events at once. Default 64.
+    pub max_event_streams: usize,
     /// How long a shutdown waits for ceremonies. Default 5 s.
     #[serde(with = "time")]
     pub shutdown_grace: Duration,
@@ -147,6 +215,13 @@ impl Default for Limits {
             max_body: quorate_api::MAX_BODY,
             max_connections: 512,
             http_read: Duration::from_secs(10),
+            http_write: Duration::from_secs(30),
+            requests_per_second: 200,
+            requests_burst: 400,
+            unsigned_per_second: 50,
+            unsigned_burst: 200,
+            max_pending_per_client: 256,
+            max_event_streams: 64,
             shutdown_grace: Duration::from_secs(5),
         }
     }
@@ -169,6 +244,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Where traces go. The program that starts the node sends them; the node only says where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// An OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`. None if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How things of chains are shown. Nothing that is signed depends on it.
@@ -252,6 +336,9 @@ impl Config {
             *file = folder.join(&file);
         }
         if let Some(file) = &mut self.genesis {
+            *file = folder.join(&file);
+        }
+        for file in self.webhooks.iter_mut().filter_map(|hook| hook.ca_file.as_mut()) {
             *file = folder.join(&file);
         }
     }

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use quorate_api::webhook::WebhookKey;
 use quorate_log::note::WitnessSigner;
 use quorate_net::{IdentityKey, PeerId};
 use quorate_policy::genesis::{GenesisError, GenesisFile};
@@ -18,7 +19,7 @@ use quorate_store::fault::Faults;
 use quorate_store::{Meta, Store, StoreError};
 use zeroize::Zeroizing;
 
-use crate::{audit, clock, witness};
+use crate::{audit, clock, webhook, witness};
 
 const IDENTITY_FILE: &str = "identity";
 const IDENTITY_KIND: &str = "identity";
@@ -150,6 +151,8 @@ pub(crate) struct Opened {
     pub(crate) party: LocalIdentity,
     /// For the logs of others.
     pub(crate) witness: WitnessSigner,
+    /// For webhooks.
+    pub(crate) webhook: WebhookKey,
 }
 
 /// Signs a genesis with the identity of the node in a data folder, which must not be running. Gives the node's name in the genesis.
@@ -193,7 +196,8 @@ pub(crate) async fn open(data: &Path, passphrase: Passphrase, faults: Faults) ->
     match opened.await {
         Ok((sealer, seed, channel, witness)) => {
             let id = channel.peer_id();
-            Ok(Opened { store, sealer, id, channel, party: LocalIdentity::from_seed(&seed), witness })
+            let (party, webhook) = (LocalIdentity::from_seed(&seed), webhook::key(&seed));
+            Ok(Opened { store, sealer, id, channel, party, witness, webhook })
         }
         Err(error) => {
             store.close().await;

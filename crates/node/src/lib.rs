@@ -18,6 +18,10 @@
 //! | `verify` | the last check of a signature before it leaves |
 //! | `rest` | the REST interface |
 //! | `metrics` | counters |
+//! | `events` | what changes, for those who watch |
+//! | `webhook` | sending events to receivers |
+//! | `limits` | how much one client or address may ask |
+//! | `trace` | which request is being worked on |
 //!
 //! The invariants that the code here keeps:
 //!
@@ -32,17 +36,21 @@ mod ceremony;
 mod clock;
 pub mod config;
 mod control;
+mod events;
 mod folder;
 mod governance;
 mod judge;
 mod keys;
+mod limits;
 mod metrics;
 mod node;
 mod operations;
 mod registry;
 mod rest;
 mod shared;
+mod trace;
 mod verify;
+mod webhook;
 mod witness;
 
 pub use audit::{log_key, logged_result};

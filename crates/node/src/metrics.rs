@@ -6,8 +6,13 @@ use std::time::Duration;
 use metrics::{Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::registry::Registry;
+use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_net::Network;
+use quorate_protocol::abort::Check;
+
+use crate::clock;
+use crate::registry::{Registry, locked};
+use crate::shared::Shared;
 
 const METADATA: Metadata<'static> = Metadata::new("quorate_node", Level::INFO, Some("quorate_node"));
 /// Upper ends of the buckets of times, in seconds.
@@ -60,6 +65,22 @@ impl Metrics {
         self.count("quorate_log_contradictions_total", vec![Label::new("peer", peer)]);
     }
 
+    /// A request was refused because there are too many.
+    pub(crate) fn limited(&self, whose: &'static str) {
+        self.count("quorate_requests_limited_total", vec![Label::new("whose", whose)]);
+    }
+
+    /// A webhook was tried.
+    pub(crate) fn webhook(&self, to: &str, result: &'static str) {
+        let labels = vec![Label::new("to", to.to_owned()), Label::new("result", result)];
+        self.count("quorate_webhook_tries_total", labels);
+    }
+
+    /// So much waits for a webhook.
+    pub(crate) fn webhook_waiting(&self, to: &str, waiting: u64) {
+        self.gauge("quorate_webhook_waiting", vec![Label::new("to", to.to_owned())], float(waiting));
+    }
+
     /// A proposal was dropped because its sender has too many.
     pub(crate) fn dropped_proposal(&self, peer: String) {
         self.count("quorate_proposals_dropped_total", vec![Label::new("peer", peer)]);
@@ -70,7 +91,25 @@ impl Metrics {
         self.handle.run_upkeep();
     }
 
-    pub(crate) fn render(&self, network: &Network, registry: &Registry) -> String {
+    /// What is counted elsewhere.
+    fn counted(&self, name: &'static str, labels: Vec<Label>, count: u64) {
+        self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA).absolute(count);
+    }
+
+    /// Series that alerts watch begin at zero: what appears with its first count has no increase.
+    pub(crate) fn begin(&self, peers: &[String]) {
+        for check in Check::ALL {
+            self.counted("quorate_aborts_total", vec![Label::new("check", check.code())], 0);
+        }
+        for peer in peers {
+            self.counted("quorate_log_contradictions_total", vec![Label::new("peer", peer.clone())], 0);
+        }
+        for whose in ["address", "client"] {
+            self.counted("quorate_requests_limited_total", vec![Label::new("whose", whose)], 0);
+        }
+    }
+
+    fn render(&self, network: &Network, registry: &Registry) -> String {
         for peer in network.peer_states() {
             let labels = || vec![Label::new("peer", peer.name.clone())];
             self.gauge("quorate_peer_up", labels(), if peer.is_connected() { 1.0 } else { 0.0 });
@@ -83,8 +122,7 @@ impl Metrics {
                 ("stale", dropped.stale),
             ] {
                 let labels = vec![Label::new("peer", peer.name.clone()), Label::new("reason", reason)];
-                let key = Key::from_parts("quorate_frames_dropped_total", labels);
-                self.recorder.register_counter(&key, &METADATA).absolute(count);
+                self.counted("quorate_frames_dropped_total", labels, count);
             }
             if let Some(rtt) = peer.rtt {
                 self.gauge("quorate_peer_rtt_seconds", labels(), rtt.as_secs_f64());
@@ -95,4 +133,47 @@ impl Metrics {
         self.handle.run_upkeep();
         self.handle.render()
     }
+}
+
+impl Shared {
+    /// Everything that is measured, as Prometheus reads it.
+    pub(crate) async fn measured(&self) -> String {
+        let metrics = &self.metrics;
+        let gauge = |name, value| metrics.gauge(name, Vec::new(), float(value));
+        gauge("quorate_burns_unsaved", counted(locked(&self.unsaved).len()));
+        gauge("quorate_approvals_pending", counted(self.limiter.waiting()));
+        let free = self.streams.available_permits();
+        gauge("quorate_event_streams", counted(self.config.limits.max_event_streams.saturating_sub(free)));
+        metrics.counted("quorate_store_errors_total", Vec::new(), self.store.failed_writes());
+        // A store that does not answer says so elsewhere; what it would have said is left as it was.
+        if let Ok(Some(head)) = self.store.log_head().await {
+            gauge("quorate_log_size", size(&head));
+        }
+        if !self.config.peers.is_empty()
+            && let Ok(head) = self.store.log_cosigned().await
+        {
+            gauge("quorate_log_cosigned_size", head.as_deref().map_or(0, size));
+        }
+        if let Ok(oldest) = self.store.oldest_active_key().await {
+            let age = oldest.map_or(0, |since| clock::millis().saturating_sub(since) / 1000);
+            gauge("quorate_share_age_seconds", age);
+        }
+        metrics.render(&self.network, &self.registry)
+    }
+}
+
+/// The size that the head of a log claims.
+fn size(head: &str) -> u64 {
+    SignedCheckpoint::parse(head).map_or(0, |head| head.claim().size())
+}
+
+fn counted(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Gauges are floats; exact up to 2^53.
+fn float(value: u64) -> f64 {
+    let low = u32::try_from(value & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    let high = u32::try_from(value >> 32).unwrap_or(u32::MAX);
+    f64::from(high) * 4_294_967_296.0 + f64::from(low)
 }

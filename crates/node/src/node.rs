@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quorate_api::{ClientPublicKey, Problem, SignedRequest};
+use quorate_api::{ClientPublicKey, EventKind, Problem, SignedRequest};
 use quorate_net::{ControlReceiver, NetConfig, Network, Peer, PeerId, StartError};
 use quorate_seal::PassphraseError;
 use quorate_store::fault::Faults;
@@ -18,12 +18,15 @@ use tokio_util::task::TaskTracker;
 use crate::ceremony::member::{Line, take_part};
 use crate::config::{Config, ConfigError};
 use crate::control::{CeremonyId, Control, Proposal, Ticket};
+use crate::events::{self, Events};
 use crate::folder::{self, FolderError};
 use crate::governance::{Governance, GovernanceError};
+use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
 use crate::rest;
-use crate::shared::{Joined, Reply, Shared};
+use crate::shared::{Joined, Reply, Shared, store_problem};
+use crate::webhook;
 
 /// Replies that one member may send in one attempt: its answer and its end, and one more of each for good measure.
 const REPLIES: u8 = 4;
@@ -108,7 +111,7 @@ impl Node {
     }
 
     async fn start_opened(config: Config, opened: folder::Opened) -> Result<Self, NodeError> {
-        let folder::Opened { store, sealer, id, channel, party, witness } = opened;
+        let folder::Opened { store, sealer, id, channel, party, witness, webhook } = opened;
         let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
         let mut peers = Vec::with_capacity(config.peers.len());
         let mut names = BTreeMap::from([(id, config.name.clone())]);
@@ -141,6 +144,11 @@ impl Node {
         }
         let control = network.control();
         let stop = CancellationToken::new();
+        let events = Arc::new(Events::new(config.name.clone()));
+        let limiter = Arc::new(Limiter::new(&config.limits));
+        events::watch_store(&store, &events, &limiter)
+            .await
+            .map_err(|problem| NodeError::Records(Box::new(problem)))?;
         let shared = Arc::new(Shared {
             id,
             identity: Arc::new(party),
@@ -152,6 +160,9 @@ impl Node {
             governance,
             registry: Registry::default(),
             metrics: Metrics::new(),
+            events,
+            streams: Arc::new(Semaphore::new(config.limits.max_event_streams)),
+            limiter,
             slots: Semaphore::new(config.limits.max_ceremonies),
             peer_slots,
             recall_slots,
@@ -159,6 +170,7 @@ impl Node {
             coordinated: Mutex::default(),
             relayed: Mutex::default(),
             witness,
+            webhook,
             witnesses: Mutex::default(),
             contradictions: Mutex::default(),
             watching: tokio::sync::Mutex::default(),
@@ -172,6 +184,7 @@ impl Node {
             tasks: TaskTracker::new(),
             config,
         });
+        shared.metrics.begin(&shared.config.peers.iter().map(|peer| peer.name.clone()).collect::<Vec<_>>());
         let interrupted =
             shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.discard_incomplete().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
@@ -180,6 +193,10 @@ impl Node {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
         }
         shared.tasks.spawn(rest::serve(Arc::clone(&shared), listener));
+        shared.tasks.spawn(events::watch_peers(Arc::clone(&shared)));
+        let kept = webhook::start(&shared).await;
+        kept.map_err(|error| NodeError::Records(Box::new(store_problem(&error))))?;
+        shared.events.tell(EventKind::NodeStarted, |event| event);
         let counted = Arc::clone(&shared);
         shared.tasks.spawn(async move {
             let mut ticks = tokio::time::interval(UPKEEP);
@@ -241,6 +258,7 @@ impl Node {
     /// network and the store close. What was broken off can be asked for again.
     pub async fn shutdown(self) {
         let shared = &self.shared;
+        shared.events.tell(EventKind::NodeStopping, |event| event);
         shared.draining.cancel();
         let grace = shared.config.limits.shutdown_grace;
         let idle = async {

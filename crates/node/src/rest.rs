@@ -1,9 +1,12 @@
 //! The REST interface: one accept loop with bounds, one judge for every signed request, one way to answer a problem.
 
 mod answer;
+mod events;
 mod governance;
+mod guard;
 mod log;
 pub(crate) mod operations;
+mod patient;
 mod read;
 pub(crate) mod relay;
 mod serve;
@@ -37,6 +40,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/directory/changes", post(governance::change))
         .route("/v1/freezes", post(governance::freeze))
         .route("/v1/nodes", get(read::nodes))
+        .route("/v1/events", get(events::stream))
         .route("/v1/log/checkpoint", get(log::checkpoint))
         .route("/v1/log/cosigned", get(log::cosigned))
         .route("/v1/log/tile/{*path}", get(log::tile))
@@ -44,10 +48,12 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(read::readyz))
         .route("/metrics", get(read::metrics))
         .route("/version", get(read::version))
+        .route(quorate_api::webhook::KEYS_PATH, get(read::webhook_keys))
         .fallback(|| async { Failed::from(Problem::new(Code::NotFound, "there is no such path")) })
         .method_not_allowed_fallback(|| async {
             Failed::from(Problem::new(Code::MethodNotAllowed, "the path exists, this method of it does not"))
         })
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), guard::pass))
         .with_state(shared)
 }
 
@@ -59,10 +65,17 @@ impl FromRequest<Arc<Shared>> for Signed {
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Failed> {
         let (parts, body) = request.into_parts();
+        let address = guard::From::of(&parts.extensions);
+        // Who proves nothing pays from its address.
+        let refused = |problem: Problem| {
+            let limited = shared.limiter.stranger(address);
+            limited.as_ref().is_err().then(|| shared.metrics.limited("address"));
+            Failed::from(limited.err().unwrap_or(problem))
+        };
         // A stranger's body is not even read.
         let named = parts.headers.get(HEADER_CLIENT).and_then(|name| name.to_str().ok());
         if named.is_some_and(|name| check_client(name).is_ok() && shared.client_key(name).is_none()) {
-            return Err(Problem::from(VerifyError::UnknownClient).into());
+            return Err(refused(VerifyError::UnknownClient.into()));
         }
         let limits = &shared.config.limits;
         let too_large = || {
@@ -70,13 +83,14 @@ impl FromRequest<Arc<Shared>> for Signed {
             Problem::new(Code::TooLarge, detail)
         };
         let Ok(read) = timeout(limits.http_read, axum::body::to_bytes(body, limits.max_body)).await else {
-            return Err(Problem::new(Code::InvalidRequest, "the body did not arrive in time").into());
+            return Err(refused(Problem::new(Code::InvalidRequest, "the body did not arrive in time")));
         };
-        let body = read.map_err(|_| too_large())?;
+        let body = read.map_err(|_| refused(too_large()))?;
         let request =
             SignedRequest::from_http_parts(&parts.method, &parts.uri, &parts.headers, body.to_vec())
-                .map_err(Problem::from)?;
-        authenticate(shared, &request)?;
+                .map_err(|error| refused(error.into()))?;
+        authenticate(shared, &request).map_err(refused)?;
+        shared.limiter.client(request.client()).inspect_err(|_| shared.metrics.limited("client"))?;
         Ok(Self(request))
     }
 }

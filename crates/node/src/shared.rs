@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use quorate_api::webhook::WebhookKey;
 use quorate_api::{Code, Credential, KeyId, Problem};
 use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
@@ -18,8 +19,10 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Recent;
 use crate::config::Config;
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome, Ticket};
+use crate::events::Events;
 use crate::governance::Governance;
 use crate::keys::OpenMaterials;
+use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
 use crate::rest::relay::Waiting;
@@ -40,6 +43,11 @@ pub(crate) struct Shared {
     pub(crate) governance: Option<Governance>,
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
+    /// What changes here, for those who watch.
+    pub(crate) events: Arc<Events>,
+    /// Places for those who watch.
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) limiter: Arc<Limiter>,
     /// Operations coordinated at once.
     pub(crate) slots: Semaphore,
     /// Proposals looked at or run at once, for each peer.
@@ -53,6 +61,7 @@ pub(crate) struct Shared {
     /// Requests that were passed on and wait for their answers.
     pub(crate) relayed: Mutex<HashMap<Ticket, Waiting>>,
     pub(crate) witness: WitnessSigner,
+    pub(crate) webhook: WebhookKey,
     pub(crate) witnesses: Mutex<Witnesses>,
     /// Peers whose logs contradicted what this node saw, and how.
     pub(crate) contradictions: Mutex<HashSet<(PeerId, &'static str)>>,

@@ -113,6 +113,7 @@ impl Shared {
             return Ok(());
         }
         self.metrics.contradiction(self.name_of(from));
+        self.events.contradiction(self.name_of(from), what);
         tracing::error!(peer = %self.name_of(from), what, "the log of a peer contradicts what this node saw of it");
         let body = Contradiction { node: self.name_of(from), identity: from.to_string(), what };
         self.log_entries(vec![entry(Kind::Evidence, &body)?]).await

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::Client;
 use quorate_api::{ClientAlgorithm, ClientKey};
-use quorate_node::config::{Client as EnrolledClient, Config, Listen, Peer, Seal};
+use quorate_node::config::{Client as EnrolledClient, Config, Limits, Listen, Peer, Seal};
 use quorate_seal::PassphraseSource;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -126,8 +126,14 @@ impl LocalCluster {
             data: PathBuf::from("data"),
             listen: Listen { peers: node.peers, api: node.api },
             seal: Seal { passphrase_file: Some(PathBuf::from("passphrase")), ..Seal::default() },
-            limits: Default::default(),
+            limits: Limits {
+                // One person on one machine: what is measured with this cluster is the cluster, not the limit of its only client.
+                requests_per_second: 100_000,
+                requests_burst: 100_000,
+                ..Limits::default()
+            },
             log: Default::default(),
+            telemetry: Default::default(),
             chains: Default::default(),
             peers: others
                 .map(|other| Peer {
@@ -137,6 +143,7 @@ impl LocalCluster {
                 })
                 .collect(),
             clients: vec![client.clone()],
+            webhooks: Vec::new(),
         }
     }
 

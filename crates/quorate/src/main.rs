@@ -8,6 +8,7 @@ mod input;
 mod local;
 mod output;
 mod progress;
+mod telemetry;
 mod verify;
 
 use clap::Parser as _;

@@ -9,6 +9,7 @@
 //! | [`Key`] | its status and its share change by compare-and-set; destroying it erases the share |
 //! | [`Burn`] | insert-only: a burned transfer instance never comes back |
 //! | used ids ([`Store::consume`]) | insert-only: the second use of a nonce is seen |
+//! | [`Outgoing`] | kept until a webhook took it or it is given up |
 //! | [`Operation`] | one request for one id; an answered operation stays answered |
 //! | [`Case`], rulings | what waits for people, as this node first saw it; what they said is kept |
 //! | versions of the directory | insert-only: a version has one change |
@@ -25,6 +26,7 @@
 //! | `store` | [`Store`], which asks one backend |
 //! | `sqlite` | the embedded backend: one writer that commits many waiting writes at once, a few readers |
 //! | `folder` | one lock per data folder, and the mark that says that a database must be there |
+//! | `watch` | telling of changes once they are durable |
 //! | [`fault`] | failing writes on purpose, for tests |
 
 mod burn;
@@ -36,9 +38,11 @@ mod key;
 mod limits;
 mod meta;
 mod operation;
+mod outbox;
 mod page;
 mod sqlite;
 mod store;
+mod watch;
 
 pub use burn::{Burn, InstanceId, OtDirection};
 pub use error::StoreError;
@@ -47,5 +51,7 @@ pub use key::{Key, KeyStatus, NewKey};
 pub use limits::{MAX_BLOB_LEN, MAX_ID_LEN};
 pub use meta::Meta;
 pub use operation::{Begin, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate};
+pub use outbox::{Outgoing, Tried};
 pub use page::{Cursor, MAX_PAGE_LEN, Page};
 pub use store::{DATABASE_FILE, Store};
+pub use watch::Change;

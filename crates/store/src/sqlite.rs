@@ -12,6 +12,7 @@ mod log;
 mod marks;
 mod migrations;
 mod operations;
+mod outbox;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -77,6 +78,11 @@ impl Sqlite {
     pub(crate) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// See [`Store::failed_writes`](crate::Store::failed_writes).
+    pub(crate) fn failed_writes(&self) -> u64 {
+        self.writer.failed()
     }
 
     fn named(&self, failure: impl Into<Failure>) -> StoreError {

@@ -12,9 +12,10 @@ use quorate_log::tile::Tile;
 use crate::fault::Faults;
 use crate::folder::Folder;
 use crate::sqlite::Sqlite;
+use crate::watch::{Change, Watcher};
 use crate::{
     Begin, Burn, Cursor, InstanceId, Key, KeyStatus, Meta, NewKey, NewOperation, Operation, OperationFilter,
-    OperationStatus, OperationUpdate, Page, StoreError, limits,
+    OperationStatus, OperationUpdate, Outgoing, Page, StoreError, Tried, limits,
 };
 
 /// Name of the embedded database in the data folder.
@@ -24,6 +25,7 @@ pub const DATABASE_FILE: &str = "quorate.db";
 #[derive(Clone, Debug)]
 pub struct Store {
     backend: Arc<Backend>,
+    watcher: Watcher,
 }
 
 /// Where the records are. A second backend is a second variant; the checks of [`Store`] stay the same for both.
@@ -61,7 +63,13 @@ impl Store {
     pub async fn open_with_faults(folder: &Path, faults: Faults) -> Result<Self, StoreError> {
         let locked = Folder::lock(folder)?;
         let sqlite = Sqlite::open(locked, &folder.join(DATABASE_FILE), faults).await?;
-        Ok(Self { backend: Arc::new(Backend::Sqlite(sqlite)) })
+        Ok(Self { backend: Arc::new(Backend::Sqlite(sqlite)), watcher: Watcher::default() })
+    }
+
+    /// Lets `tell` know of every [`Change`] that this store and its clones make, after it is durable and before the caller that made it
+    /// knows. Once: gives `false` if somebody is told already. `tell` must not wait for anything.
+    pub fn watch(&self, tell: impl Fn(&Change<'_>) + Send + Sync + 'static) -> bool {
+        self.watcher.set(Box::new(tell))
     }
 
     /// Waits for queued writes, closes the database and unlocks the folder. Other clones get [`StoreError::Closed`].
@@ -104,7 +112,10 @@ impl Store {
         key.check()?;
         let epoch = limits::signed("epoch", key.epoch)?;
         let now = limits::signed("time", now)?;
-        ask!(self, insert_key(key, epoch, now))
+        let (key_id, status) = (key.key_id.clone(), key.status);
+        ask!(self, insert_key(key, epoch, now))?;
+        self.watcher.tell(&Change::Key { key_id: &key_id, status });
+        Ok(())
     }
 
     /// The key with this id.
@@ -121,6 +132,21 @@ impl Store {
     /// Those of the backend.
     pub async fn list_keys(&self, after: Option<Cursor>, limit: u32) -> Result<Page<Key>, StoreError> {
         ask!(self, list_keys(after, limit))
+    }
+
+    /// When the active key that has not changed for longest changed, in milliseconds since the Unix epoch; `None` without one.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn oldest_active_key(&self) -> Result<Option<u64>, StoreError> {
+        ask!(self, oldest_active_key())
+    }
+
+    /// How many writes failed since the store was opened, for reasons that lie in the disk or the database.
+    #[must_use]
+    pub fn failed_writes(&self) -> u64 {
+        let Backend::Sqlite(sqlite) = &*self.backend;
+        sqlite.failed_writes()
     }
 
     /// Changes the status of a key, if it still is `from`. Destroying a key erases its share. Durable.
@@ -140,7 +166,9 @@ impl Store {
             return Err(StoreError::Transition { what: "key", id, from, to });
         }
         let now = limits::signed("time", now)?;
-        ask!(self, transition_key(key_id.to_owned(), from, to, now))
+        ask!(self, transition_key(key_id.to_owned(), from, to, now))?;
+        self.watcher.tell(&Change::Key { key_id, status: to });
+        Ok(())
     }
 
     /// Replaces the share of a key by that of a later epoch, if its epoch still is `old_epoch` and it is neither burned
@@ -226,9 +254,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend.
     pub async fn begin_operation(&self, operation: NewOperation, now: u64) -> Result<Begin, StoreError> {
-        operation.check()?;
-        let now = limits::signed("time", now)?;
-        ask!(self, begin_operation(operation, now, |_| Vec::new()))
+        self.begin_operation_logged(operation, now, |_| Vec::new()).await
     }
 
     /// Changes an operation, if its status still is `expected`, and gives it as it is now. Durable.
@@ -243,10 +269,7 @@ impl Store {
         update: OperationUpdate,
         now: u64,
     ) -> Result<Operation, StoreError> {
-        update.check(op_id, expected)?;
-        let now = limits::signed("time", now)?;
-        ask!(self, update_operation(op_id.to_owned(), expected, update, now, None))
-            .map(|(updated, _)| updated)
+        self.update(op_id, expected, update, now, None).await.map(|(updated, _)| updated)
     }
 
     /// As [`Store::begin_operation`]; what `log` says of the outcome is logged in the same commit.
@@ -261,7 +284,11 @@ impl Store {
     ) -> Result<Begin, StoreError> {
         operation.check()?;
         let now = limits::signed("time", now)?;
-        ask!(self, begin_operation(operation, now, log))
+        let begun = ask!(self, begin_operation(operation, now, log))?;
+        if let Begin::New(operation) = &begun {
+            self.watcher.tell(&Change::Begun(operation));
+        }
+        Ok(begun)
     }
 
     /// As [`Store::consume`]; if the id is fresh, `entry` is logged in the same commit.
@@ -286,9 +313,23 @@ impl Store {
         now: u64,
         entry: Entry,
     ) -> Result<(Operation, Vec<Receipt>), StoreError> {
+        self.update(op_id, expected, update, now, Some(entry)).await
+    }
+
+    async fn update(
+        &self,
+        op_id: &str,
+        expected: OperationStatus,
+        update: OperationUpdate,
+        now: u64,
+        entry: Option<Entry>,
+    ) -> Result<(Operation, Vec<Receipt>), StoreError> {
         update.check(op_id, expected)?;
         let now = limits::signed("time", now)?;
-        ask!(self, update_operation(op_id.to_owned(), expected, update, now, Some(entry)))
+        let failed = update.error.is_some();
+        let updated = ask!(self, update_operation(op_id.to_owned(), expected, update, now, entry))?;
+        self.watcher.tell(&Change::Updated { operation: &updated.0, before: expected, failed });
+        Ok(updated)
     }
 
     /// Takes up the audit log; what is signed in it is checked against what is there. Before this nothing can be logged.
@@ -381,6 +422,58 @@ impl Store {
     pub async fn log_entries(&self, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
         let from = limits::signed("index", from)?;
         ask!(self, log_entries(from, limit.clamp(1, crate::MAX_PAGE_LEN)))
+    }
+
+    /// Keeps events, with their ids, for a webhook; one that is kept already stays as it is. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn outbox_put(
+        &self,
+        hook: [u8; 32],
+        events: Vec<(u64, Vec<u8>)>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        let now = limits::signed("time", now)?;
+        let checked = events.into_iter().map(|(event, body)| {
+            limits::blob("event", &body)?;
+            Ok((limits::signed("event id", event)?, body))
+        });
+        let events = checked.collect::<Result<Vec<_>, StoreError>>()?;
+        ask!(self, outbox_put(hook, events, now))
+    }
+
+    /// The events for a webhook that are due, oldest first, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN); how many wait in all; and
+    /// when the first of all is due.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn outbox_due(
+        &self,
+        hook: [u8; 32],
+        now: u64,
+        limit: u32,
+    ) -> Result<(Vec<Outgoing>, u64, Option<u64>), StoreError> {
+        let now = limits::signed("time", now)?;
+        ask!(self, outbox_due(hook, now, limit.clamp(1, crate::MAX_PAGE_LEN)))
+    }
+
+    /// Notes what became of tried events, by their places. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn outbox_tried(&self, tried: Vec<(i64, Tried)>) -> Result<(), StoreError> {
+        let tried = tried.into_iter().map(|(seq, tried)| Ok((seq, tried.due()?)));
+        let tried = tried.collect::<Result<Vec<_>, StoreError>>()?;
+        ask!(self, outbox_tried(tried))
+    }
+
+    /// Forgets the events for webhooks that are none of these. Durable.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn outbox_keep_only(&self, hooks: Vec<[u8; 32]>) -> Result<(), StoreError> {
+        ask!(self, outbox_keep_only(hooks))
     }
 
     /// The operation with this id.

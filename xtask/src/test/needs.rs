@@ -16,7 +16,7 @@ pub(super) enum Need {
     CCompiler,
     /// `c++`, for Bitcoin's consensus library.
     CxxCompiler,
-    /// `openssl`, which verifies P-256 signatures. Tests find it in `QUORATE_TEST_OPENSSL`.
+    /// `openssl`, which verifies P-256 signatures and makes certificates for receivers of webhooks. Tests find it in `QUORATE_TEST_OPENSSL`.
     Openssl,
     /// `anvil`, an Ethereum node. Tests find it in `QUORATE_TEST_ANVIL`.
     Anvil,
@@ -44,7 +44,7 @@ impl Need {
         match self {
             Self::CCompiler => "SQLite and aws-lc are compiled from C",
             Self::CxxCompiler => "Bitcoin's consensus library is compiled from C++",
-            Self::Openssl => "an independent verifier of P-256 signatures",
+            Self::Openssl => "an independent verifier of P-256 signatures, and certificates for tests",
             Self::Anvil => "an Ethereum node that accepts or refuses our transactions",
             Self::Chromium => "a real browser that signs with passkeys",
             Self::Chromedriver => "it drives the browser and gives it an authenticator",

@@ -47,6 +47,10 @@ fn success(description: &str, answer: Answer) -> Response {
         Answer::Bytes => {
             response.content("application/octet-stream", ContentBuilder::new().schema(Some(string())).build())
         }
+        Answer::Events => {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Event"))).build();
+            response.content("text/event-stream", content)
+        }
         Answer::Text => response.content("text/plain", ContentBuilder::new().schema(Some(string())).build()),
     }
     .build()
@@ -94,6 +98,11 @@ fn parameters(route: &Route) -> Vec<Parameter> {
             ));
             let after = pattern("^[0-9A-Za-z_.-]{1,128}$");
             list.push(parameter("after", ParameterIn::Query, false, "The `next` of the page before.", after));
+        }
+        Parameters::LastEvent => {
+            let place = pattern("^(0|[1-9][0-9]{0,19})$");
+            let description = "The last event the client has; not signed, as it only says where to begin.";
+            list.push(parameter("Last-Event-ID", ParameterIn::Header, false, description, place));
         }
         Parameters::Wait => {
             let wait = pattern("^[0-9]{1,5}(ms|s|m)$");

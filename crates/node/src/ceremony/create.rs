@@ -223,6 +223,7 @@ impl Plan {
     }
 
     /// CER.11: runs the protocols and stores what this party needs; the key stays pending.
+    #[tracing::instrument(name = "ceremony", skip_all, fields(operation = %judged.operation, attempt = attempt.number, coordinator = %attempt.coordinator))]
     pub(crate) async fn run(
         &self,
         judged: &Judged,

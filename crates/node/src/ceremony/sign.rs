@@ -190,6 +190,7 @@ impl Asked {
 }
 
 /// Runs the sessions of one attempt, input by input.
+#[tracing::instrument(name = "ceremony", skip_all, fields(operation = %judged.operation, attempt = attempt.number, coordinator = %attempt.coordinator))]
 pub(crate) async fn run(
     asked: &Asked,
     judged: &Judged,

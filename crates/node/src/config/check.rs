@@ -1,12 +1,13 @@
 //! What a configuration must fulfil beyond its form.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use quorate_api::{ClientPublicKey, check_client, check_node_name};
+use quorate_api::{ClientPublicKey, EventKind, check_client, check_node_name};
 use quorate_net::PeerId;
 
-use super::Config;
+use super::{Config, selects};
 
 /// Every problem, in the order of the file.
 pub(super) fn problems(config: &Config) -> Vec<String> {
@@ -26,6 +27,16 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     clients(config, &mut found);
     if config.genesis.is_some() && !config.clients.is_empty() {
         found.push("with a genesis the directory says who may ask: remove the [[clients]]".to_owned());
+    }
+    webhooks(config, &mut found);
+    if let Some(endpoint) = &config.telemetry.otlp_endpoint {
+        let uri = endpoint.parse::<http::Uri>();
+        if !uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some() && uri.path() == "/")
+        {
+            found.push(format!(
+                "telemetry.otlp_endpoint `{endpoint}` must be `http://host:port` of a collector: run one beside the node, which sends on over tls"
+            ));
+        }
     }
     limits(config, &mut found);
     found
@@ -77,6 +88,58 @@ fn clients(config: &Config, found: &mut Vec<String>) {
     }
 }
 
+fn webhooks(config: &Config, found: &mut Vec<String>) {
+    let mut urls = BTreeSet::new();
+    for hook in &config.webhooks {
+        let url = hook.url.as_str();
+        if !urls.insert(url) {
+            found.push(format!("webhook `{url}` is there twice: remove one"));
+        }
+        if let Err(reason) = webhook_url(url) {
+            found.push(format!("webhook `{url}`: {reason}"));
+        }
+        for selector in &hook.events {
+            if !EventKind::ALL.iter().any(|kind| selects(selector, *kind)) {
+                found.push(format!(
+                    "webhook `{url}`: there is no event `{selector}`, docs/events.md lists all"
+                ));
+            }
+        }
+        if !(1..=32).contains(&hook.attempts) {
+            found.push(format!("webhook `{url}`: attempts must be 1 to 32"));
+        }
+        let least = Duration::from_millis(10);
+        let most = Duration::from_secs(24 * 3600);
+        for (name, time) in [("first_retry", hook.first_retry), ("longest_retry", hook.longest_retry)] {
+            if time < least || time > most {
+                found.push(format!("webhook `{url}`: {name} must be 10ms to 24 hours"));
+            }
+        }
+        if hook.timeout < least || hook.timeout > Duration::from_secs(60) {
+            found.push(format!("webhook `{url}`: timeout must be 10ms to 60s"));
+        }
+    }
+    if config.webhooks.len() > 16 {
+        found.push("there are more than 16 webhooks: remove some".to_owned());
+    }
+}
+
+fn webhook_url(url: &str) -> Result<(), &'static str> {
+    let uri: http::Uri = url.parse().map_err(|_| "this is no URL")?;
+    let host = uri.host().ok_or("it must begin with `https://` and a host")?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("a name or password in it would be in logs: deliveries are signed, check that instead");
+    }
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let here = host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback());
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if here => Ok(()),
+        Some("http") => Err("plain http is for receivers on this machine: use https"),
+        _ => Err("it must begin with `https://`"),
+    }
+}
+
 fn limits(config: &Config, found: &mut Vec<String>) {
     let limits = &config.limits;
     let times = [
@@ -85,6 +148,7 @@ fn limits(config: &Config, found: &mut Vec<String>) {
         ("attempt_deadline", limits.attempt_deadline),
         ("answer_deadline", limits.answer_deadline),
         ("http_read", limits.http_read),
+        ("http_write", limits.http_write),
     ];
     for (name, time) in times {
         if time < Duration::from_millis(10) || time > Duration::from_secs(24 * 3600) {
@@ -95,10 +159,23 @@ fn limits(config: &Config, found: &mut Vec<String>) {
         ("max_ceremonies", limits.max_ceremonies),
         ("max_proposals_per_peer", limits.max_proposals_per_peer),
         ("max_connections", limits.max_connections),
+        ("max_pending_per_client", limits.max_pending_per_client),
+        ("max_event_streams", limits.max_event_streams),
     ];
     for (name, count) in counts {
         if !(1..=65_536).contains(&count) {
             found.push(format!("limits.{name} must be 1 to 65536"));
+        }
+    }
+    let rates = [
+        ("requests_per_second", limits.requests_per_second),
+        ("requests_burst", limits.requests_burst),
+        ("unsigned_per_second", limits.unsigned_per_second),
+        ("unsigned_burst", limits.unsigned_burst),
+    ];
+    for (name, rate) in rates {
+        if !(1..=1_000_000).contains(&rate) {
+            found.push(format!("limits.{name} must be 1 to 1000000"));
         }
     }
     if !(1024..=quorate_api::MAX_BODY).contains(&limits.max_body) {

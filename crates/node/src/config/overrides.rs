@@ -7,11 +7,22 @@ use super::ConfigError;
 
 pub(super) const PREFIX: &str = "QUORATE_";
 const TOP: [&str; 2] = ["name", "data"];
-const LISTS: [&str; 2] = ["peers", "clients"];
-const SECTIONS: [&str; 5] = ["listen", "seal", "limits", "log", "chains"];
+const LISTS: [&str; 3] = ["peers", "clients", "webhooks"];
+const SECTIONS: [&str; 6] = ["listen", "seal", "limits", "log", "telemetry", "chains"];
 /// Keys whose value is a number; everything else is text.
-const NUMBERS: [&str; 5] =
-    ["passphrase_fd", "max_ceremonies", "max_proposals_per_peer", "max_body", "max_connections"];
+const NUMBERS: [&str; 11] = [
+    "passphrase_fd",
+    "max_ceremonies",
+    "max_proposals_per_peer",
+    "max_body",
+    "max_connections",
+    "requests_per_second",
+    "requests_burst",
+    "unsigned_per_second",
+    "unsigned_burst",
+    "max_pending_per_client",
+    "max_event_streams",
+];
 
 /// Applies every override. Variables that begin alike but name no section are none of ours: a passphrase may be in one.
 pub(super) fn apply(

@@ -111,3 +111,34 @@ fn values_that_do_not_go_together_are_all_named() {
     let nobody = TEXT.replace("passphrase_file = \"pass\"", "");
     assert!(parse(&nobody, &[]).unwrap().check().is_err());
 }
+
+#[test]
+fn webhooks_are_checked() {
+    let with = |rest: &str| parse(&format!("{TEXT}\n[[webhooks]]\n{rest}"), &[]).unwrap();
+    let config = with(
+        "url = \"https://r.example/hook\"\nevents = [\"operation.*\", \"node.started\"]\ntimeout = \"5s\"",
+    );
+    config.check().unwrap();
+    assert_eq!((config.webhooks[0].attempts, config.webhooks[0].timeout), (8, Duration::from_secs(5)));
+    assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
+    for good in ["http://127.0.0.1:8080", "http://[::1]/x", "http://localhost:1/"] {
+        with(&format!("url = \"{good}\"")).check().unwrap();
+    }
+    let mut cases = 0;
+    for (rest, why) in [
+        ("", "URL"),
+        ("url = \"http://r.example/\"", "plain http"),
+        ("url = \"http://localhost.evil.example/\"", "plain http"),
+        ("url = \"http://10.0.0.1/\"", "plain http"),
+        ("url = \"ftp://r.example/\"", "https://"),
+        ("url = \"https://user:secret@r.example/\"", "password"),
+        ("url = \"https://r.example/\"\nevents = [\"operation.done\"]", "operation.done"),
+        ("url = \"https://r.example/\"\nattempts = 0", "attempts"),
+        ("url = \"https://r.example/\"\ntimeout = \"2m\"", "timeout"),
+    ] {
+        let error = with(rest).check().unwrap_err().to_string();
+        assert!(error.contains(why), "{rest}: {error}");
+        cases += 1;
+    }
+    assert_eq!(cases, 9);
+}

@@ -307,7 +307,7 @@ impl Shared {
                         self.adopt(&entry, true).await.map(drop)
                     }
                     prepared => {
-                        crate::rest::operations::go_on(self, judged, prepared);
+                        crate::rest::operations::go_on(self, judged, prepared, None);
                         Ok(())
                     }
                 }

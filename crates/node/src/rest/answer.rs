@@ -6,7 +6,9 @@ use axum::response::{IntoResponse, Response};
 use quorate_api::{Code, PROBLEM_CONTENT_TYPE, Problem};
 use serde::Serialize;
 
-/// A problem on its way out. Gets a request id, which is also in the log.
+use crate::trace;
+
+/// A problem on its way out. Gets the id of its request, which is also in the log.
 #[derive(Debug)]
 pub(crate) struct Failed(Box<Problem>);
 
@@ -28,10 +30,8 @@ impl Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let mut id = [0_u8; 8];
-        // Without randomness the id is just not unique.
-        getrandom::fill(&mut id).unwrap_or_default();
-        let problem = self.0.with_request_id(format!("req_{}", hex::encode(id)));
+        let id = trace::request_id().unwrap_or_else(trace::fresh);
+        let problem = self.0.with_request_id(&*id);
         let request_id = problem.request_id.as_deref().unwrap_or_default();
         tracing::info!(request_id, code = %problem.code, status = problem.status(), detail = %problem.detail, "request failed");
         let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -39,7 +39,7 @@ impl IntoResponse for Failed {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));
         if status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(problem.retry_after.unwrap_or(1)));
         }
         response
     }

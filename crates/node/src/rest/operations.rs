@@ -16,8 +16,10 @@ use crate::ceremony;
 use crate::governance::hidden;
 use crate::governance::permit::{Permission, Prepared};
 use crate::judge::{Ask, Judged, judge};
+use crate::limits::Working;
 use crate::registry::Hold;
 use crate::shared::Shared;
+use crate::trace::carried;
 
 /// How long an operation that is not final may be in nobody's hands before whoever waits is told so.
 const SETTLES: Duration = Duration::from_millis(500);
@@ -92,6 +94,9 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
                 "this node has too many ceremonies: ask again later",
             ));
         }
+        // Only one who goes on to coordinate pays for it.
+        let active = shared.registry.is_active(&id);
+        let working = (!active).then(|| shared.limiter.work_for(judged.request.client())).transpose()?;
         // Stored before anybody can wait for it.
         let begun = shared.begin(&judged, &standing).await?;
         match standing {
@@ -101,7 +106,7 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
                 if begun.status == quorate_store::OperationStatus::PendingApproval {
                     shared.promote(&judged, rule.as_deref()).await?;
                 }
-                go_on(shared, judged, prepared);
+                go_on(shared, judged, prepared, working);
             }
         }
     }
@@ -118,9 +123,15 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
 }
 
 /// Begins to work for the result of one operation, unless this node does already.
-pub(crate) fn go_on(shared: &Arc<Shared>, judged: Judged, prepared: Prepared) {
+///
+/// `working` is its place among the operations of its client; one that waited for people has it already.
+pub(crate) fn go_on(shared: &Arc<Shared>, judged: Judged, prepared: Prepared, working: Option<Working>) {
     if let Some(hold) = shared.registry.coordinate(&judged.operation) {
-        shared.tasks.spawn(coordinate(Arc::clone(shared), judged, prepared, hold));
+        let work = coordinate(Arc::clone(shared), judged, prepared, hold);
+        shared.tasks.spawn(carried(async move {
+            work.await;
+            drop(working);
+        }));
     }
 }
 

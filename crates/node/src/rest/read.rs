@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use quorate_api::webhook::WebhookKeys;
 use quorate_api::{
     Code, KeyId, ListQuery, NodeStatus, OperationQuery, Page, PeerStatus, Problem, Readiness, SignedRequest,
     Version,
@@ -182,7 +183,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let text = shared.metrics.render(&shared.network, &shared.registry);
+    let text = shared.measured().await;
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -194,4 +195,14 @@ pub(super) async fn version() -> Response {
         api: vec!["v1".to_owned()],
     };
     json(StatusCode::OK, &version)
+}
+
+/// `GET /.well-known/quorate-webhook-keys`
+pub(super) async fn webhook_keys(State(shared): State<Arc<Shared>>) -> Response {
+    let keys = WebhookKeys {
+        node: shared.config.name.clone(),
+        identity: shared.id.to_string(),
+        keys: vec![shared.webhook.public_key()],
+    };
+    json(StatusCode::OK, &keys)
 }

@@ -64,7 +64,11 @@ async fn ask_all(shared: &Shared, request: &SignedRequest) -> Result<Option<Resp
             let problem = status.is_client_error() || status.is_server_error();
             let content = if problem { PROBLEM_CONTENT_TYPE } else { "application/json" };
             let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content))];
-            return Ok(Some((status, headers, Body::from(body)).into_response()));
+            let mut answer = (status, headers, Body::from(body)).into_response();
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            return Ok(Some(answer));
         }
     }
     Ok(None)

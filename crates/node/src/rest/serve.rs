@@ -1,14 +1,20 @@
-//! The accept loop: bounded connections, bounded waiting for a request's head, graceful end.
+//! The accept loop: bounded connections, bounded waiting for a request's head and for whoever does not take
+//! its answer, graceful end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
 
+use super::guard::From;
+use super::patient::Patient;
 use crate::shared::Shared;
 
 /// Pause after a failed accept, such as with no file descriptor left.
@@ -33,11 +39,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         };
         let Ok(place) = place else { return };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 let (router, shared) = (router.clone(), Arc::clone(&shared));
+                let from = From(address.ip());
                 let tasks = shared.tasks.clone();
                 tasks.spawn(async move {
-                    connection(&shared, stream, router).await;
+                    connection(&shared, stream, from, router).await;
                     drop(place);
                 });
             }
@@ -49,7 +56,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-async fn connection(shared: &Shared, stream: TcpStream, router: axum::Router) {
+async fn connection(shared: &Shared, stream: TcpStream, from: From, router: axum::Router) {
     // Answers are small and awaited: do not hold them back.
     stream.set_nodelay(true).unwrap_or_default();
     let mut server = http1::Builder::new();
@@ -58,6 +65,11 @@ async fn connection(shared: &Shared, stream: TcpStream, router: axum::Router) {
         .header_read_timeout(shared.config.limits.http_read)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD);
+    let router = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(from);
+        request
+    });
+    let stream = Patient::new(stream, shared.config.limits.http_write);
     let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_api::intent::{Intent, Purpose, Scheme};
-use quorate_api::{Code, NodeReceipt, Operation, Sign};
+use quorate_api::{Code, EventKind, NodeReceipt, Operation, Sign};
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::{Entry, Kind};
 use quorate_log::note::{LogKey, WitnessKey};
@@ -144,8 +144,8 @@ async fn nodes_watch_each_other() {
         size > before && by == [1, 2]
     })
     .await;
-    let clean = "quorate_log_contradictions_total";
-    assert!(!cluster.get(1, "/metrics").await.1.contains(clean), "an honest log contradicts nothing");
+    let clean = "quorate_log_contradictions_total{peer=\"node-a\"} 0";
+    assert!(cluster.get(1, "/metrics").await.1.contains(clean), "an honest log contradicts nothing");
     // It is put back.
     cluster.stop(0).await;
     std::fs::remove_dir_all(&data).unwrap();
@@ -162,6 +162,9 @@ async fn nodes_watch_each_other() {
         entries.iter().filter(|entry| entry.kind() == Kind::Evidence).count()
     };
     assert_eq!((evidence(1).await, evidence(2).await), (1, 1));
+    let told = crate::events::kept(&cluster, 1).await;
+    let told = told.iter().filter(|event| event.kind == EventKind::LogContradiction);
+    assert_eq!(told.map(|event| event.peer.as_deref()).collect::<Vec<_>>(), [Some("node-a")]);
     // It signs on; what others saw of it stays on record.
     cluster.sign(1, &key.id, "the others go on").await.unwrap();
 }

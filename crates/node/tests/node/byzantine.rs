@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::{Intent, Purpose, Scheme};
-use quorate_api::{KeyId, ListQuery, Method, Request, Sign, SignedRequest};
+use quorate_api::{EventKind, KeyId, ListQuery, Method, Request, Sign, SignedRequest};
 use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
 use quorate_node::Node;
 use quorate_protocol::curve::Ed25519;
@@ -341,6 +341,10 @@ async fn a_failed_check_burns_the_pair_durably() {
             }
             other => panic!("{other:?}"),
         }
+        let told = crate::events::kept(&cluster, 0).await;
+        let told: Vec<_> = told.iter().filter(|event| event.kind == EventKind::PairBurned).collect();
+        assert_eq!(told.len(), 1, "one event for both directions");
+        assert_eq!((told[0].key.as_ref(), told[0].peer.as_deref()), (Some(&key), Some("node-c")));
         // Also after a restart, and the others go on.
         cluster.stop(0).await;
         cluster.start_node(0).await;
@@ -376,6 +380,11 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
     let readiness = || cluster.get(0, "/readyz");
     let (status, text) = readiness().await;
     assert!(status == 503 && text.contains("2 burn marks are not on disk"), "{status} {text}");
+    let metrics = cluster.get(0, "/metrics").await.1;
+    assert!(
+        metrics.contains("\nquorate_burns_unsaved 2\n")
+            && metrics.contains("\nquorate_store_errors_total 2\n")
+    );
     let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
     let request = request.sign(&client_key(1)).encode();
     let honest = cluster.identities[0];

@@ -77,8 +77,10 @@ impl Cluster {
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),
                 log: config::Log::default(),
+                telemetry: config::Telemetry::default(),
                 chains: config::Chains::default(),
                 peers: Vec::new(),
+                webhooks: Vec::new(),
                 clients: vec![config::Client {
                     name: CLIENT.to_owned(),
                     key: client_key(1).public_key().to_string(),
@@ -175,6 +177,12 @@ pub(crate) fn unique(what: &str) -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{what}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A signed GET.
+pub(crate) fn get_request(path: &str, client: &str, seed: u8) -> quorate_api::SignedRequest {
+    let request = quorate_api::Request::new(quorate_api::Method::Get, path, client, now() + 60, "", vec![]);
+    request.unwrap().sign(&client_key(seed))
 }
 
 pub(crate) fn now() -> u64 {

@@ -6,7 +6,7 @@ use crate::failure::usage;
 use crate::output::{Output, fields, table};
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
-use quorate_node::config::{Config, ConfigError, LogFormat};
+use quorate_node::config::{Config, ConfigError};
 use quorate_seal::PassphraseSource;
 use std::path::PathBuf;
 
@@ -104,19 +104,21 @@ fn run_node(args: &RunArgs) -> anyhow::Result<()> {
             }
             error => error.into(),
         })?;
-    start_log(config.log.format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let telemetry = crate::telemetry::start(&config, runtime.handle())?;
+    let ended = runtime.block_on(async {
         let node = quorate_node::Node::start(config).await?;
         tracing::info!(api = %node.api_addr(), peers = %node.peer_addr(), identity = %node.identity(), "node is up");
         asked_to_end().await?;
         tracing::info!("node is ending");
         node.shutdown().await;
         Ok(())
-    })
+    });
+    telemetry.finish();
+    ended
 }
 
 /// Ends with the first SIGTERM or SIGINT.
@@ -129,17 +131,6 @@ async fn asked_to_end() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-fn start_log(format: LogFormat) {
-    let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(false);
-    match format {
-        LogFormat::Json => log.json().init(),
-        LogFormat::Text => log.init(),
-    }
 }
 
 fn status(connection: &Connection, output: &Output) -> anyhow::Result<()> {

@@ -20,3 +20,4 @@ mod requests;
 mod shutdown;
 mod story;
 mod support;
+mod traces;

@@ -18,6 +18,15 @@ impl Sqlite {
         row.map(|row| meta(&row)).transpose().map_err(|failure| self.named(failure))
     }
 
+    pub(crate) async fn oldest_active_key(&self) -> Result<Option<u64>, StoreError> {
+        let oldest: Option<i64> = sqlx::query_scalar("SELECT MIN(updated_at) FROM keys WHERE status = ?")
+            .bind(KeyStatus::Active.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        Ok(oldest.and_then(|at| u64::try_from(at).ok()))
+    }
+
     pub(crate) async fn init_meta(&self, new: Meta, created_at: i64) -> Result<Meta, StoreError> {
         self.writer
             .write(move |connection| {

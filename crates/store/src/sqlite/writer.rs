@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate_log::entry::Entry;
@@ -34,6 +35,7 @@ type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T
 pub(super) struct Writer {
     tasks: Mutex<Option<mpsc::Sender<Task>>>,
     task: Mutex<Option<JoinHandle<()>>>,
+    failed: AtomicU64,
 }
 
 impl fmt::Debug for Writer {
@@ -60,7 +62,12 @@ impl Writer {
             _folder: folder,
         };
         let task = tokio::spawn(task.run());
-        Self { tasks: Mutex::new(Some(tasks)), task: Mutex::new(Some(task)) }
+        Self { tasks: Mutex::new(Some(tasks)), task: Mutex::new(Some(task)), failed: AtomicU64::new(0) }
+    }
+
+    /// Writes that failed for a reason that lies in the disk or the database.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Queues one write and waits until its commit was synced. The write happens even if the caller stops waiting.
@@ -89,7 +96,11 @@ impl Writer {
         let (work, log) = (Some(work), Some(log));
         self.queue(Task::Write(Box::new(Write { work, log, receipts, outcome: None, fault: None, reply })))
             .await?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let answer = answer.await.map_err(|_| StoreError::Closed)?;
+        if answer.as_ref().is_err_and(StoreError::may_have_been_written) {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// Takes up the audit log under the node's key.

@@ -1,0 +1,228 @@
+//! How much one client, or one address that nobody vouches for, may ask.
+//!
+//! Who has proven to be a client pays from the client's bucket. What proves nothing (no signature, one that does not verify, a path that
+//! needs none) pays from the bucket of its address. A request with a good signature never pays from the address: else whoever shares it,
+//! such as behind a proxy, could lock others out.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use quorate_api::{Code, Problem, SignedRequest};
+use quorate_store::{Change, Operation, OperationStatus};
+
+use crate::config::Limits;
+use crate::registry::locked;
+
+/// Addresses that are told apart; more share one bucket.
+const ADDRESSES: usize = 4096;
+
+/// So many tokens come each second, and so many may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate {
+    per_second: u32,
+    burst: u32,
+}
+
+/// A token bucket: a token is a request. Starts full.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Instant) -> Self {
+        Self { tokens: rate.burst.into(), at: now }
+    }
+
+    /// What is there now. Time that goes back gives nothing.
+    fn filled(&self, rate: Rate, now: Instant) -> f64 {
+        let new = now.saturating_duration_since(self.at).as_secs_f64() * f64::from(rate.per_second);
+        (self.tokens + new).min(rate.burst.into())
+    }
+
+    /// Takes a token, or says after which time there is one.
+    fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+        self.tokens = self.filled(rate, now);
+        self.at = now.max(self.at);
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - self.tokens) / f64::from(rate.per_second.max(1))))
+    }
+}
+
+/// Buckets by name.
+#[derive(Debug)]
+struct Buckets<K> {
+    rate: Rate,
+    most: usize,
+    kept: HashMap<K, Bucket>,
+    /// Of those who do not fit.
+    others: Bucket,
+}
+
+impl<K: std::hash::Hash + Eq> Buckets<K> {
+    fn new(rate: Rate, most: usize) -> Self {
+        Self { rate, most, kept: HashMap::new(), others: Bucket::full(rate, Instant::now()) }
+    }
+
+    fn take(&mut self, whose: K, now: Instant) -> Result<(), Duration> {
+        let rate = self.rate;
+        if let Some(bucket) = self.kept.get_mut(&whose) {
+            return bucket.take(rate, now);
+        }
+        if self.kept.len() >= self.most {
+            // A full bucket is as good as none.
+            self.kept.retain(|_, bucket| bucket.filled(rate, now) < f64::from(rate.burst));
+        }
+        if self.kept.len() >= self.most {
+            return self.others.take(rate, now);
+        }
+        let mut bucket = Bucket::full(rate, now);
+        let taken = bucket.take(rate, now);
+        self.kept.insert(whose, bucket);
+        taken
+    }
+}
+
+/// What everybody has asked.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    clients: Mutex<Buckets<String>>,
+    addresses: Mutex<Buckets<IpAddr>>,
+    pending: Arc<Mutex<Pending>>,
+    max_pending: usize,
+}
+
+/// Operations that have not ended, by client.
+#[derive(Debug, Default)]
+struct Pending {
+    /// How many this node works on.
+    running: HashMap<String, usize>,
+    /// Which wait for approvals.
+    waiting: HashMap<String, HashSet<String>>,
+    /// Whose a waiting operation is.
+    owner: HashMap<String, String>,
+}
+
+impl Pending {
+    fn of(&self, client: &str) -> usize {
+        let running = self.running.get(client).copied().unwrap_or(0);
+        running.saturating_add(self.waiting.get(client).map_or(0, HashSet::len))
+    }
+
+    fn wait(&mut self, operation: &str, client: &str) {
+        self.waiting.entry(client.to_owned()).or_default().insert(operation.to_owned());
+        self.owner.insert(operation.to_owned(), client.to_owned());
+    }
+
+    fn go_on(&mut self, operation: &str) {
+        let Some(client) = self.owner.remove(operation) else { return };
+        if let Some(waiting) = self.waiting.get_mut(&client) {
+            waiting.remove(operation);
+            if waiting.is_empty() {
+                self.waiting.remove(&client);
+            }
+        }
+    }
+}
+
+/// Held while this node works on a client's operation.
+#[derive(Debug)]
+pub(crate) struct Working {
+    pending: Arc<Mutex<Pending>>,
+    client: String,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let mut pending = locked(&self.pending);
+        if let Some(running) = pending.running.get_mut(&self.client) {
+            *running = running.saturating_sub(1);
+            if *running == 0 {
+                pending.running.remove(&self.client);
+            }
+        }
+    }
+}
+
+fn too_many(what: &str, after: Duration) -> Problem {
+    let seconds = u32::try_from(after.as_secs()).unwrap_or(u32::MAX).saturating_add(1).min(3600);
+    Problem::new(Code::RateLimited, format!("{what}: ask again in {seconds} s")).with_retry_after(seconds)
+}
+
+/// An IPv6 customer has a whole network of addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let clients = Rate { per_second: limits.requests_per_second, burst: limits.requests_burst };
+        let addresses = Rate { per_second: limits.unsigned_per_second, burst: limits.unsigned_burst };
+        Self {
+            // Only enrolled clients get one.
+            clients: Mutex::new(Buckets::new(clients, usize::MAX)),
+            addresses: Mutex::new(Buckets::new(addresses, ADDRESSES)),
+            pending: Arc::default(),
+            max_pending: limits.max_pending_per_client,
+        }
+    }
+
+    /// One more request of a client whose signature was verified.
+    pub(crate) fn client(&self, name: &str) -> Result<(), Problem> {
+        let taken = locked(&self.clients).take(name.to_owned(), Instant::now());
+        taken.map_err(|after| too_many("this client sends too many requests", after))
+    }
+
+    /// One more request that proves nothing.
+    pub(crate) fn stranger(&self, address: IpAddr) -> Result<(), Problem> {
+        let taken = locked(&self.addresses).take(network(address), Instant::now());
+        let what = "too many requests without a valid signature come from this address";
+        taken.map_err(|after| too_many(what, after))
+    }
+
+    /// One more operation of a client, until what is given is dropped.
+    pub(crate) fn work_for(&self, client: &str) -> Result<Working, Problem> {
+        let mut pending = locked(&self.pending);
+        if pending.of(client) >= self.max_pending {
+            let detail = format!(
+                "{} operations of this client have not ended: wait for some of them, or cancel some",
+                self.max_pending
+            );
+            return Err(Problem::new(Code::RateLimited, detail).with_retry_after(1));
+        }
+        let running = pending.running.entry(client.to_owned()).or_default();
+        *running = running.saturating_add(1);
+        Ok(Working { pending: Arc::clone(&self.pending), client: client.to_owned() })
+    }
+
+    /// How many operations wait for approvals.
+    pub(crate) fn waiting(&self) -> usize {
+        locked(&self.pending).owner.len()
+    }
+
+    /// Counts what begins or ends to wait for approvals.
+    pub(crate) fn changed(&self, change: &Change<'_>) {
+        match change {
+            Change::Begun(operation) | Change::Updated { operation, .. } => self.stored(operation),
+            Change::Key { .. } => {}
+        }
+    }
+
+    /// The same for what was stored before the start.
+    pub(crate) fn stored(&self, operation: &Operation) {
+        if operation.status != OperationStatus::PendingApproval {
+            locked(&self.pending).go_on(&operation.op_id);
+        } else if let Ok(request) = SignedRequest::decode(&operation.request) {
+            locked(&self.pending).wait(&operation.op_id, request.client());
+        }
+    }
+}
