@@ -1,7 +1,7 @@
 //! The genesis and the chain of changes: nothing but the next change, under the people who must agree.
 
 use quorate_api::{ChangeDirectory, Hex, SignedRequest};
-use quorate_policy::approval::{RulingError, Verdict::*};
+use quorate_policy::approval::{RulingError, Tally, Verdict::*};
 use quorate_policy::chain::{Agreement, ChainError, Entry, MAX_RULINGS, PATH, State, outcome};
 use quorate_policy::change::{AdminRule, ChangeError, Step, What};
 use quorate_policy::directory::{Credential, MAX_NESTING, PrincipalKind};
@@ -130,6 +130,18 @@ fn a_genesis_makes_a_cluster_that_somebody_can_change() {
         let error = refused(&|terms| terms.admins = rule(admins, true));
         assert!(matches!(error, GenesisError::Directory(ChangeError::LockedOut(_))), "{admins}: {error}");
     }
+    // Two who decide together and alone, where whoever asks does not count: each change lacks one.
+    let two = |counts: bool, others: &[&str]| {
+        let mut steps: Vec<Step> = ["anna", "bert"].into_iter().flat_map(user).collect();
+        steps.extend(others.iter().flat_map(|other| user(other)));
+        steps.push(group("admins", &["anna", "bert"], &[]));
+        let terms = Terms { admins: rule("2 of Group::\"admins\"", counts), ..terms(steps) };
+        GenesisFile::new(&terms).err()
+    };
+    assert!(matches!(two(false, &[]), Some(GenesisError::Directory(ChangeError::LockedOut(_)))));
+    assert_eq!(two(true, &[]), None);
+    // Somebody else can ask them.
+    assert_eq!(two(false, &["carl"]), None);
     assert!(matches!(GenesisFile::parse("{}"), Err(GenesisError::Malformed(_))));
     assert!(matches!(GenesisFile::parse(&" ".repeat(2 << 20)), Err(GenesisError::Malformed(_))));
     let unknown =
@@ -229,23 +241,11 @@ fn a_change_needs_the_people_who_decide_on_changes() {
     let asked = asks("anna-key", &counts, &tenant("one"));
     assert!(matches!(error(&counts, &agreed(&asked, &[])), ChainError::Missing(_)));
     assert!(counts.adopt(&agreed(&asked, &["bert"]), TIME).is_ok());
-    assert_eq!(counts.agreement(&name("anna"), &Default::default()), {
-        let Agreement::Missing(missing) =
-            state.agreement(&name("anna"), &quorate_policy::approval::Tally::default())
-        else {
-            panic!()
-        };
-        Agreement::Missing(
-            missing
-                .into_iter()
-                .map(|mut missing| {
-                    missing.count = 1;
-                    missing.candidates.retain(|user| *user != name("anna"));
-                    missing
-                })
-                .collect(),
-        )
-    });
+    // Who is asked for a change is not the one who asks.
+    for state in [state, counts] {
+        let Agreement::Missing(missing) = state.agreement(&name("anna"), &Tally::default()) else { panic!() };
+        assert_eq!(missing[0].candidates, ["bert", "carl"].map(name));
+    }
 }
 
 #[test]
