@@ -67,6 +67,7 @@ pub enum AnnotationError {
 }
 
 impl Rule {
+    // POL.10 Nothing but what is known, and nothing without effect.
     /// Reads the annotations of a rule in the policy `policy`.
     ///
     /// # Errors

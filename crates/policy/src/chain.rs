@@ -207,7 +207,10 @@ impl State {
         if let Some(by) = tally.rejected.iter().find(concerned) {
             return Agreement::Rejected(by.clone());
         }
-        match rule.quorum.progress(&self.directory, &tally.agreed(requester, rule.requester_counts)) {
+        // Who cannot count is not asked.
+        let without = (!rule.requester_counts).then_some(requester);
+        let agreed = tally.agreed(requester, rule.requester_counts);
+        match rule.quorum.progress_without(&self.directory, &agreed, without) {
             Progress::Satisfied => Agreement::Agreed,
             Progress::Missing(missing) => Agreement::Missing(missing),
         }

@@ -367,9 +367,28 @@ impl Directory {
         Err(ChangeError::Nested(group.clone()))
     }
 
-    /// Nobody locks themselves out: whoever could ask for a change could also get it.
+    /// Nobody locks themselves out: somebody could ask for a change and get it.
     fn check_admins(&self) -> Result<(), ChangeError> {
-        self.admins.quorum.check(self, None).map_err(ChangeError::LockedOut)
+        let AdminRule { quorum, requester_counts } = &self.admins;
+        quorum.check(self, None).map_err(ChangeError::LockedOut)?;
+        if *requester_counts {
+            return Ok(());
+        }
+        // Whoever asks does not count: somebody must be left who is not needed. Whom the quorum does not concern never is.
+        let enabled = |name: &&Name| self.principals.get(*name).is_some_and(|principal| !principal.disabled);
+        let asking: BTreeSet<&Name> =
+            self.credentials.values().map(|credential| &credential.principal).filter(enabled).collect();
+        if asking.iter().any(|name| !quorum.concerns(self, name)) {
+            return Ok(());
+        }
+        let mut last = Ok(());
+        for name in asking {
+            last = quorum.check(self, Some(name));
+            if last.is_ok() {
+                break;
+            }
+        }
+        last.map_err(ChangeError::LockedOut)
     }
 }
 

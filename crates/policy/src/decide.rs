@@ -141,6 +141,7 @@ impl Policies {
             Err(why) => return deny(why),
         };
         let response = self.authorizer.is_authorized(&question.request, &self.set, &question.entities);
+        // POL.12 A rule that fails never helps.
         let (mut errors, mut unanswerable) = (Vec::new(), None);
         for error in response.diagnostics().errors() {
             let AuthorizationError::PolicyEvaluationError(error) = error;
@@ -170,6 +171,7 @@ impl Policies {
             decision.effect = Effect::Deny(Why::NoRule { who, action });
             return decision;
         }
+        // POL.13 What cannot be read needs a rule that says so.
         if let Some(intent) = facts.intent.as_ref().filter(|intent| intent.blind) {
             let seeing: Vec<Name> =
                 permitting.iter().filter(|rule| !rule.blind).map(|rule| rule.id.clone()).collect();
@@ -181,6 +183,7 @@ impl Policies {
                 return decision;
             }
         }
+        // POL.14 Each is a way of its own.
         decision.alternatives = permitting;
         decision
     }
@@ -192,6 +195,7 @@ impl Policies {
     }
 }
 
+// POL.11
 /// What holds whatever the policies say.
 fn built_in(directory: &Directory, facts: &Facts) -> Result<(), Why> {
     let who = &facts.principal;
@@ -249,6 +253,7 @@ impl Decision {
                 return Verdict::No { rule, words: self.words() };
             }
         }
+        // POL.15 One no is enough.
         if tally.rejected.contains(requester) {
             return Verdict::No { rule: None, words: format!("`{requester}` took it back") };
         }
@@ -259,10 +264,11 @@ impl Decision {
                 return Verdict::No { rule: Some(rule.id.clone()), words };
             }
         }
+        // POL.16 Only approvals that are in time.
         let valid = tally.valid_at(now);
         let ways = self.alternatives.iter().map(|rule| way(rule, directory, requester, &valid, created, now));
         let mut open: Vec<Way<'_>> = ways.filter(|way| now <= way.expires).collect();
-        // The nearest first: whom it takes fewest people, then least time.
+        // POL.18 The nearest first: whom it takes fewest people, then least time.
         open.sort_by_key(|way| {
             let people: usize = way.missing.iter().map(|missing| missing.count).sum();
             (people, way.not_before, way.rule.id.clone())

@@ -123,6 +123,7 @@ impl Draft<'_> {
         Ok(uid)
     }
 
+    // POL.1 Only the principal and what it belongs to.
     fn principal(&mut self, directory: &Directory, name: &Name) -> Made<EntityUid> {
         let found = directory.principals().get(name);
         let kind = match found.map(|found| found.kind) {
@@ -199,6 +200,7 @@ impl Draft<'_> {
         Ok(())
     }
 
+    // POL.7 One table a type.
     fn extra(&mut self, extra: &BTreeMap<String, serde_json::Value>) -> Made<()> {
         let (mut texts, mut numbers, mut flags) = (Vec::new(), Vec::new(), Vec::new());
         for (name, value) in extra {
@@ -234,6 +236,9 @@ impl Draft<'_> {
         let (units, steps) = self.tokens("request", &totals.tokens)?;
         self.put("token_units", units);
         self.put("token_e12", steps);
+        self.put("primary_type", Value::new_string(intent.primary_type.clone()));
+        self.put("domain", Value::new_string(intent.domain.clone()));
+        self.put("text", Value::new_string(intent.text.clone()));
         let lower = |texts: &BTreeSet<String>| texts.iter().map(|text| plain(text)).collect();
         for (name, texts) in [
             ("assets", totals.assets),
@@ -258,6 +263,7 @@ impl Draft<'_> {
         Ok(())
     }
 
+    // POL.6 What was spent before, as the caller counted it.
     fn windows(&mut self, whose: &str, chain: &str, windows: &Windows) -> Made<Value> {
         let windows = [("hour", &windows.hour), ("day", &windows.day), ("week", &windows.week)];
         let sums = windows.map(|(span, sum)| Ok((span, self.sum(&format!("{whose}.{span}"), chain, sum)?)));
@@ -328,22 +334,13 @@ fn date(days: u64) -> String {
 
 /// The day of a date counted from 1970-01-01: the inverse of [`date`], for the years 1970 to 9999.
 pub(crate) fn days(year: u16, month: u8, day: u8) -> Option<u64> {
-    if !(1970..=9999).contains(&year) {
-        return None;
-    }
+    let written = format!("{year:04}-{month:02}-{day:02}");
     let (year, month, day) = (u64::from(year), u64::from(month), u64::from(day));
-    let (year, month) =
-        if month > 2 { (year, month - 3) } else { (year - 1, (month + 12).saturating_sub(3)) };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
     let leaps = year / 4 - year / 100 + year / 400;
     let count = 365 * year + leaps + (153 * month + 2) / 5 + day;
     let days = count.checked_sub(719_469)?;
     // Only what is a date comes back as it was.
-    let written = format!(
-        "{:04}-{:02}-{:02}",
-        year + u64::from(month >= 10),
-        if month >= 10 { month - 9 } else { month + 3 },
-        day
-    );
     (date(days) == written).then_some(days)
 }
 
@@ -369,7 +366,7 @@ mod tests {
             (2_932_896, "9999-12-31"),
         ] {
             assert_eq!(date(day), expected);
-            let part = |range: core::ops::Range<usize>| expected[range].parse::<u16>().unwrap();
+            let part = |range: core::ops::Range<usize>| expected.get(range).unwrap().parse::<u16>().unwrap();
             let small = |range| u8::try_from(part(range)).unwrap();
             assert_eq!(days(part(0..4), small(5..7), small(8..10)), Some(day));
         }
@@ -377,5 +374,6 @@ mod tests {
         assert_eq!(days(2026, 13, 1), None);
         assert_eq!(days(2026, 0, 1), None);
         assert_eq!(days(1969, 12, 31), None);
+        assert_eq!(days(0, 1, 1), None);
     }
 }

@@ -190,12 +190,19 @@ fn describe(question: &Question, clause: &Value, words: Option<String>) -> Claus
     context_facts(clause, &mut names);
     let context = question.request.context();
     let value = |name: &String| {
-        // What has parts says nothing in one line.
-        let value = context.and_then(|context| context.get(name));
-        let value = value.filter(|value| !matches!(value, EvalResult::Record(_) | EvalResult::EntityUid(_)));
+        let value = context.and_then(|context| context.get(name)).filter(in_one_line);
         value.map(|value| (name.clone(), cut(&value.to_string())))
     };
     Clause { text: cut(&body.unwrap_or(text)), values: names.iter().filter_map(value).collect() }
+}
+
+/// What has parts, or stands for a table, says nothing in one line.
+fn in_one_line(value: &EvalResult) -> bool {
+    match value {
+        EvalResult::Record(_) => false,
+        EvalResult::EntityUid(uid) => !matches!(uid.type_name().basename(), "Units" | "Texts" | "Flags"),
+        _ => true,
+    }
 }
 
 /// The facts `context.x` in a clause, each once.

@@ -80,10 +80,10 @@ impl Policies {
         };
         for (name, text) in directory.policies() {
             reader.text(name, text);
-        }
-        let count = reader.permits.len().saturating_add(reader.forbids.len());
-        if count > MAX_RULES {
-            reader.general(format!("there are {count} rules, more than {MAX_RULES}: join some"));
+            if reader.places.len() > MAX_RULES {
+                reader.general(format!("there are more than {MAX_RULES} rules: join some"));
+                return (None, reader.findings);
+            }
         }
         let (schema, vocabulary) = match ENGINE.get_or_init(engine) {
             Ok((schema, vocabulary)) => (schema.clone(), vocabulary.clone()),
@@ -145,6 +145,13 @@ impl Reader<'_> {
     }
 
     fn text(&mut self, name: &Name, text: &str) {
+        let source = Source::new(text);
+        if let Some(at) = source.too_deep() {
+            let words =
+                "the rule is nested too deeply, or chains too much here: split it, or compare with a set";
+            self.add(Severity::Error, (name, Position::of(text, at)), None, words.to_owned());
+            return;
+        }
         let set: PolicySet = match text.parse() {
             Ok(set) => set,
             Err(errors) => {
@@ -156,7 +163,6 @@ impl Reader<'_> {
                 return;
             }
         };
-        let source = Source::new(text);
         if set.num_of_templates() > 0 {
             let words = "templates are not used: write the people and keys into the rule".to_owned();
             self.add(Severity::Error, (name, Position::of(text, 0)), None, words);
@@ -222,6 +228,7 @@ impl Reader<'_> {
         rules.insert(rule.id.clone(), rule);
     }
 
+    // POL.9 Everybody that is named exists.
     /// What is wrong with an entity that a rule names.
     fn literal(&self, literal: &EntityUid) -> Option<String> {
         let (kind, name) = (literal.type_name().to_string(), literal.id().unescaped());
@@ -258,6 +265,7 @@ impl Reader<'_> {
         Some(format!("there is no {kind}::\"{name}\" in the directory{hint}"))
     }
 
+    // POL.8 Strict validation of all rules together.
     fn validate(&mut self, schema: &Schema) {
         let result = Validator::new(schema.clone()).validate(&self.set, ValidationMode::Strict);
         let errors = result

@@ -249,6 +249,7 @@ fn unfilled(directory: &Directory, places: &[People], agreed: &[&Name]) -> usize
     open
 }
 
+// POL.17
 /// The places that others must fill, and how many of them nobody can. Who agreed is seated first; then each open place is filled
 /// by somebody else, and those who agreed move over where only they fit: if only the `cfo` agreed, who is in `finance` too, then
 /// `Group::"finance" and User::"cfo"` wants somebody of `finance`.

@@ -35,6 +35,8 @@ const INTENT: &str = "
     token_units: Units, token_e12: Units,
     assets: Set<String>, recipients: Set<String>, spenders: Set<String>,
     methods: Set<String>, contracts: Set<String>,
+    // Of typed data, and the text of a message or memo; empty if there is none.
+    primary_type: String, domain: String, text: String,
     // What this node saw being spent on this chain before this request.
     spent: { key: Windows, principal: Windows },";
 

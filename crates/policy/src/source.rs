@@ -10,6 +10,33 @@ pub(crate) struct Source {
     rules: Vec<Range<usize>>,
 }
 
+/// Deepest rule that the engine is given. It reads and judges by recursion: about twice as deep, and a thread's two megabytes of stack
+/// are over in a debug build.
+const MAX_DEPTH: usize = 96;
+/// What one bracket costs, beside one link of a chain such as `a && b && c` or `a.b.c`.
+const BRACKET: usize = 4;
+
+/// What is open between two brackets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Level {
+    /// `&&`, `||`, `if`, and clauses: each is one deeper than the one before.
+    links: usize,
+    /// Operators since the last link.
+    operators: usize,
+    /// Accesses since the last operator.
+    accesses: usize,
+}
+
+impl Level {
+    fn link(&mut self) {
+        *self = Self { links: self.links.saturating_add(1), operators: 0, accesses: 0 };
+    }
+
+    fn operator(&mut self) {
+        *self = Self { operators: self.operators.saturating_add(1), accesses: 0, ..*self };
+    }
+}
+
 impl Source {
     pub(crate) fn new(text: &str) -> Self {
         let mut code = String::with_capacity(text.len());
@@ -55,6 +82,51 @@ impl Source {
     /// Where the rule begins that is the `index`-th in the text.
     pub(crate) fn rule(&self, index: usize) -> Option<usize> {
         self.rules.get(index).map(|range| range.start)
+    }
+
+    /// Where the text gets deeper than the engine may be given, estimated from above without reading it.
+    pub(crate) fn too_deep(&self) -> Option<usize> {
+        let mut levels = vec![Level::default()];
+        let (mut string, mut escaped) = (false, false);
+        let mut word = String::new();
+        let mut before = ' ';
+        for (at, c) in self.code.char_indices() {
+            if string {
+                string = escaped || c != '"';
+                escaped = !escaped && c == '\\';
+                continue;
+            }
+            if c.is_ascii_alphanumeric() || c == '_' {
+                word.push(c);
+                before = c;
+                continue;
+            }
+            if matches!(c, ')' | ']' | '}') && levels.len() > 1 {
+                levels.pop();
+            }
+            let top = levels.last_mut()?;
+            match core::mem::take(&mut word).as_str() {
+                "if" | "when" | "unless" => top.link(),
+                "in" | "has" | "like" | "is" => top.operator(),
+                _ => {}
+            }
+            match c {
+                '"' => string = true,
+                '(' | '[' | '{' => levels.push(Level::default()),
+                ',' => *top = Level::default(),
+                ';' => levels = vec![Level::default()],
+                '&' | '|' if before != c => top.link(),
+                '+' | '-' | '*' | '<' | '>' | '=' | '!' => top.operator(),
+                '.' | ':' => top.accesses = top.accesses.saturating_add(1),
+                _ => {}
+            }
+            before = c;
+            let depth = levels.iter().map(|level| BRACKET + level.links + level.operators + level.accesses);
+            if depth.sum::<usize>() > MAX_DEPTH {
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// Where `kind::"name"` stands in the rule.

@@ -43,6 +43,7 @@ impl Amount {
         Self(self.0.saturating_add(other.0))
     }
 
+    // POL.2 Rounded up, and never above the cap.
     /// In steps of 10^`digits` smallest units, rounded up, at most [`CAP`].
     #[must_use]
     pub fn in_steps(self, digits: u32) -> i64 {

@@ -46,9 +46,25 @@ pub struct IntentFacts {
     /// The methods that are called, as in `transfer(address,uint256)`, or their selectors.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub methods: BTreeSet<String>,
-    /// The contracts or programs that are called.
+    /// The contracts or programs that are called, or that would check typed data.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub contracts: BTreeSet<String>,
+    /// Who may receive something beside those in `moves`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub recipients: BTreeSet<String>,
+    /// How much of the chain's own coin leaves in all, where that is known although not everything is. `None`: what `moves` says, if
+    /// it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<Amount>,
+    /// The primary type of typed data (EIP-712); empty for anything else.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub primary_type: String,
+    /// The name of the domain of typed data (EIP-712); empty for anything else, or if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+    /// The text of a readable message or of a transaction's memo; empty if there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
     /// The highest fee in the chain's smallest unit; `None` if nothing bounds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fee: Option<Amount>,
@@ -93,8 +109,58 @@ pub(crate) struct Totals {
 }
 
 impl IntentFacts {
-    /// From a summary as the intent crate makes it. A summary does not list allowances, calls and fees, so whatever has a warning
-    /// counts as incomplete, and every fee as unbounded.
+    /// From what the intent crate read in the bytes that would be signed, and its words for what cannot be read.
+    #[must_use]
+    pub fn of(facts: &quorate_intent::Facts, summary: &Summary) -> Self {
+        let amount = |amount: quorate_intent::Amount| amount.to_u128().map_or(Amount::MAX, Amount::new);
+        let transfers = facts.transfers.iter().map(|transfer| Move {
+            how: Moves::Transfer,
+            asset: transfer.asset.clone(),
+            to: transfer.to.clone(),
+            amount: amount(transfer.amount),
+        });
+        let allowances = facts.approvals.iter().map(|approval| Move {
+            how: Moves::Allowance,
+            asset: approval.token.clone(),
+            to: approval.spender.clone(),
+            amount: if approval.unlimited { Amount::MAX } else { amount(approval.amount) },
+        });
+        let moves: Vec<Move> = transfers.chain(allowances).collect();
+        let kind = facts.kind.as_str();
+        let transaction = matches!(kind, "ethereum_transaction" | "bitcoin_psbt" | "solana_message");
+        // A message pays nobody for being taken up. A digest may be that of a transaction.
+        let message = matches!(kind, "ethereum_message" | "ethereum_typed_data" | "message");
+        // A Solana transaction of which a part cannot be read may send more than is seen.
+        let whole = transaction && (!facts.blind || facts.chain.as_deref() != Some("solana"));
+        // What the key moves out of other accounts counts as if it were its own.
+        let of_others =
+            facts.transfers.iter().filter(|transfer| transfer.asset == NATIVE && transfer.from.is_some());
+        let native =
+            of_others.fold(amount(facts.native_out), |sum, transfer| sum.plus(amount(transfer.amount)));
+        let domain = facts.domain.as_ref();
+        let contracts = facts.calls.iter().map(|call| call.contract.clone());
+        let methods =
+            facts.calls.iter().map(|call| call.method.clone().unwrap_or_else(|| call.selector.clone()));
+        Self {
+            kind: facts.kind.clone(),
+            chain: facts.chain.clone(),
+            blind: facts.blind,
+            unreadable: if facts.blind { vec![summary.headline.clone()] } else { Vec::new() },
+            complete: !facts.blind && moves.iter().all(|one| one.asset != UNKNOWN),
+            moves,
+            methods: methods.collect(),
+            contracts: contracts.chain(domain.and_then(|domain| domain.verifying_contract.clone())).collect(),
+            recipients: facts.recipients.clone(),
+            native: whole.then_some(native),
+            primary_type: facts.primary_type.clone().unwrap_or_default(),
+            domain: domain.and_then(|domain| domain.name.clone()).unwrap_or_default(),
+            text: facts.message.clone().unwrap_or_default(),
+            fee: if message { Some(Amount::ZERO) } else { facts.fee_max.map(amount) },
+        }
+    }
+
+    /// From a summary alone, where there is no more; see [`of`](Self::of). A summary does not list allowances, calls and fees, so
+    /// whatever has a warning counts as incomplete, and every fee as unbounded.
     #[must_use]
     pub fn from_summary(summary: &Summary, kind: &str) -> Self {
         let transaction = matches!(kind, "ethereum_transaction" | "bitcoin_psbt" | "solana_message");
@@ -121,41 +187,12 @@ impl IntentFacts {
             moves: moves.collect(),
             methods: BTreeSet::new(),
             contracts: BTreeSet::new(),
+            recipients: BTreeSet::new(),
+            native: None,
+            primary_type: String::new(),
+            domain: String::new(),
+            text: String::new(),
             fee: text.then_some(Amount::ZERO),
-        }
-    }
-
-    /// From the facts that the intent crate reads from the bytes, and its words for what cannot be read.
-    #[must_use]
-    pub fn of(facts: &quorate_intent::Facts, summary: &Summary) -> Self {
-        let units = |amount: &quorate_intent::Amount| amount.to_string().parse().unwrap_or(Amount::MAX);
-        let transfers = facts.transfers.iter().map(|movement| Move {
-            how: Moves::Transfer,
-            asset: plain(&movement.asset),
-            to: plain(&movement.to),
-            amount: units(&movement.amount),
-        });
-        let allowances = facts.approvals.iter().map(|approval| Move {
-            how: Moves::Allowance,
-            asset: plain(&approval.token),
-            to: plain(&approval.spender),
-            amount: if approval.unlimited { Amount::MAX } else { units(&approval.amount) },
-        });
-        let moves: Vec<Move> = transfers.chain(allowances).collect();
-        let methods =
-            facts.calls.iter().map(|call| call.method.clone().unwrap_or_else(|| call.selector.clone()));
-        // Text that a wallet shows its user moves nothing on a chain.
-        let text = matches!(facts.kind.as_str(), "ethereum_message" | "message");
-        Self {
-            kind: facts.kind.clone(),
-            chain: facts.chain.clone(),
-            blind: facts.blind,
-            unreadable: if facts.blind { vec![summary.headline.clone()] } else { Vec::new() },
-            complete: !facts.blind && moves.iter().all(|one| one.asset != UNKNOWN),
-            moves,
-            methods: methods.collect(),
-            contracts: facts.calls.iter().map(|call| plain(&call.contract)).collect(),
-            fee: facts.fee_max.as_ref().map(units).or_else(|| text.then_some(Amount::ZERO)),
         }
     }
 
@@ -165,6 +202,9 @@ impl IntentFacts {
         }
         if self.moves.len() > MAX_SET {
             return Err(FactsError::TooMany("payments", MAX_SET));
+        }
+        if self.recipients.len() > MAX_SET {
+            return Err(FactsError::TooMany("receivers", MAX_SET));
         }
         if self.methods.len() > MAX_SET || self.contracts.len() > MAX_SET {
             return Err(FactsError::TooMany("calls", MAX_SET));
@@ -181,11 +221,13 @@ impl IntentFacts {
             recipients: BTreeSet::new(),
             spenders: BTreeSet::new(),
         };
+        // POL.3 What cannot be read goes to nobody knows whom.
         if !self.complete {
             totals.assets.insert(UNKNOWN.to_owned());
             totals.recipients.insert(UNKNOWN.to_owned());
             totals.spenders.insert(UNKNOWN.to_owned());
         }
+        // POL.4 Payments and allowances alike.
         for step in &self.moves {
             let (asset, to) = (plain(&step.asset), plain(&step.to));
             if asset == NATIVE {
@@ -202,11 +244,16 @@ impl IntentFacts {
             }
             totals.recipients.insert(to);
         }
+        totals.recipients.extend(self.recipients.iter().map(|who| plain(who)));
+        if let Some(native) = self.native {
+            totals.native = native;
+        }
         totals
     }
 }
 
 /// How policies write an address: hexadecimal ones in lower case, because capitals in them are only a checksum.
+// POL.5 One spelling, so that a comparison of texts compares addresses.
 pub(crate) fn plain(address: &str) -> String {
     if address.starts_with("0x") { address.to_ascii_lowercase() } else { address.to_owned() }
 }

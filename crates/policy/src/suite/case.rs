@@ -113,6 +113,15 @@ pub struct CaseIntent {
     /// The contracts or programs that are called.
     #[serde(default)]
     pub contracts: BTreeSet<String>,
+    /// The primary type of typed data.
+    #[serde(default)]
+    pub primary_type: String,
+    /// The name of the domain of typed data.
+    #[serde(default)]
+    pub domain: String,
+    /// The text of a message or memo.
+    #[serde(default)]
+    pub text: String,
     /// The highest fee in smallest units; 0 if absent.
     pub fee: Option<Amount>,
 }
@@ -221,6 +230,11 @@ impl CaseIntent {
             moves: moves.collect::<Result<_, _>>()?,
             methods: self.methods.clone(),
             contracts: self.contracts.clone(),
+            recipients: BTreeSet::new(),
+            native: None,
+            primary_type: self.primary_type.clone(),
+            domain: self.domain.clone(),
+            text: self.text.clone(),
             fee: Some(self.fee.unwrap_or(Amount::ZERO)),
             chain,
         })

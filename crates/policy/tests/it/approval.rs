@@ -1,13 +1,12 @@
 //! Who counts: every way in which an approval could count that should not.
 
-use quorate_api::RequestSignature;
 use quorate_api::SignedRequest;
 use quorate_policy::approval::{self, RulingError, Tally, Verdict::*};
 use quorate_policy::change::{Step, What};
 use quorate_policy::decide::Verdict;
 use quorate_policy::directory::Directory;
 
-use crate::house::{NOW, compile, facts, group, house, name, payment, pays, request, ruling};
+use crate::house::{NOW, compile, facts, flipped, group, house, name, payment, pays, request, ruling};
 
 const TWO: &str = r#"
 @id("two") @quorum("2 of Group::\"finance\"") @expires("1d")
@@ -39,6 +38,9 @@ fn judged(directory: &Directory, requester: &str, rulings: &[SignedRequest]) -> 
     (decision.judge(directory, &name(requester), &tally, NOW, LATER), errors)
 }
 
+/// What is tried, where, by whom, with which rulings, how many are then missing, and what is refused.
+type Row<'a> = (&'a str, &'a Directory, &'a str, Vec<SignedRequest>, usize, Vec<RulingError>);
+
 fn changed(directory: &Directory, steps: &[Step]) -> Directory {
     directory.changed(steps).unwrap()
 }
@@ -62,7 +64,7 @@ fn only_different_people_whom_the_rule_asks_now_count() {
         let remove = |what, text: &str| Step::Remove { what, name: name(text) };
         let steps = [
             group("finance", &["anna", "bert", "carl"], &["auditors"]),
-            quorate_roles(),
+            no_cfo(),
             remove(What::Credential, "erik-key"),
             remove(What::Principal, "erik"),
         ];
@@ -75,12 +77,7 @@ fn only_different_people_whom_the_rule_asks_now_count() {
     let elsewhere = request("anna-key", "/v1/keys/x/sign", NOW + 300, "pay-2", "{\"a\":1}".to_owned());
     let yes = |who: &str| ruling(&format!("{who}-key"), Approve, &about, LATER, 1, &[]);
     let until = |who: &str, expires: u64| ruling(&format!("{who}-key"), Approve, &about, expires, 1, &[]);
-    let forged = {
-        let honest = yes("erik");
-        let RequestSignature::Key(mut signature) = honest.signature().clone() else { panic!("a key signed") };
-        signature[5] ^= 1;
-        honest.request().clone().with_signature(signature)
-    };
+    let forged = flipped(&yes("erik"), 40);
     let stolen = yes("bert").request().clone().with_signature(yes("erik").signature().clone());
     let again = |nonce: u8| ruling("bert-key", Approve, &about, LATER, nonce, &[]);
     let phone = ruling("anna-phone", Approve, &about, LATER, 3, &[]);
@@ -89,8 +86,7 @@ fn only_different_people_whom_the_rule_asks_now_count() {
     let unknown = || RulingError::Unknown("erik-key".to_owned());
     let signature = |who: &str| RulingError::Signature(format!("{who}-key"));
 
-    // What is tried, where, by whom, with which rulings, how many are then missing, and what is refused.
-    let rows: Vec<(&str, &Directory, &str, Vec<SignedRequest>, usize, Vec<RulingError>)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("two members", &now, "anna", vec![yes("bert"), yes("erik")], 0, vec![]),
         ("nobody", &now, "anna", vec![], 2, vec![]),
         ("one's own", &now, "anna", vec![yes("anna"), yes("bert")], 1, vec![]),
@@ -168,8 +164,8 @@ fn only_different_people_whom_the_rule_asks_now_count() {
     }
 }
 
-/// erik is no cfo any more.
-fn quorate_roles() -> Step {
+/// erik is the cfo no more.
+fn no_cfo() -> Step {
     crate::house::role("cfo", &[], &[])
 }
 

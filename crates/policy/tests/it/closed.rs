@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::prelude::*;
 use quorate_intent::{Purpose, Scheme};
 use quorate_policy::change::Step;
 use quorate_policy::decide::{Effect, Why};
@@ -422,4 +423,83 @@ fn a_permit_that_never_permits_is_a_warning() {
     assert_eq!(findings.len(), 2, "{findings:#?}");
     assert!(findings[0].starts_with("warning in `p000` at 1:"), "{findings:#?}");
     assert_eq!(findings[1], "warning in `p001` at 1:1: it has no rule");
+}
+
+/// Whoever may propose a change may send a text as deep as a policy can be long: it is refused before the engine, which works by
+/// recursion, reads it. What is not refused is read on a test's stack of two megabytes.
+#[test]
+fn no_text_is_too_deep() {
+    let head = "@id(\"x\") permit(principal, action, resource) when { ";
+    let room = quorate_policy::directory::MAX_POLICY - 100;
+    let refused = |text: &str| {
+        let (policies, findings) = Policies::check(&house(&[text]));
+        assert!(policies.is_some() || !findings.is_empty());
+        findings.iter().any(|finding| finding.words.contains("nested too deeply"))
+    };
+    let (mut read, mut stopped) = (0, 0);
+    for (open, middle, close) in [
+        ("(", "true", ")"),
+        ("[", "1", "]"),
+        ("{\"a\":", "1", "}"),
+        ("!", "true", ""),
+        ("-", "1", ""),
+        ("if true then true else ", "true", ""),
+        ("if ", "true", " then true else true"),
+        ("true && (", "true", ")"),
+        ("true && ", "true", ""),
+        ("true || ", "true", ""),
+        ("1 + ", "1 > 0", ""),
+        ("principal.", "name", ""),
+        ("A::", "B::\"c\" == principal", ""),
+        ("context", " has now", ""),
+        ("principal in [", "principal", "]"),
+        ("ip(", "\"1\"", ")"),
+        ("", "principal", ".tenant"),
+        ("", "[1]", ".contains([1])"),
+        ("", "true } when { true", "} unless { false"),
+        ("", "true", " && \"a;(\" != \"b\\\"\""),
+    ] {
+        let text = |times: usize| format!("{head}{}{middle}{} }};", open.repeat(times), close.repeat(times));
+        let longest = room / (open.len() + close.len());
+        // One long word, and parentheses that close nothing, are no depth.
+        let flat = open == "context";
+        assert_eq!(refused(&text(longest)), !flat, "{open} {close}");
+        stopped += usize::from(!flat);
+        let most = [88, 87, 86, 44, 43, 42, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10];
+        let most = most.into_iter().find(|times| !refused(&text(*times))).unwrap();
+        read += usize::from(most >= 10);
+    }
+    assert_eq!((read, stopped), (20, 19));
+    // What a comment or a text says is not deep.
+    assert!(!refused(&format!(
+        "// {}\n{head} context.chain == \"{}\" }};",
+        "(".repeat(1000),
+        "[".repeat(1000)
+    )));
+    // A long list is not deep either.
+    let list: Vec<String> = (0..1000).map(|index| format!("\"0x{index:040x}\"")).collect();
+    assert!(!refused(&format!(
+        "@id(\"x\") permit(principal, action in Action::\"sign\", resource) when {{ [{}].containsAll(context.recipients) }};",
+        list.join(", ")
+    )));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn no_words_are_too_strange(words in prop::collection::vec(prop::sample::select(vec![
+        "@id(\"x\")", "@quorum(\"Role::\\\"cfo\\\"\")", "@delay(\"1h\")", "permit", "forbid", "(principal, action, resource)", "(", ")", ";",
+        "when", "unless", "{", "}", "context", ".", "native_micro", "<=", "1", "&&", "in", "Group::\"finance\"", "User::\"eve\"", "has",
+        "\"0xAB\"", "é", "\u{0}", "//", "\n", "principal", "==", "like", "is", "if", "?principal", "[", "]", "-", "!", "\"",
+        "permit(principal, action, resource);", "@id(\"y\") permit(principal, action in Action::\"sign\", resource) when { context.blind };",
+    ]), 0..20)) {
+        let directory = house(&[&words.join(" ")]);
+        let (policies, findings) = Policies::check(&directory);
+        let failed = findings.iter().any(|finding| finding.severity == quorate_policy::finding::Severity::Error);
+        prop_assert_eq!(policies.is_none(), failed);
+        for finding in findings {
+            prop_assert!(!finding.to_string().is_empty());
+        }
+    }
 }

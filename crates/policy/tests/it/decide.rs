@@ -1,6 +1,8 @@
 //! Decisions on facts.
 
-use quorate_policy::decide::{Effect, Verdict, Why};
+use proptest::prelude::*;
+use quorate_policy::decide::{Decision, Effect, Verdict, Why};
+use quorate_policy::directory::Directory;
 use quorate_policy::facts::{Action, Facts, IntentFacts};
 
 use crate::house::{NOW, approved, compile, errors, facts, house, name, pays};
@@ -95,4 +97,96 @@ fn names_that_are_not_in_the_directory_are_found_with_the_one_that_was_meant() {
             r#"error in `p000` at 4:16, rule `x`: there is no Group::"fiance" in the directory, did you mean Group::"finance"?"#
         ]
     );
+}
+
+/// Rules of which some apply, some do not and some fail, with all kinds of quorum.
+const POOL: [&str; 12] = [
+    r#"@id("a") permit(principal, action in Action::"sign", resource);"#,
+    r#"@id("b") @quorum("2 of Group::\"finance\"") permit(principal, action in Action::"sign", resource);"#,
+    r#"@id("c") @quorum("Role::\"cfo\"") @requester("counts") permit(principal in Group::"finance", action, resource);"#,
+    r#"@id("d") @delay("1h") permit(principal, action == Action::"sign:ethereum", resource);"#,
+    r#"@id("e") @quorum("3 of Group::\"finance\"") @delay("10m") @expires("2h") permit(principal, action, resource);"#,
+    r#"@id("f") permit(principal, action in Action::"sign", resource) when { context.extra.numbers.hasTag("n") && context.extra.numbers.getTag("n") * 9 > 0 };"#,
+    r#"@id("g") permit(principal == User::"mallory", action, resource);"#,
+    r#"@id("h") forbid(principal, action in Action::"sign", resource) when { context.native_micro > 9000000 };"#,
+    r#"@id("i") forbid(principal == User::"dora", action, resource);"#,
+    r#"@id("j") forbid(principal, action in Action::"sign", resource) when { context.extra.numbers.hasTag("n") && context.extra.numbers.getTag("n") * 9 > 0 };"#,
+    r#"@id("k") @quorum("User::\"root\" or 2 of Group::\"finance\"") @expires("30m") permit(principal, action, resource);"#,
+    r#"@id("l") @quorum("2 of Group::\"finance\" and Role::\"cfo\"") permit(principal, action, resource) when { context has source_ip };"#,
+];
+const PEOPLE: [&str; 8] = ["anna", "bert", "carl", "dora", "erik", "mallory", "root", "bot"];
+
+/// How far a verdict lets one go.
+fn rank(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::No { .. } => 0,
+        Verdict::Wait { .. } => 1,
+        Verdict::Go { .. } => 2,
+    }
+}
+
+fn chosen<T: Copy>(from: &[T], bits: u16) -> Vec<T> {
+    from.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0).map(|(_, item)| *item).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn less_is_never_more(
+        rules in 0u16..4096, people in 0u16..256, rejecting in prop_oneof![4 => Just(0u16), 1 => 0u16..256],
+        who in 0usize..8, wei in prop_oneof![Just(ETH), Just(20 * ETH)], fails in prop::bool::weighted(0.2),
+        age in prop_oneof![Just(0u64), 1u64..20_000, 80_000u64..100_000], seed in 0usize..12,
+    ) {
+        let who = PEOPLE[who];
+        let mut asked = facts(who, pays(wei));
+        if fails {
+            asked.extra.insert("n".to_owned(), serde_json::json!(i64::MAX));
+        }
+        let decide = |rules: &[&str]| {
+            let directory = house(rules);
+            let decision = compile(&directory).decide(&directory, &asked);
+            (directory, decision)
+        };
+        let judge = |(directory, decision): &(Directory, Decision), people: &[&str]| {
+            let mut tally = approved(people);
+            tally.approved.values_mut().for_each(|until| *until = NOW + 200_000);
+            tally.rejected.extend(chosen(&PEOPLE, rejecting).into_iter().map(name));
+            decision.judge(directory, &name(who), &tally, NOW, NOW + age)
+        };
+        let (rules, people) = (chosen(&POOL, rules), chosen(&PEOPLE, people));
+        let decision = decide(&rules);
+        let verdict = judge(&decision, &people);
+
+        // The same rules in another order are the same decision.
+        let mut turned = rules.clone();
+        turned.rotate_left(seed % rules.len().max(1));
+        turned.reverse();
+        let other = decide(&turned);
+        prop_assert_eq!(other.1.words(), decision.1.words());
+        prop_assert_eq!(judge(&other, &people).to_string(), verdict.to_string());
+
+        // With one forbid more, nothing passes that did not.
+        let forbid = [POOL[7], POOL[8], POOL[9]][seed % 3];
+        if !rules.contains(&forbid) {
+            let more: Vec<&str> = rules.iter().copied().chain([forbid]).collect();
+            prop_assert!(rank(&judge(&decide(&more), &people)) <= rank(&verdict));
+        }
+        // Without one approval, neither.
+        for index in 0..people.len() {
+            let mut fewer = people.clone();
+            fewer.remove(index);
+            prop_assert!(rank(&judge(&decision, &fewer)) <= rank(&verdict), "{verdict} without {}", people[index]);
+        }
+        // Without one permit, neither, but that its people cannot reject any more.
+        if rejecting == 0 && let Some(rule) = rules.get(seed).filter(|rule| rule.contains("permit(")) {
+            let fewer: Vec<&str> = rules.iter().copied().filter(|other| other != rule).collect();
+            prop_assert!(rank(&judge(&decide(&fewer), &people)) <= rank(&verdict), "{verdict} without {rule}");
+        }
+        // A forbid that applies or fails is never passed.
+        let forbidden = rules.contains(&POOL[7]) && wei > 9 * ETH
+            || rules.contains(&POOL[8]) && who == "dora"
+            || rules.contains(&POOL[9]) && fails;
+        prop_assert!(!forbidden || rank(&verdict) == 0);
+    }
 }

@@ -207,3 +207,45 @@ fn a_file_that_tests_nothing_is_no_suite() {
     assert!(matches!(Suite::parse(&misspelt), Err(SuiteError::Malformed(_))));
     assert_eq!(Suite::parse(&" ".repeat(1 << 21)), Err(SuiteError::TooLong));
 }
+
+/// The code blocks of the page for people who write policies, by language.
+fn blocks(language: &str) -> Vec<String> {
+    let page = include_str!("../../../../docs/policy.md");
+    let mut blocks = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in page.lines() {
+        match (line.trim_start().strip_prefix("```"), &mut open) {
+            (Some(of), None) => open = Some((of.to_owned(), String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some((_, text))) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    blocks.into_iter().filter(|(of, _)| of == language).map(|(_, text)| text).collect()
+}
+
+#[test]
+fn what_the_documentation_shows_is_so() {
+    let plain = blocks("");
+    let directory = house(&[&plain[0]]);
+    let policies = compile(&directory);
+    assert_eq!((policies.permits().len(), policies.forbids().len()), (2, 1));
+    let suite = blocks("toml");
+    assert_eq!(suite.len(), 1);
+    let report = Suite::parse(&suite[0]).unwrap().run(&policies, &directory);
+    assert!(report.passed(), "{report}");
+    // What it shows of an explanation is what comes of it.
+    let mut asked = facts("anna", pays(5_000_000_000_000_000_000));
+    if let quorate_policy::facts::Resource::Key(key) = &mut asked.resource {
+        key.tenant = Some(name("acme"));
+    }
+    let words = policies.explain(&directory, &asked).to_string();
+    let shown: Vec<&str> = plain[1].lines().map(str::trim).collect();
+    assert_eq!(shown.len(), 4);
+    for line in shown {
+        assert!(words.lines().any(|other| other.trim() == line), "{line}\nis not in\n{words}");
+    }
+}

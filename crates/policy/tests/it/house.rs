@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use ed25519_dalek::SigningKey;
-use quorate_api::{ClientAlgorithm, ClientKey, Hex, KeyId, Method, Request, Rule, SignedRequest};
+use quorate_api::{
+    ClientAlgorithm, ClientKey, Hex, KeyId, Method, Request, RequestSignature, Rule, SignedRequest,
+};
 use quorate_intent::{Purpose, Scheme};
 use quorate_policy::approval::{Tally, Verdict};
 use quorate_policy::change::{AdminRule, Step};
@@ -151,6 +153,11 @@ pub(crate) fn pays(wei: u128) -> IntentFacts {
         moves: vec![moves("native", PAYEE, wei)],
         methods: BTreeSet::new(),
         contracts: BTreeSet::new(),
+        recipients: BTreeSet::new(),
+        native: None,
+        primary_type: String::new(),
+        domain: String::new(),
+        text: String::new(),
         fee: Some(Amount::ZERO),
     }
 }
@@ -216,4 +223,13 @@ pub(crate) fn ruling(
     let path = format!("/v1/operations/{}/{}", about.operation_id(), verdict.as_str());
     let idempotency = format!("{}-{nonce}", verdict.as_str());
     request(client, &path, expires, &idempotency, serde_json::to_string(&body).unwrap())
+}
+
+/// The signature with one bit flipped.
+pub(crate) fn flipped(signed: &SignedRequest, bit: usize) -> SignedRequest {
+    let RequestSignature::Key(mut signature) = signed.signature().clone() else {
+        panic!("no signature of a key")
+    };
+    signature[bit / 8] ^= 1 << (bit % 8);
+    signed.request().clone().with_signature(signature)
 }
