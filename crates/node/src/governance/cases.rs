@@ -302,10 +302,7 @@ impl Shared {
                     self.promote(&judged, rule.as_deref()).await?;
                 }
                 match prepared {
-                    Prepared::Change(_) => {
-                        let entry = self.entry_of(&judged).await?;
-                        self.adopt(&entry, true).await.map(drop)
-                    }
+                    Prepared::Change(_) => self.carry_out(&judged).await.map(drop),
                     prepared => {
                         crate::rest::operations::go_on(self, judged, prepared, None);
                         Ok(())

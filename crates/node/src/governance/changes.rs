@@ -14,7 +14,7 @@ use super::{Regime, chain_problem, thawed};
 use crate::audit;
 use crate::clock;
 use crate::control::Control;
-use crate::judge::read;
+use crate::judge::{Judged, read};
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
@@ -61,6 +61,22 @@ impl Shared {
         }
         self.answer_change(&entry.request, version, head).await?;
         Ok(OperationResult::ChangeDirectory { version, head: head.into() })
+    }
+
+    /// Adopts the change of a request to which enough people agreed, unless another node was quicker with this very change.
+    pub(crate) async fn carry_out(self: &Arc<Self>, judged: &Judged) -> Result<OperationResult, Problem> {
+        let entry = self.entry_of(judged).await?;
+        match self.adopt(&entry, true).await {
+            Err(problem) if problem.code == Code::DirectoryChanged => {
+                let (true, Some((version, head))) =
+                    (self.was_adopted(&judged.request).await?, chain::outcome(&judged.request))
+                else {
+                    return Err(problem);
+                };
+                Ok(OperationResult::ChangeDirectory { version, head: head.into() })
+            }
+            adopted => adopted,
+        }
     }
 
     /// Whoever asked this node for the change gets the answer, whoever adopted it first.

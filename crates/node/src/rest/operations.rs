@@ -150,7 +150,7 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, prepared: Prepared, hol
             (Ask::Sign(key, _), Prepared::Sign(asked)) => {
                 ceremony::coordinate::sign(&shared, &judged, key, *asked).await
             }
-            (_, Prepared::Change(_)) => shared.adopt(&shared.entry_of(&judged).await?, true).await,
+            (_, Prepared::Change(_)) => shared.carry_out(&judged).await,
             (_, Prepared::Sign(_)) => Err(Problem::new(Code::Internal, "the request was not prepared")),
         }
     };
