@@ -12,6 +12,7 @@ mod faults;
 mod governed;
 mod limits;
 mod metrics;
+mod passkey;
 mod requests;
 mod unseal;
 mod webhooks;
