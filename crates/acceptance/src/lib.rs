@@ -12,13 +12,22 @@
 //! | `bitcoin` | libbitcoinconsensus: the script verification of Bitcoin Core |
 //! | `verifiers` | OpenSSL, libsecp256k1, ed25519-dalek, AWS-LC |
 //!
+//! Two test programs turn this round: others sign, and what we say of their assertions is compared.
+//!
+//! | test program | who signs and who else judges |
+//! |---|---|
+//! | `passkeys` | a software authenticator signs, webauthn-rs judges the same cases |
+//! | `browser` | Chromium signs, with its virtual authenticator |
+//!
 //! Programs that a test needs are named by environment variables, see [`tool`]: without them a test fails. It is
 //! never skipped, since a suite that skips proves nothing.
 
 mod anvil;
+mod browser;
 mod key;
 
 pub use anvil::{Anvil, RpcError};
+pub use browser::{Browser, Site};
 pub use key::{Request, ThresholdKey};
 
 /// The program named by the environment variable `variable`.

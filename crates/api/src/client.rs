@@ -1,5 +1,7 @@
 //! The typed HTTP client: signs, sends, waits, and turns problems into typed errors.
 
+mod governance;
+
 use crate::client_key::ClientKey;
 use crate::id::{KeyId, OperationId};
 use crate::key::{CreateKey, Key};
@@ -96,6 +98,8 @@ pub struct Client {
     name: String,
     key: ClientKey,
     http: HttpClient<HttpConnector, Full<Bytes>>,
+    /// In seconds.
+    valid_for: u64,
 }
 
 impl fmt::Debug for Client {
@@ -119,7 +123,14 @@ impl Client {
         let node = check_address(node)?;
         let name = name.into();
         crate::request::check_client(&name)?;
-        Ok(Self { node, name, key, http: http_client() })
+        Ok(Self { node, name, key, http: http_client(), valid_for: VALID_FOR })
+    }
+
+    /// The same client, whose requests stay valid for so long: what must wait for people may be done until then.
+    #[must_use]
+    pub fn valid_for(mut self, time: Duration) -> Self {
+        self.valid_for = time.as_secs().max(1);
+        self
     }
 
     /// The node's address.
@@ -305,7 +316,8 @@ impl Client {
         wait: Duration,
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| ClientError::Clock)?.as_secs();
-        let request = Request::new(method, path, self.name.as_str(), now + VALID_FOR, idempotency_key, body)?;
+        let request =
+            Request::new(method, path, self.name.as_str(), now + self.valid_for, idempotency_key, body)?;
         let request = request.sign(&self.key);
         let mut builder =
             http::Request::builder().method(method.as_str()).uri(format!("{}{path}", self.node));

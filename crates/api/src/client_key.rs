@@ -1,19 +1,15 @@
 //! Client keys: how a client proves who it is, and how a node checks that.
 
-use crate::request::SignedRequest;
-use ed25519::pkcs8::{
-    DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes, spki::der::pem::LineEnding,
-};
+use crate::credential::VerifyError;
+use crate::request::{RequestSignature, SignedRequest};
+use ed25519::pkcs8::spki::{SubjectPublicKeyInfoRef, der::pem::LineEnding};
+use ed25519::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes, ObjectIdentifier};
 use ed25519_dalek::Signer as _;
 use p256::ecdsa::signature::Verifier as _;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use zeroize::Zeroizing;
-
-/// How far ahead of a node's clock an expiry may lie by default, in seconds: a stolen request is
-/// useless afterwards, and a node needs to remember idempotency keys at least this long.
-pub const MAX_EXPIRY_AHEAD: u64 = 3600;
 
 /// The algorithm of a client key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -167,29 +163,73 @@ impl ClientPublicKey {
         }
     }
 
-    /// Verifies the signature of a request under this key, and nothing else: see [`verify_request`].
+    /// Verifies the signature of a request under this key, and nothing else: see [`crate::verify_request`].
     ///
     /// Ed25519 is verified strictly (canonical encodings, no small-order points). For P-256 only low
     /// `s` is accepted, so that a request has one signature per nonce and nobody can reshape what is kept
     /// as evidence; clients whose library gives the other one send `n − s` instead.
     ///
     /// # Errors
-    /// [`VerifyError::SignatureInvalid`].
+    /// [`VerifyError::SignatureInvalid`], or [`VerifyError::CredentialKind`] if a passkey made the signature.
     pub fn verify(&self, request: &SignedRequest) -> Result<(), VerifyError> {
+        let RequestSignature::Key(signature) = request.signature() else {
+            return Err(VerifyError::CredentialKind);
+        };
         let bytes = request.signing_bytes();
         let valid = match &self.0 {
             Public::Ed25519(key) => {
-                let signature = ed25519_dalek::Signature::from_bytes(request.signature());
-                key.verify_strict(&bytes, &signature).is_ok()
+                key.verify_strict(&bytes, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
             }
-            Public::P256(key) => {
-                p256::ecdsa::Signature::from_slice(request.signature()).is_ok_and(|signature| {
-                    signature.normalize_s() == signature && key.verify(&bytes, &signature).is_ok()
-                })
-            }
+            Public::P256(key) => p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| {
+                signature.normalize_s() == signature && key.verify(&bytes, &signature).is_ok()
+            }),
         };
         if valid { Ok(()) } else { Err(VerifyError::SignatureInvalid) }
     }
+
+    /// Verifies what an authenticator signed: DER for ES256 with either `s`, 64 bytes for EdDSA, strictly.
+    pub(crate) fn verify_assertion(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        match &self.0 {
+            Public::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(bytes, &signature).is_ok()),
+            // Authenticators do not normalise `s`.
+            Public::P256(key) => p256::ecdsa::Signature::from_der(signature)
+                .is_ok_and(|signature| key.verify(bytes, &signature).is_ok()),
+        }
+    }
+
+    /// Reads a SubjectPublicKeyInfo (DER, RFC 5480 and RFC 8410) of a key of either algorithm.
+    ///
+    /// # Errors
+    /// [`SpkiError`]: other algorithms, points that are none, weak keys.
+    pub(crate) fn from_spki(der: &[u8]) -> Result<Self, SpkiError> {
+        const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+        const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+        let info = SubjectPublicKeyInfoRef::try_from(der).map_err(|_| SpkiError::Malformed)?;
+        match info.algorithm.oid {
+            ED25519 => {
+                let key = ed25519_dalek::VerifyingKey::try_from(info).map_err(|_| SpkiError::Malformed)?;
+                if key.is_weak() {
+                    return Err(SpkiError::Malformed);
+                }
+                Ok(Self(Public::Ed25519(Box::new(key))))
+            }
+            EC => {
+                let key = p256::PublicKey::try_from(info).map_err(|_| SpkiError::Malformed)?;
+                Ok(Self(Public::P256(Box::new(key.into()))))
+            }
+            _ => Err(SpkiError::Algorithm),
+        }
+    }
+}
+
+/// Why a SubjectPublicKeyInfo is not a key of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpkiError {
+    /// Not DER, or not a valid point of the curve that it names.
+    Malformed,
+    /// Neither P-256 nor Ed25519.
+    Algorithm,
 }
 
 impl fmt::Display for ClientPublicKey {
@@ -244,51 +284,4 @@ impl From<ClientPublicKey> for String {
     fn from(key: ClientPublicKey) -> Self {
         key.to_string()
     }
-}
-
-/// Why a node does not act on a well-formed request. The client is at fault, or its clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum VerifyError {
-    /// No client of this name is enrolled at this node.
-    #[error("no client of this name is enrolled at this node")]
-    UnknownClient,
-    /// The signature does not verify under the enrolled key.
-    #[error("the signature does not verify under the key enrolled for this client")]
-    SignatureInvalid,
-    /// The expiry has passed.
-    #[error("the request has expired, sign a new one; if it is new, compare the clocks")]
-    Expired,
-    /// The expiry lies too far in the future.
-    #[error(
-        "the expiry lies more than {max_ahead} s ahead, choose a nearer one; if it is near, compare the clocks"
-    )]
-    TooFarAhead {
-        /// The largest distance accepted, in seconds.
-        max_ahead: u64,
-    },
-}
-
-/// Judges a request: its client is enrolled, the signature is its own, and `now` is within the window.
-///
-/// `lookup` finds the key enrolled under a name at this node. `now_unix` and `max_ahead` are in seconds; a request is
-/// valid while `now_unix <= expires <= now_unix + max_ahead`. The signature is judged before the times,
-/// so nobody learns about a request that is not theirs.
-///
-/// # Errors
-/// The first check that fails, in the order of [`VerifyError`].
-pub fn verify_request(
-    request: &SignedRequest,
-    lookup: impl FnOnce(&str) -> Option<ClientPublicKey>,
-    now_unix: u64,
-    max_ahead: u64,
-) -> Result<(), VerifyError> {
-    let key = lookup(request.client()).ok_or(VerifyError::UnknownClient)?;
-    key.verify(request)?;
-    if request.expires() < now_unix {
-        return Err(VerifyError::Expired);
-    }
-    if request.expires() > now_unix.saturating_add(max_ahead) {
-        return Err(VerifyError::TooFarAhead { max_ahead });
-    }
-    Ok(())
 }

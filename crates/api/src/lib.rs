@@ -8,13 +8,16 @@ mod bounded;
 #[cfg(feature = "client")]
 pub mod client;
 mod client_key;
+mod credential;
 mod event;
+mod governance;
 mod id;
 mod key;
 mod node;
 mod openapi;
 mod operation;
 mod page;
+mod passkey;
 mod problem;
 mod request;
 mod request_id;
@@ -23,11 +26,13 @@ mod sign;
 pub mod webhook;
 
 pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
-pub use client_key::{
-    ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey, MAX_EXPIRY_AHEAD, VerifyError,
-    verify_request,
-};
+pub use client_key::{ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey};
+pub use credential::{Credential, CredentialError, MAX_EXPIRY_AHEAD, VerifyError, verify_request};
 pub use event::{Event, EventKind, HEADER_LAST_EVENT_ID, MAX_EVENT_DETAIL};
+pub use governance::{
+    AdminView, Approvals, Approved, ChangeDirectory, DirectoryView, Freeze, MissingPeople, Rule, Scope,
+    SetFreeze,
+};
 pub use id::{Hex, IdError, KeyId, OperationId};
 pub use key::{CreateKey, Key, KeyStatus};
 pub use node::{NodeStatus, PeerStatus, Readiness, Version};
@@ -36,11 +41,14 @@ pub use operation::{NodeReceipt, Operation, OperationKind, OperationResult, Oper
 pub use page::{
     DEFAULT_LIMIT, ListQuery, MAX_LIMIT, MAX_WAIT, OperationQuery, Page, format_wait, parse_wait,
 };
+pub use passkey::{MAX_ORIGIN, MAX_ORIGINS, MAX_RP_ID, PasskeyError, PasskeyKeyError, PasskeyPublicKey};
 pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem, QuorumState};
 pub use quorate_intent as intent;
 pub use request::{
-    HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE, MAX_BODY, MAX_CLIENT,
-    MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, SIGNATURE_TAG, SignedRequest, check_client,
+    Assertion, AssertionError, CHALLENGE_TAG, HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY,
+    HEADER_SIGNATURE, MAX_ASSERTION_SIGNATURE, MAX_AUTHENTICATOR_DATA, MAX_BODY, MAX_CLIENT, MAX_CLIENT_DATA,
+    MAX_CREDENTIAL_ID, MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, RequestParts,
+    RequestSignature, SIGNATURE_TAG, SignedRequest, check_client,
 };
 pub use request_id::{HEADER_REQUEST_ID, MAX_REQUEST_ID, is_request_id};
 pub use sign::{Figures, RoundFigures, Sign, SignResult, SignatureResult, Skipped};

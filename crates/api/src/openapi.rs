@@ -2,12 +2,14 @@
 
 mod parts;
 
+use crate::governance::{ChangeDirectory, DirectoryView, Freeze, Rule, SetFreeze};
 use crate::key::{CreateKey, Key};
 use crate::node::{NodeStatus, Readiness, Version};
 use crate::operation::Operation;
 use crate::page::Page;
 use crate::problem::Code;
 use crate::request::Method;
+use crate::schema;
 use crate::sign::Sign;
 use parts::{components, operation};
 use utoipa::openapi::path::{PathItemBuilder, PathsBuilder};
@@ -87,6 +89,18 @@ const OPERATION_ANSWERS: &[(u16, &str, Answer)] = &[
     (202, "The operation has not ended; ask for it again.", Answer::Json("Operation")),
 ];
 
+const RULED: &[(u16, &str, Answer)] =
+    &[(200, "What was said is kept; the operation as this node sees it now.", Answer::Json("Operation"))];
+
+const RULE_CODES: &[Code] = &[
+    Code::NotFound,
+    Code::OperationCancelled,
+    Code::OperationRejected,
+    Code::OperationExpired,
+    Code::Unprocessable,
+    Code::Unsupported,
+];
+
 const ROUTES: &[Route] = &[
     Route {
         method: Method::Post,
@@ -103,6 +117,11 @@ const ROUTES: &[Route] = &[
             Code::OperationCancelled,
             Code::Unsupported,
             Code::CeremonyAborted,
+            Code::PolicyDenied,
+            Code::ApprovalMissing,
+            Code::OperationRejected,
+            Code::OperationExpired,
+            Code::Frozen,
             Code::NotEnoughParties,
             Code::DeadlineExceeded,
         ],
@@ -144,6 +163,11 @@ const ROUTES: &[Route] = &[
             Code::IdempotencyConflict,
             Code::OperationCancelled,
             Code::IntentInvalid,
+            Code::PolicyDenied,
+            Code::ApprovalMissing,
+            Code::OperationRejected,
+            Code::OperationExpired,
+            Code::Frozen,
             Code::Unprocessable,
             Code::KeyDisabled,
             Code::KeyBurned,
@@ -178,6 +202,80 @@ const ROUTES: &[Route] = &[
             Answer::Json("Operation"),
         )],
         codes: &[Code::NotFound],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/operations/{operation}/approve",
+        id: "approve",
+        summary: "Approve what somebody else asks for. The body names the hash of the request's exact bytes.",
+        signed: true,
+        body: Some("Rule"),
+        parameters: Parameters::None,
+        answers: RULED,
+        codes: RULE_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/operations/{operation}/reject",
+        id: "reject",
+        summary: "Reject what somebody else asks for; the operation ends.",
+        signed: true,
+        body: Some("Rule"),
+        parameters: Parameters::None,
+        answers: RULED,
+        codes: RULE_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/operations/{operation}/withdraw",
+        id: "withdraw",
+        summary: "Take back own approvals, as long as the operation waits.",
+        signed: true,
+        body: Some("Rule"),
+        parameters: Parameters::None,
+        answers: RULED,
+        codes: RULE_CODES,
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/directory",
+        id: "show_directory",
+        summary: "Show the directory, the policies and the freezes in force.",
+        signed: true,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The directory.", Answer::Json("DirectoryView"))],
+        codes: &[Code::Unsupported],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/directory/changes",
+        id: "change_directory",
+        summary: "Change the directory or the policies, once the admins agree.",
+        signed: true,
+        body: Some("ChangeDirectory"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: &[
+            Code::IdempotencyConflict,
+            Code::DirectoryChanged,
+            Code::OperationRejected,
+            Code::OperationExpired,
+            Code::OperationCancelled,
+            Code::Unprocessable,
+            Code::Unsupported,
+        ],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/freezes",
+        id: "freeze",
+        summary: "Freeze a key, a tenant or everything, at once. Any admin may, alone; a change of the directory lifts it.",
+        signed: true,
+        body: Some("SetFreeze"),
+        parameters: Parameters::None,
+        answers: &[(200, "It is frozen here; the other nodes are told.", Answer::Json("Freeze"))],
+        codes: &[Code::Unsupported],
     },
     Route {
         method: Method::Get,
@@ -335,6 +433,12 @@ pub fn openapi() -> OpenApi {
         .add_as::<Page<Key>>("KeyPage")
         .add::<Sign>()
         .add::<Operation>()
+        .add::<Rule>()
+        .add_as::<ChangeDirectory<schema::Step>>("ChangeDirectory")
+        .add::<schema::Step>()
+        .add::<DirectoryView>()
+        .add::<SetFreeze>()
+        .add::<Freeze>()
         .add_as::<Page<Operation>>("OperationPage")
         .add::<NodeStatus>()
         .add::<Readiness>()
@@ -366,13 +470,19 @@ Threshold keys: created, used and kept as shares, never assembled.
 low `s`; 64 bytes, lower-case hex in `Quorate-Signature`). The signature is over these fields in this order, each text \
 preceded by its length in bytes as 4 bytes big-endian: `quorate-request-v1`, the method, the path with its query, \
 the value of `Quorate-Client`, then the expiry (`Quorate-Expires`, unix seconds) as 8 bytes big-endian without a length, \
-then, again with lengths, the `Idempotency-Key` (may be absent and then empty for GET) and the 32 bytes of SHA-256 of the body. \
+then, again with lengths, the `Idempotency-Key` (may be absent and then empty for GET) and the 32 bytes of SHA-256 of the body. A person signs with a passkey: the challenge is SHA-256 \
+over `quorate-passkey-challenge-v1` and those bytes, each preceded by its length, and `Quorate-Signature` is `passkey:` and, in base64url without padding, \
+raw credential id, `authenticatorData`, `clientDataJSON` and `signature`, each preceded by its length. \
 Each node of the quorum verifies the same signature itself.
 
 **Idempotency.** A repeated `Idempotency-Key` gives the operation it started; with another body it is 409.
 
 **Long work.** POST starts an operation. `?wait=10s` waits up to 60 s for its end: 200 with the operation if it succeeded, \
 202 if it has not ended, the operation's problem if it failed.
+
+**Approvals.** What a rule lets others decide waits as `pending_approval`. An approval, rejection or withdrawal is itself a signed request \
+that names the hash of the exact bytes it is about (BLAKE3 in key-derivation mode, context `quorate 2026 api request hash v1`, over the signed fields \
+above) and 32 fresh bytes. Each node counts them itself.
 
 **Request ids.** `X-Request-Id` (1 to 64 of `a-z A-Z 0-9 . _ -`, else one of the node's) is in the answer, in problems, in the \
 node's log and in events.

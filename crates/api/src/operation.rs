@@ -1,6 +1,7 @@
 //! Operations: the life of a request as the API shows it.
 
-use crate::id::{KeyId, OperationId};
+use crate::governance::Approvals;
+use crate::id::{Hex, KeyId, OperationId};
 use crate::key::Key;
 use crate::problem::Problem;
 use crate::sign::{Figures, SignResult, Skipped};
@@ -15,20 +16,26 @@ pub enum OperationKind {
     CreateKey,
     /// Sign.
     Sign,
+    /// Change the directory or the policies.
+    ChangeDirectory,
 }
 
 impl OperationKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::CreateKey, Self::Sign, Self::ChangeDirectory];
+
     /// The name as JSON, metrics and the store write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CreateKey => "create_key",
             Self::Sign => "sign",
+            Self::ChangeDirectory => "change_directory",
         }
     }
 
     /// Reads [`as_str`](Self::as_str).
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::CreateKey, Self::Sign].into_iter().find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -129,6 +136,13 @@ pub enum OperationResult {
     },
     /// The signatures.
     Sign(Box<SignResult>),
+    /// The directory after the change.
+    ChangeDirectory {
+        /// Its version.
+        version: u64,
+        /// What names its whole history, 32 bytes.
+        head: Hex,
+    },
 }
 
 /// How far a running operation is.
@@ -180,4 +194,7 @@ pub struct Operation {
     /// How far it is, while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// Who has agreed and who is missing, while it waits for people; not in lists of other nodes' operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<Box<Approvals>>,
 }

@@ -1,6 +1,6 @@
 //! Errors of the API: RFC 9457 problem details with a stable code.
 
-use crate::client_key::VerifyError;
+use crate::credential::VerifyError;
 use crate::id::OperationId;
 use crate::request::RequestError;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,10 @@ codes! {
     Forbidden = "forbidden", 403, false, "the client may not do this";
     /// The key may not sign this kind of intent.
     PurposeNotAllowed = "purpose_not_allowed", 403, false, "the key may not sign this";
+    /// No rule of the policies allows it, or one forbids it.
+    PolicyDenied = "policy_denied", 403, false, "the policies do not allow this";
+    /// People who must agree have not, or their agreement does not count.
+    ApprovalMissing = "approval_missing", 403, true, "people who must agree have not";
     /// There is no such thing, or the client may not see it.
     NotFound = "not_found", 404, false, "there is no such resource";
     /// The path exists, the method does not.
@@ -73,6 +77,12 @@ codes! {
     OperationRunning = "operation_running", 409, true, "the operation is still running";
     /// The operation was cancelled.
     OperationCancelled = "operation_cancelled", 409, false, "the operation was cancelled";
+    /// Somebody who must agree said no.
+    OperationRejected = "operation_rejected", 409, false, "the operation was rejected";
+    /// It was not approved in time.
+    OperationExpired = "operation_expired", 409, false, "the operation was not approved in time";
+    /// The directory is at another version than the request was made for.
+    DirectoryChanged = "directory_changed", 409, false, "the directory has changed";
     /// The body or the path is too long.
     TooLarge = "too_large", 413, false, "the request is too large";
     /// The intent is understood but wrong: it does not parse, or it does not fit the key.
@@ -83,6 +93,8 @@ codes! {
     KeyDisabled = "key_disabled", 423, false, "the key is disabled";
     /// The key's shares may not be used any more.
     KeyBurned = "key_burned", 423, false, "the key's shares may not be used any more";
+    /// An admin has frozen it.
+    Frozen = "frozen", 423, false, "an admin has frozen this";
     /// Too many requests.
     RateLimited = "rate_limited", 429, true, "too many requests";
     /// A failure of this node.
@@ -318,7 +330,9 @@ impl From<VerifyError> for Problem {
     fn from(error: VerifyError) -> Self {
         let code = match error {
             VerifyError::UnknownClient => Code::UnknownClient,
-            VerifyError::SignatureInvalid => Code::SignatureInvalid,
+            VerifyError::SignatureInvalid | VerifyError::CredentialKind | VerifyError::Passkey(_) => {
+                Code::SignatureInvalid
+            }
             VerifyError::Expired => Code::RequestExpired,
             VerifyError::TooFarAhead { .. } => Code::ExpiryTooFar,
         };

@@ -5,7 +5,9 @@
 //! the same fields travel in one canonical encoding ([`SignedRequest::decode`]). Both paths end in the
 //! same [`Request`], so what one node accepted is what every other node judges.
 
+mod assertion;
 mod headers;
+mod signature;
 mod wire;
 
 use crate::client_key::ClientKey;
@@ -14,10 +16,18 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::ops::Deref;
 
+pub use assertion::{
+    Assertion, AssertionError, MAX_ASSERTION_SIGNATURE, MAX_AUTHENTICATOR_DATA, MAX_CLIENT_DATA,
+    MAX_CREDENTIAL_ID,
+};
+pub(crate) use assertion::{decode_base64url, encode_base64url};
 pub use headers::{HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE};
+pub use signature::RequestSignature;
 
 /// First field of every signed byte string: a signature over a request is a signature over nothing else.
 pub const SIGNATURE_TAG: &str = "quorate-request-v1";
+/// First field under the hash that a passkey signs as its challenge: no other challenge is one of these.
+pub const CHALLENGE_TAG: &str = "quorate-passkey-challenge-v1";
 /// Longest path with its query, in bytes.
 pub const MAX_PATH: usize = 2048;
 /// Longest body, in bytes.
@@ -94,8 +104,10 @@ pub enum RequestError {
     /// `Quorate-Expires` is not a plain decimal number.
     #[error("`Quorate-Expires` must be seconds since 1970 as a plain decimal number")]
     Expires,
-    /// `Quorate-Signature` is not 128 lower-case hex digits.
-    #[error("`Quorate-Signature` must be 128 lower-case hex digits")]
+    /// `Quorate-Signature` is in neither of its two forms.
+    #[error(
+        "`Quorate-Signature` must be 128 lower-case hex digits, or `passkey:` and an encoded assertion in base64url without padding"
+    )]
     Signature,
     /// The encoding begins with a version this program does not know.
     #[error("unknown version {0} of an encoded request")]
@@ -116,6 +128,23 @@ pub struct Request {
     body: Vec<u8>,
 }
 
+/// The fields of a [`Request`], not yet checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestParts {
+    /// The method.
+    pub method: Method,
+    /// The path with its query.
+    pub path: String,
+    /// Who asks.
+    pub client: String,
+    /// The last moment at which the request may be accepted, in unix seconds.
+    pub expires: u64,
+    /// The idempotency key; GET may leave it empty.
+    pub idempotency_key: String,
+    /// The exact body bytes.
+    pub body: Vec<u8>,
+}
+
 impl Request {
     /// A request by `client` that is valid until `expires` (unix seconds). `path` includes the query.
     ///
@@ -129,7 +158,22 @@ impl Request {
         idempotency_key: impl Into<String>,
         body: Vec<u8>,
     ) -> Result<Self, RequestError> {
-        let (path, client, idempotency_key) = (path.into(), client.into(), idempotency_key.into());
+        Self::from_parts(RequestParts {
+            method,
+            path: path.into(),
+            client: client.into(),
+            expires,
+            idempotency_key: idempotency_key.into(),
+            body,
+        })
+    }
+
+    /// As [`new`](Self::new), from named fields.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_parts(parts: RequestParts) -> Result<Self, RequestError> {
+        let RequestParts { method, path, client, expires, idempotency_key, body } = parts;
         check_path(&path)?;
         check_client(&client)?;
         check_idempotency_key(&idempotency_key, method)?;
@@ -142,15 +186,27 @@ impl Request {
         Ok(Self { method, path, client, expires, idempotency_key, body })
     }
 
+    /// The fields, to change one and join them again.
+    pub fn into_parts(self) -> RequestParts {
+        let Self { method, path, client, expires, idempotency_key, body } = self;
+        RequestParts { method, path, client, expires, idempotency_key, body }
+    }
+
     /// Signs the request.
     pub fn sign(self, key: &ClientKey) -> SignedRequest {
         let signature = key.sign(&self.signing_bytes());
-        SignedRequest { request: self, signature }
+        self.with_signature(signature)
     }
 
-    /// Joins the request with a signature made elsewhere; nothing is verified here.
-    pub fn with_signature(self, signature: [u8; 64]) -> SignedRequest {
-        SignedRequest { request: self, signature }
+    /// Joins the request with a signature made elsewhere, 64 bytes or an [`Assertion`]; nothing is verified here.
+    pub fn with_signature(self, signature: impl Into<RequestSignature>) -> SignedRequest {
+        SignedRequest { request: self, signature: signature.into() }
+    }
+
+    /// Joins the request with an assertion over its [`challenge`](Self::challenge); nothing is verified here.
+    pub fn with_assertion(self, assertion: Assertion) -> SignedRequest {
+        // PKY.3 The assertion travels with the request that it was made for.
+        self.with_signature(assertion)
     }
 
     /// The method.
@@ -199,15 +255,28 @@ impl Request {
     /// Texts and the hash are preceded by their length in bytes as 4 bytes, big-endian; the expiry is
     /// 8 bytes, big-endian. SHA-256 because every client platform has it (WebCrypto, OpenSSL).
     pub fn signing_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(128 + self.path.len() + self.idempotency_key.len());
+        // Without `..`, so that a field that is added to a request cannot be left unsigned.
+        let Self { method, path, client, expires, idempotency_key, body } = self;
+        let mut out = Vec::with_capacity(128 + path.len() + idempotency_key.len());
         put(&mut out, SIGNATURE_TAG.as_bytes());
-        put(&mut out, self.method.as_str().as_bytes());
-        put(&mut out, self.path.as_bytes());
-        put(&mut out, self.client.as_bytes());
-        out.extend_from_slice(&self.expires.to_be_bytes());
-        put(&mut out, self.idempotency_key.as_bytes());
-        put(&mut out, Sha256::digest(&self.body).as_slice());
+        put(&mut out, method.as_str().as_bytes());
+        put(&mut out, path.as_bytes());
+        put(&mut out, client.as_bytes());
+        out.extend_from_slice(&expires.to_be_bytes());
+        put(&mut out, idempotency_key.as_bytes());
+        put(&mut out, Sha256::digest(body).as_slice());
         out
+    }
+
+    /// What a passkey signs instead, the `challenge` of `navigator.credentials.get`: SHA-256 over [`CHALLENGE_TAG`] and
+    /// [`signing_bytes`](Self::signing_bytes), each after its length in 4 bytes, big-endian. So an assertion is made for
+    /// this request and no other, and every node computes the challenge from the request that it acts on.
+    pub fn challenge(&self) -> [u8; 32] {
+        // PKY.2 Under a tag of its own, over everything that a key would sign.
+        let mut out = Vec::new();
+        put(&mut out, CHALLENGE_TAG.as_bytes());
+        put(&mut out, &self.signing_bytes());
+        Sha256::digest(&out).into()
     }
 
     /// Names exactly this request: BLAKE3 in key-derivation mode over [`signing_bytes`](Self::signing_bytes).
@@ -256,12 +325,12 @@ impl fmt::Debug for Request {
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedRequest {
     request: Request,
-    signature: [u8; 64],
+    signature: RequestSignature,
 }
 
 impl SignedRequest {
-    /// The 64 signature bytes as they came.
-    pub fn signature(&self) -> &[u8; 64] {
+    /// The signature as it came.
+    pub fn signature(&self) -> &RequestSignature {
         &self.signature
     }
 
@@ -283,7 +352,7 @@ impl fmt::Debug for SignedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignedRequest")
             .field("request", &self.request)
-            .field("signature", &hex::encode(self.signature))
+            .field("signature", &self.signature)
             .finish()
     }
 }

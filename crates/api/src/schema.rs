@@ -124,3 +124,12 @@ pub(crate) struct Transfer {
     /// Amount in the smallest unit, decimal.
     amount: String,
 }
+
+/// One step of a change of the directory: its name in `step`, and beside it what that step needs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Step {
+    /// `add_tenant`, `add_principal`, `set_disabled`, `add_credential`, `set_group`, `set_role`, `set_policy`, `set_admins`, `remove` or `thaw`.
+    step: String,
+    #[serde(flatten)]
+    rest: std::collections::BTreeMap<String, serde_json::Value>,
+}

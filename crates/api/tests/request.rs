@@ -4,9 +4,9 @@
 
 use http::{HeaderMap, HeaderValue, Uri};
 use quorate_api::{
-    ClientAlgorithm, ClientKey, ClientPublicKey, HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY,
-    HEADER_SIGNATURE, MAX_BODY, MAX_PATH, Method, Request, RequestError, SignedRequest, VerifyError,
-    verify_request,
+    ClientAlgorithm, ClientKey, ClientPublicKey, Credential, HEADER_CLIENT, HEADER_EXPIRES,
+    HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE, MAX_BODY, MAX_PATH, Method, Request, RequestError,
+    RequestSignature, SignedRequest, VerifyError, verify_request,
 };
 
 const ALGORITHMS: [ClientAlgorithm; 2] = [ClientAlgorithm::Ed25519, ClientAlgorithm::P256];
@@ -84,10 +84,12 @@ fn every_flipped_bit_of_an_encoded_request_is_refused() {
 fn the_other_s_of_a_p256_signature_is_refused() {
     let key = key(ClientAlgorithm::P256);
     let signed = request().sign(&key);
-    let signature = p256::ecdsa::Signature::from_slice(signed.signature()).unwrap();
+    let RequestSignature::Key(signature) = signed.signature() else { panic!("a key signed") };
+    let signature = p256::ecdsa::Signature::from_slice(signature).unwrap();
     let (r, s) = (signature.r(), -*signature.s());
     let high = p256::ecdsa::Signature::from_scalars(r.to_bytes(), s.to_bytes()).unwrap();
-    let high = request().with_signature(high.to_bytes().into());
+    let high: [u8; 64] = high.to_bytes().into();
+    let high = request().with_signature(high);
     assert_eq!(key.public_key().verify(&high), Err(VerifyError::SignatureInvalid));
 }
 
@@ -104,8 +106,10 @@ fn the_encoding_is_canonical() {
     huge[2..6].copy_from_slice(&u32::MAX.to_be_bytes());
     assert_eq!(SignedRequest::decode(&huge), Err(RequestError::Encoding));
     let mut version = encoded;
-    version[0] = 2;
-    assert_eq!(SignedRequest::decode(&version), Err(RequestError::Version(2)));
+    for other in [0, 1, 3, 255] {
+        version[0] = other;
+        assert_eq!(SignedRequest::decode(&version), Err(RequestError::Version(other)));
+    }
 }
 
 #[test]
@@ -232,7 +236,7 @@ fn a_request_is_judged_by_client_then_signature_then_time() {
         let signed = request().sign(&key);
         let expires = signed.expires();
         let judge = |key: Option<ClientPublicKey>, now| {
-            verify_request(&signed, |name| key.filter(|_| name == "alice"), now, 60)
+            verify_request(&signed, |name| key.filter(|_| name == "alice").map(Credential::from), now, 60)
         };
         let own = || Some(key.public_key());
         assert_eq!(judge(own(), expires), Ok(()));
@@ -293,7 +297,8 @@ fn signatures_made_by_openssl_from_the_documentation_verify() {
     ];
     for (public_key, signature) in vectors {
         let key: ClientPublicKey = public_key.trim().parse().unwrap();
-        let signed = request().with_signature(hex::decode(signature).unwrap().try_into().unwrap());
+        let signature: [u8; 64] = hex::decode(signature).unwrap().try_into().unwrap();
+        let signed = request().with_signature(signature);
         assert_eq!(key.verify(&signed), Ok(()));
     }
 }

@@ -1,11 +1,15 @@
 //! Ethereum transactions (EIP-155, EIP-2930, EIP-1559), personal messages (EIP-191) and typed data (EIP-712).
 
+mod abi;
+mod chain;
 mod summary;
 mod typed_data;
 
 use crate::prepared::Body;
-use crate::summary::readable;
-use crate::{Finished, IntentError, Prepared, PublicKey, Purpose, Signature, Summary, ToSign, address};
+use crate::summary::{readable, warn_of_disguise};
+use crate::{
+    Facts, Finished, IntentError, Prepared, PublicKey, Purpose, Signature, Summary, ToSign, address,
+};
 use alloy_consensus::transaction::RlpEcdsaDecodableTx;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::Encodable2718 as _;
@@ -36,10 +40,11 @@ pub(crate) fn prepare(payload: &[u8], key: &PublicKey) -> Result<Prepared, Inten
     if encoded != payload {
         return Err(IntentError::malformed(WHAT, "it is not in the canonical encoding of its type"));
     }
-    let summary = summary::transaction(&unsigned, address::ethereum(key))?;
+    let (summary, facts) = summary::transaction(&unsigned, address::ethereum(key))?;
     Ok(Prepared {
         inputs: vec![ToSign::Prehash(hash.0)],
         summary,
+        facts,
         purpose: Purpose::Ethereum,
         message: Some(payload.to_vec()),
         body: Body::EthereumTransaction(unsigned),
@@ -165,13 +170,17 @@ pub(crate) fn prepare_message(message: &[u8], key: &PublicKey) -> Prepared {
     if let Some(from) = address::ethereum(key) {
         summary.detail(format!("as {from}"));
     }
-    if !text {
-        summary.blind = true;
-        summary.warn("the message is not text: what it means to a contract or a site cannot be shown");
+    match &text {
+        Some(text) => warn_of_disguise(&mut summary, text),
+        None => {
+            summary.blind = true;
+            summary.warn("the message is not text: what it means to a contract or a site cannot be shown");
+        }
     }
     Prepared {
         inputs: vec![ToSign::Prehash(keccak256(&prefixed).0)],
         summary,
+        facts: Facts { message: text, ..Facts::default() },
         purpose: Purpose::Ethereum,
         message: Some(prefixed),
         body: Body::EthereumSignature,

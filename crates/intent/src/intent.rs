@@ -1,7 +1,9 @@
 //! The body of a signing request.
 
 use crate::encoding::{base64_bytes, hex_bytes};
-use crate::{IntentError, Network, Prepared, PublicKey, Purpose, Scheme, ethereum, message, psbt, solana};
+use crate::{
+    IntentError, Network, Prepared, PublicKey, Purpose, Scheme, ethereum, facts, message, psbt, solana,
+};
 use serde::{Deserialize, Serialize};
 
 /// Largest unsigned Ethereum transaction in bytes: what execution clients accept in their pools (128 KiB).
@@ -94,6 +96,12 @@ impl Intent {
     /// Anything that is not exactly one acceptable unsigned request for this key; see [`IntentError`].
     pub fn prepare(&self, key: &PublicKey, network: Network) -> Result<Prepared, IntentError> {
         self.check_scheme(key.scheme)?;
+        let mut prepared = self.parse(key, network)?;
+        facts::settle(self.kind(), &mut prepared.facts, &mut prepared.summary);
+        Ok(prepared)
+    }
+
+    fn parse(&self, key: &PublicKey, network: Network) -> Result<Prepared, IntentError> {
         match self {
             Self::EthereumTransaction { tx } => {
                 ethereum::prepare(&hex_bytes("the transaction", tx, MAX_ETHEREUM_TX)?, key)

@@ -10,6 +10,7 @@
 //! | [`Scheme`], [`PublicKey`] | the four signature schemes and their validated public keys |
 //! | [`Purpose`] | what a key may be used for, and which purposes may not meet on one key |
 //! | [`Intent`], [`Prepared`] | the request body; the digests, the summary, and how signatures become a transaction |
+//! | [`Facts`], [`Summary`] | what the signature would do, as data for policies and in words for people |
 //! | [`addresses`] | the addresses of a key |
 //! | [`build`] | small builders of unsigned transactions for demonstrations and tests |
 //!
@@ -29,6 +30,7 @@ pub mod build;
 mod encoding;
 mod error;
 mod ethereum;
+pub mod facts;
 mod intent;
 mod message;
 mod prepared;
@@ -40,6 +42,7 @@ mod summary;
 
 pub use address::{Address, Network, addresses};
 pub use error::IntentError;
+pub use facts::{Amount, Facts};
 pub use intent::Intent;
 pub use prepared::{Finished, Prepared, Signature, ToSign};
 pub use purpose::{Purpose, check_purposes, default_purposes};

@@ -1,8 +1,8 @@
 //! Plain messages and raw digests.
 
 use crate::prepared::Body;
-use crate::summary::readable;
-use crate::{IntentError, Prepared, PublicKey, Purpose, Scheme, Summary, ToSign};
+use crate::summary::{readable, warn_of_disguise};
+use crate::{Facts, IntentError, Prepared, PublicKey, Purpose, Scheme, Summary, ToSign};
 use sha2::{Digest as _, Sha256};
 
 /// A 32-byte digest in the form the scheme signs. Ed25519 never gets here: `Purpose::fits` refuses it.
@@ -22,13 +22,17 @@ pub(crate) fn prepare(message: &[u8], key: &PublicKey) -> Prepared {
     };
     let (shown, text) = readable(message);
     let mut summary = Summary::new(format!("sign the message {shown}"));
-    if !text {
-        summary.blind = true;
-        summary.warn("the message is not text: what it means cannot be shown");
+    match &text {
+        Some(text) => warn_of_disguise(&mut summary, text),
+        None => {
+            summary.blind = true;
+            summary.warn("the message is not text: what it means cannot be shown");
+        }
     }
     Prepared {
         inputs: vec![input],
         summary,
+        facts: Facts { message: text, ..Facts::default() },
         purpose: Purpose::Message,
         message: Some(message.to_vec()),
         body: Body::Plain,
@@ -46,6 +50,7 @@ pub(crate) fn prepare_digest(digest: &[u8], key: &PublicKey) -> Result<Prepared,
     Ok(Prepared {
         inputs: vec![digest_input(key.scheme, digest)],
         summary,
+        facts: Facts::default(),
         purpose: Purpose::Raw,
         message: None,
         body: Body::Plain,

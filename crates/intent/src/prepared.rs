@@ -1,7 +1,7 @@
 //! What comes out of an intent: the inputs to sign, and the signed result.
 
 use crate::encoding::{hex_option, hex64};
-use crate::{IntentError, Purpose, Scheme, Summary, ethereum, psbt, solana};
+use crate::{Facts, IntentError, Purpose, Scheme, Summary, ethereum, psbt, solana};
 use bitcoin::secp256k1;
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +76,10 @@ pub struct Finished {
 pub struct Prepared {
     /// What has to be signed, in order. Never empty.
     pub inputs: Vec<ToSign>,
-    /// What it means.
+    /// What it means, in words.
     pub summary: Summary,
+    /// What it means, as data for policies.
+    pub facts: Facts,
     /// The purpose the key must carry.
     pub purpose: Purpose,
     pub(crate) message: Option<Vec<u8>>,

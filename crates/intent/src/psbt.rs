@@ -108,8 +108,8 @@ pub(crate) fn prepare(bytes: &[u8], key: &PublicKey, network: Network) -> Result
     let inputs = sighashes(&tx, &ours, &spent, &script)?;
     let amounts: Vec<u64> = spent.iter().map(|utxo| utxo.value.to_sat()).collect();
     let own_indexes: BTreeSet<usize> = ours.iter().map(|(index, _)| *index).collect();
-    let facts = summary::Facts { tx: &tx, amounts: &amounts, ours: &own_indexes, script: &script, network };
-    let summary = summary::describe(&facts)?;
+    let spend = summary::Spend { tx: &tx, amounts: &amounts, ours: &own_indexes, script: &script, network };
+    let (summary, facts) = summary::describe(&spend)?;
 
     let finals = psbt
         .inputs
@@ -123,6 +123,7 @@ pub(crate) fn prepare(bytes: &[u8], key: &PublicKey, network: Network) -> Result
     Ok(Prepared {
         inputs,
         summary,
+        facts,
         purpose: Purpose::Bitcoin,
         message: None,
         body: Body::Bitcoin(Box::new(plan)),

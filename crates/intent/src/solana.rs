@@ -1,5 +1,6 @@
 //! Solana transaction messages, legacy and v0.
 
+mod program;
 mod summary;
 mod wire;
 
@@ -51,9 +52,11 @@ pub(crate) fn prepare(bytes: &[u8], key: &PublicKey) -> Result<Prepared, IntentE
             hint: format!("its first {required} accounts sign, {own} is not there"),
         }
     })?;
+    let (summary, facts) = summary::describe(&message, own);
     Ok(Prepared {
         inputs: vec![ToSign::Ed25519Message(bytes.to_vec())],
-        summary: summary::describe(&message, own),
+        summary,
+        facts,
         purpose: Purpose::Solana,
         message: Some(bytes.to_vec()),
         body: Body::Solana(Plan { message: bytes.to_vec(), required, position }),

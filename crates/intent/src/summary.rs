@@ -83,17 +83,28 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// A message as a person can best read it, and whether it can be read at all.
-pub(crate) fn readable(bytes: &[u8]) -> (String, bool) {
+/// A message as a person can best read it, and its text if it can be read at all.
+pub(crate) fn readable(bytes: &[u8]) -> (String, Option<String>) {
     match core::str::from_utf8(bytes) {
         Ok(text) if text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t' || c == '\r') => {
-            (quoted(text), true)
+            (quoted(text), Some(text.to_owned()))
         }
         _ => {
             let shown = hex::encode(bytes.get(..32).unwrap_or(bytes));
             let more = if bytes.len() > 32 { "…" } else { "" };
-            (format!("0x{shown}{more} ({} bytes that are not text)", bytes.len()), false)
+            (format!("0x{shown}{more} ({} bytes that are not text)", bytes.len()), None)
         }
+    }
+}
+
+/// Warns of text that can look other than it reads: marks of direction, characters without a shape.
+pub(crate) fn warn_of_disguise(summary: &mut Summary, text: &str) {
+    let plain =
+        |c: char| matches!(c, '\n' | '\t' | '\r' | '\\' | '\'' | '"') || c.escape_debug().count() == 1;
+    if !text.chars().all(plain) {
+        summary.warn(
+            "the text has invisible characters or marks of direction: programs may show it differently",
+        );
     }
 }
 

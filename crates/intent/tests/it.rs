@@ -10,14 +10,22 @@
 
 #[path = "it/addresses.rs"]
 mod addresses;
+#[path = "it/agree.rs"]
+mod agree;
 #[path = "it/bitcoin.rs"]
 mod bitcoin_psbt;
 #[path = "it/ethereum.rs"]
 mod ethereum;
+#[path = "it/facts.rs"]
+mod facts;
 #[path = "it/keys.rs"]
 mod keys;
+#[path = "it/lies.rs"]
+mod lies;
 #[path = "it/messages.rs"]
 mod messages;
+#[path = "it/programs.rs"]
+mod programs;
 #[path = "it/random.rs"]
 mod random;
 #[path = "it/sign.rs"]

@@ -14,17 +14,20 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use quorate_api::{Code, KeyId, NodeReceipt, OperationId, OperationResult, Problem};
+use quorate_api::{Code, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignedRequest};
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
 use quorate_log::note::{KeyError, LogKey, LogSigner};
 use quorate_log::receipt::Receipt;
 use quorate_log::witness::WitnessPolicy;
 use quorate_net::PeerId;
+use quorate_policy::chain::State;
+use quorate_policy::change::Step;
+use quorate_policy::name::Name;
 use quorate_protocol::session::SessionId;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::judge::{Ask, Judged};
+use crate::judge::Judged;
 use crate::registry::locked;
 use crate::shared::Shared;
 
@@ -64,10 +67,39 @@ struct Requested<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Decided {
+struct Decided<'a> {
     request: String,
     decision: &'static str,
     why: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Unanswered {
+    ended: &'static str,
+    why: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Changed<'a> {
+    version: u64,
+    head: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<String>,
+    steps: usize,
+    thaws: bool,
+}
+
+/// How an operation begins at this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may run, by this rule.
+    Go(Option<String>),
+    /// People must agree first, for this rule.
+    Wait(Option<String>),
 }
 
 #[derive(Debug, Serialize)]
@@ -94,7 +126,7 @@ pub(crate) fn entry(kind: Kind, body: &impl Serialize) -> Result<Entry, Problem>
     Entry::new(kind, clock::millis(), body).map_err(|error| unwritable(&error))
 }
 
-fn about(entry: Entry, operation: &OperationId, key: Option<&KeyId>) -> Result<Entry, Problem> {
+pub(crate) fn about(entry: Entry, operation: &OperationId, key: Option<&KeyId>) -> Result<Entry, Problem> {
     let id = |text: &str| Id::new(text).map_err(|error: EntryError| unwritable(&error));
     let entry = entry.operation(id(operation.as_str())?);
     Ok(match key {
@@ -119,6 +151,9 @@ fn result_hash(result: &OperationResult) -> String {
         OperationResult::CreateKey { key, .. } => {
             hash.update(&key.public_key.0);
         }
+        OperationResult::ChangeDirectory { head, .. } => {
+            hash.update(&head.0);
+        }
     }
     hash.finalize().to_hex().to_string()
 }
@@ -128,6 +163,7 @@ fn parties(result: &OperationResult) -> Vec<String> {
     match result {
         OperationResult::Sign(result) => result.quorum.clone(),
         OperationResult::CreateKey { key, .. } => key.parties.clone(),
+        OperationResult::ChangeDirectory { .. } => Vec::new(),
     }
 }
 
@@ -165,20 +201,79 @@ impl Logged<'_> {
     }
 }
 
-/// An operation begins: what was asked, and that this node takes part.
-pub(crate) fn begun(judged: &Judged, key: Option<&KeyId>) -> Result<Vec<Entry>, Problem> {
-    let request = hex::encode(judged.request.fingerprint());
+/// A request is heard of: what was asked, by whom.
+fn asked(judged: &Judged) -> Result<Entry, Problem> {
     let asked = Requested {
         client: judged.request.client(),
-        request: request.clone(),
+        request: hex::encode(judged.request.fingerprint()),
         signed: hex::encode(judged.request.request_hash()),
         method: judged.request.method().as_str(),
         path: judged.request.path(),
     };
-    let why = "the client is enrolled and the key allows the purpose";
-    let decided = Decided { request, decision: "permit", why };
-    let of = |entry: Entry| about(entry, &judged.operation, key);
-    Ok(vec![of(entry(Kind::Request, &asked)?)?, of(entry(Kind::Decision, &decided)?)?])
+    about(entry(Kind::Request, &asked)?, &judged.operation, judged.ask.key())
+}
+
+/// What this node decides on a request.
+pub(crate) fn decided(judged: &Judged, decision: &'static str, rule: Option<&str>) -> Result<Entry, Problem> {
+    let why = match rule {
+        Some(_) => "the rule allows it",
+        None => "the client is enrolled and the key allows the purpose",
+    };
+    decision_entry(judged, decision, why, rule)
+}
+
+fn decision_entry(
+    judged: &Judged,
+    decision: &'static str,
+    why: &'static str,
+    rule: Option<&str>,
+) -> Result<Entry, Problem> {
+    let request = hex::encode(judged.request.fingerprint());
+    let body = Decided { request, decision, why, rule };
+    about(entry(Kind::Decision, &body)?, &judged.operation, judged.ask.key())
+}
+
+/// An operation begins: what was asked, and that this node takes part or waits for people.
+pub(crate) fn begun(judged: &Judged, standing: &Standing) -> Result<Vec<Entry>, Problem> {
+    let decision = match standing {
+        Standing::Go(rule) => decided(judged, "permit", rule.as_deref())?,
+        Standing::Wait(rule) => decision_entry(judged, "wait", "people must agree", rule.as_deref())?,
+    };
+    Ok(vec![asked(judged)?, decision])
+}
+
+/// A peer passes on a request that waits for people.
+pub(crate) fn heard(judged: &Judged) -> Result<Vec<Entry>, Problem> {
+    Ok(vec![asked(judged)?])
+}
+
+/// An operation that waited for people ends without them.
+pub(crate) fn ended(id: &OperationId, how: &'static str, why: &Problem) -> Result<Entry, Problem> {
+    let body = Unanswered { ended: how, why: why.code.as_str() };
+    about(entry(Kind::Decision, &body)?, id, None)
+}
+
+/// The directory has a new version; version 0 is the genesis.
+pub(crate) fn changed(
+    state: &State,
+    requester: Option<&Name>,
+    steps: &[Step],
+    request: Option<&SignedRequest>,
+) -> Result<Entry, Problem> {
+    let body = Changed {
+        version: state.version(),
+        head: hex::encode(state.head()),
+        by: requester.map(Name::as_str),
+        signed: request.map(|request| hex::encode(request.request_hash())),
+        steps: steps.len(),
+        thaws: steps.iter().any(|step| matches!(step, Step::Thaw { .. })),
+    };
+    let kind = if body.thaws { Kind::Thaw } else { Kind::Change };
+    let entry = entry(kind, &body)?;
+    match request {
+        Some(request) => about(entry, &request.operation_id(), None),
+        None => Ok(entry),
+    }
 }
 
 /// A judgement on what was asked, and not on who asks or whether now is a good time.
@@ -191,28 +286,25 @@ const fn is_judgement(code: Code) -> bool {
             | Code::Unprocessable
             | Code::KeyDisabled
             | Code::KeyBurned
+            | Code::PolicyDenied
+            | Code::Frozen
     )
 }
 
 /// A request of an enrolled client is refused.
-fn refused(judged: &Judged, key: Option<&KeyId>, why: &Problem) -> Result<Vec<Entry>, Problem> {
-    let mut entries = begun(judged, key)?;
-    entries.pop();
-    let request = hex::encode(judged.request.fingerprint());
-    let decided = Decided { request, decision: "deny", why: why.code.as_str() };
-    entries.push(about(entry(Kind::Decision, &decided)?, &judged.operation, key)?);
-    Ok(entries)
+fn refused(judged: &Judged, why: &Problem) -> Result<Vec<Entry>, Problem> {
+    Ok(vec![asked(judged)?, decision_entry(judged, "deny", why.code.as_str(), None)?])
 }
 
 /// A result is stored.
 pub(crate) fn outcome(
     operation: &OperationId,
-    key: &KeyId,
+    key: Option<&KeyId>,
     request: &[u8; 32],
     result: &OperationResult,
 ) -> Result<Entry, Problem> {
     let body = Ended { request: hex::encode(request), result: result_hash(result), quorum: parties(result) };
-    about(entry(Kind::Outcome, &body)?, operation, Some(key))
+    about(entry(Kind::Outcome, &body)?, operation, key)
 }
 
 /// The newest receipts, until they are shown.
@@ -247,11 +339,7 @@ impl Shared {
         if let Err(problem) = &answer
             && is_judgement(problem.code)
         {
-            let key = match &judged.ask {
-                Ask::Create(_) => None,
-                Ask::Sign(key, _) => Some(key),
-            };
-            self.log_entries(refused(judged, key, problem)?).await?;
+            self.log_entries(refused(judged, problem)?).await?;
         }
         answer
     }

@@ -23,6 +23,10 @@ pub struct Config {
     pub name: String,
     /// The data folder. A relative path is taken from the folder of the configuration file.
     pub data: PathBuf,
+    /// The genesis of the cluster, as `quorate cluster init` wrote it: from then on the directory says who may ask, and the policies
+    /// what. A relative path is taken from the folder of the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<PathBuf>,
     /// Where to listen.
     pub listen: Listen,
     /// Where the passphrase is.
@@ -42,7 +46,7 @@ pub struct Config {
     /// The other nodes.
     #[serde(default)]
     pub peers: Vec<Peer>,
-    /// Who may ask.
+    /// Who may ask, in a cluster without a directory.
     #[serde(default)]
     pub clients: Vec<Client>,
     /// Who is told of events.
@@ -151,6 +155,9 @@ pub struct Limits {
     /// How far ahead the expiry of a request may lie. Default 1 h.
     #[serde(with = "time")]
     pub request_max_ahead: Duration,
+    /// The same in a cluster with a directory, where a request may have to wait for people. Default 7 days.
+    #[serde(with = "time")]
+    pub approval_max_ahead: Duration,
     /// How long one operation may take, over all its attempts. Default 30 s.
     #[serde(with = "time")]
     pub ceremony_deadline: Duration,
@@ -198,6 +205,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_max_ahead: Duration::from_secs(quorate_api::MAX_EXPIRY_AHEAD),
+            approval_max_ahead: Duration::from_secs(7 * 24 * 3600),
             ceremony_deadline: Duration::from_secs(30),
             attempt_deadline: Duration::from_secs(10),
             answer_deadline: Duration::from_secs(2),
@@ -325,6 +333,9 @@ impl Config {
     pub fn resolve(&mut self, folder: &Path) {
         self.data = folder.join(&self.data);
         if let Some(file) = &mut self.seal.passphrase_file {
+            *file = folder.join(&file);
+        }
+        if let Some(file) = &mut self.genesis {
             *file = folder.join(&file);
         }
         for file in self.webhooks.iter_mut().filter_map(|hook| hook.ca_file.as_mut()) {

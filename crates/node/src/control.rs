@@ -40,6 +40,18 @@ pub(crate) enum Control {
     Cosigned { head: String },
     /// The sender saw this much of the receiver's log: the proof must begin there.
     Seen { size: u64 },
+    /// A request that waits for people, and what they said: signed requests all.
+    Case { request: Vec<u8>, rulings: Vec<Vec<u8>> },
+    /// How a case ended at the node that the client asked; a hint for people.
+    Closed { operation: String, how: String },
+    /// The sender's directory, and how many freezes it knows.
+    Directory { version: u64, head: [u8; 32], freezes: u64 },
+    /// The sender wants the changes after this version, and all freezes.
+    Behind { version: u64 },
+    /// A change of the directory with what makes it valid.
+    Change { entry: Vec<u8> },
+    /// A freeze: the signed request for it.
+    Freeze { request: Vec<u8> },
 }
 
 /// Names one request that was passed on.
@@ -66,6 +78,8 @@ pub(crate) struct Proposal {
     pub(crate) attempt: u32,
     /// The signed request, exactly as the client signed it.
     pub(crate) request: Vec<u8>,
+    /// What people said about it, as they signed it.
+    pub(crate) rulings: Vec<Vec<u8>>,
     pub(crate) work: Work,
 }
 
@@ -127,8 +141,8 @@ pub(crate) enum Done {
 }
 
 impl Done {
-    /// The stored result as another node can check it.
-    pub(crate) fn of(result: OperationResult) -> Self {
+    /// The stored result as another node can check it; `None` for what no ceremony gives.
+    pub(crate) fn of(result: OperationResult) -> Option<Self> {
         match result {
             OperationResult::Sign(result) => {
                 let wire = |s: &SignatureResult| {
@@ -136,9 +150,10 @@ impl Done {
                     Some(WireSignature { bytes, recovery_id: s.recovery_id })
                 };
                 let signatures = result.signatures.iter().filter_map(wire).collect();
-                Self::Signed { signatures, quorum: result.quorum }
+                Some(Self::Signed { signatures, quorum: result.quorum })
             }
-            OperationResult::CreateKey { key, .. } => Self::Created { key: key.id.to_string() },
+            OperationResult::CreateKey { key, .. } => Some(Self::Created { key: key.id.to_string() }),
+            OperationResult::ChangeDirectory { .. } => None,
         }
     }
 }

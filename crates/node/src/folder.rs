@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use quorate_api::webhook::WebhookKey;
 use quorate_log::note::WitnessSigner;
 use quorate_net::{IdentityKey, PeerId};
+use quorate_policy::genesis::{GenesisError, GenesisFile};
 use quorate_protocol::party::LocalIdentity;
 use quorate_seal::{Context, Params, Passphrase, SealError, Sealer};
 use quorate_store::fault::Faults;
@@ -76,6 +77,9 @@ pub enum FolderError {
     /// The log has no key.
     #[error("the log of this node cannot be signed: {0}")]
     Log(String),
+    /// The genesis cannot be signed.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -149,6 +153,25 @@ pub(crate) struct Opened {
     pub(crate) witness: WitnessSigner,
     /// For webhooks.
     pub(crate) webhook: WebhookKey,
+}
+
+/// Signs a genesis with the identity of the node in a data folder, which must not be running. Gives the node's name in the genesis.
+///
+/// # Errors
+/// As opening the folder, and [`FolderError::Genesis`] if the genesis is malformed or the node is not in it.
+pub async fn sign_genesis(
+    data: &Path,
+    passphrase: Passphrase,
+    genesis: &mut GenesisFile,
+) -> Result<String, FolderError> {
+    if !data.join(IDENTITY_FILE).exists() {
+        return Err(FolderError::Uninitialised(data.to_owned()));
+    }
+    let store = Store::open(data).await?;
+    let unsealed = unseal(data, passphrase, &store).await;
+    store.close().await;
+    let (_, seed) = unsealed?;
+    Ok(genesis.sign(&seed)?)
 }
 
 /// Takes up the node's log under its identity.

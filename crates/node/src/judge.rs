@@ -12,6 +12,18 @@ pub(crate) enum Ask {
     Create(CreateKey),
     /// Sign with a key.
     Sign(KeyId, Box<Sign>),
+    /// Change the directory: read against the one in force when it is looked at.
+    Change,
+}
+
+impl Ask {
+    /// The key it is about.
+    pub(crate) fn key(&self) -> Option<&KeyId> {
+        match self {
+            Self::Sign(key, _) => Some(key),
+            Self::Create(_) | Self::Change => None,
+        }
+    }
 }
 
 /// A request whose client, signature, expiry, path and body this node has checked.
@@ -24,8 +36,8 @@ pub(crate) struct Judged {
 
 /// Who asks, and whether in time.
 pub(crate) fn authenticate(shared: &Shared, request: &SignedRequest) -> Result<(), Problem> {
-    let max_ahead = shared.config.limits.request_max_ahead.as_secs();
-    let lookup = |name: &str| shared.clients.get(name).cloned();
+    let max_ahead = shared.max_ahead().as_secs();
+    let lookup = |name: &str| shared.client_key(name);
     quorate_api::verify_request(request, lookup, clock::seconds(), max_ahead).map_err(Problem::from)
 }
 
@@ -36,10 +48,13 @@ pub(crate) fn judge(shared: &Shared, request: SignedRequest) -> Result<Judged, P
 }
 
 /// The form alone: for a request that was judged before.
-fn read(request: SignedRequest) -> Result<Judged, Problem> {
+pub(crate) fn read(request: SignedRequest) -> Result<Judged, Problem> {
     let unknown = || Problem::new(Code::NotFound, format!("`{}` starts no operation", request.path()));
     if request.method() != Method::Post {
         return Err(unknown());
+    }
+    if request.path() == quorate_policy::chain::PATH {
+        return Ok(Judged { operation: request.operation_id(), request, ask: Ask::Change });
     }
     let rest = request.path().strip_prefix("/v1/keys").ok_or_else(unknown)?;
     let ask = if rest.is_empty() {

@@ -16,6 +16,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{Code, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, Problem};
 use quorate_intent::{Network, PublicKey, Purpose, Scheme};
 use quorate_net::PeerId;
+use quorate_policy::name::Name;
 use quorate_protocol::party::PartyIndex;
 use quorate_seal::Context;
 use quorate_store::{Key, KeyStatus, NewKey, StoreError};
@@ -43,6 +44,12 @@ pub(crate) struct Record {
     pub(crate) parties: Vec<RecordParty>,
     pub(crate) operation: OperationId,
     pub(crate) created_at: u64,
+    /// The tenant it belongs to, in a cluster with a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<Name>,
+    /// Who asked for it, in a cluster with a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) created_by: Option<Name>,
     /// Whether this party holds everything it needs to sign.
     pub(crate) complete: bool,
     /// The public package of the key's share format.

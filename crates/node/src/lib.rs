@@ -7,6 +7,7 @@
 //! | `node` | [`Node`]: start, control loop, shutdown |
 //! | `shared` | what all parts of a running node share |
 //! | `judge` | who asks, whether in time, and for what |
+//! | `governance` | the directory and policies in force, approvals, freezes |
 //! | `keys` | keys at rest: record, sealed material, pending and active |
 //! | `operations` | operations at rest: begun, attempted, answered |
 //! | `registry` | what runs now |
@@ -37,6 +38,7 @@ pub mod config;
 mod control;
 mod events;
 mod folder;
+mod governance;
 mod judge;
 mod keys;
 mod limits;
@@ -53,6 +55,7 @@ mod witness;
 
 pub use audit::{log_key, logged_result};
 pub use config::{Config, ConfigError};
-pub use folder::{FolderError, InitReport, init, init_with};
+pub use folder::{FolderError, InitReport, init, init_with, sign_genesis};
+pub use governance::GovernanceError;
 pub use node::{Node, NodeError};
 pub use quorate_net::PeerId;

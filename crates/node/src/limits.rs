@@ -189,19 +189,24 @@ impl Limiter {
         taken.map_err(|after| too_many(what, after))
     }
 
-    /// One more operation of a client, until what is given is dropped.
-    pub(crate) fn work_for(&self, client: &str) -> Result<Working, Problem> {
-        let mut pending = locked(&self.pending);
-        if pending.of(client) >= self.max_pending {
-            let detail = format!(
-                "{} operations of this client have not ended: wait for some of them, or cancel some",
-                self.max_pending
-            );
-            return Err(Problem::new(Code::RateLimited, detail).with_retry_after(1));
+    /// Whether a client may begin one more operation.
+    pub(crate) fn room_for(&self, client: &str) -> Result<(), Problem> {
+        if locked(&self.pending).of(client) < self.max_pending {
+            return Ok(());
         }
+        let detail = format!(
+            "{} operations of this client have not ended: wait for some of them, or cancel some",
+            self.max_pending
+        );
+        Err(Problem::new(Code::RateLimited, detail).with_retry_after(1))
+    }
+
+    /// One more operation of a client, until what is given is dropped.
+    pub(crate) fn work_for(&self, client: &str) -> Working {
+        let mut pending = locked(&self.pending);
         let running = pending.running.entry(client.to_owned()).or_default();
         *running = running.saturating_add(1);
-        Ok(Working { pending: Arc::clone(&self.pending), client: client.to_owned() })
+        Working { pending: Arc::clone(&self.pending), client: client.to_owned() }
     }
 
     /// How many operations wait for approvals.
@@ -281,12 +286,14 @@ mod tests {
         let limiter = Limiter::new(&limits);
         locked(&limiter.pending).wait("op-1", "alice");
         locked(&limiter.pending).wait("op-1", "alice");
-        let (one, two) = (limiter.work_for("alice").unwrap(), limiter.work_for("alice").unwrap());
-        assert_eq!(limiter.work_for("alice").unwrap_err().code, Code::RateLimited);
-        assert!(limiter.work_for("bob").is_ok());
+        limiter.room_for("alice").unwrap();
+        let (one, two) = (limiter.work_for("alice"), limiter.work_for("alice"));
+        assert_eq!(limiter.room_for("alice").unwrap_err().code, Code::RateLimited);
+        limiter.room_for("bob").unwrap();
         drop(one);
-        let three = limiter.work_for("alice").unwrap();
-        assert!(limiter.work_for("alice").is_err());
+        limiter.room_for("alice").unwrap();
+        let three = limiter.work_for("alice");
+        assert!(limiter.room_for("alice").is_err());
         assert_eq!(limiter.waiting(), 1);
         locked(&limiter.pending).go_on("op-1");
         locked(&limiter.pending).go_on("op-1");

@@ -20,6 +20,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{CeremonyId, Control, Proposal, Ticket};
 use crate::events::{self, Events};
 use crate::folder::{self, FolderError};
+use crate::governance::{Governance, GovernanceError};
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, locked};
@@ -59,6 +60,9 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The directory cannot be taken up.
+    #[error(transparent)]
+    Governance(#[from] GovernanceError),
     /// The records of the node cannot be read.
     #[error("{0}")]
     Records(Box<Problem>),
@@ -119,8 +123,9 @@ impl Node {
         let mut clients = HashMap::new();
         for client in &config.clients {
             let key: ClientPublicKey = client.key.parse().map_err(|error| invalid(format!("{error}")))?;
-            clients.insert(client.name.clone(), key);
+            clients.insert(client.name.clone(), key.into());
         }
+        let governance = Governance::open(config.genesis.as_ref(), &store, id, &names).await?;
         let limits = net_limits();
         let per_peer = config.limits.max_proposals_per_peer;
         let slots = || {
@@ -152,6 +157,7 @@ impl Node {
             network,
             names,
             clients,
+            governance,
             registry: Registry::default(),
             metrics: Metrics::new(),
             events,
@@ -197,6 +203,8 @@ impl Node {
             while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 counted.metrics.upkeep();
                 counted.save_burns().await;
+                counted.announce_directory().await;
+                counted.advance_all().await;
                 if let Err(problem) = counted.offer_head().await {
                     tracing::error!(detail = %problem.detail, "the head of the log is not offered");
                 }
@@ -285,7 +293,7 @@ impl Node {
 fn net_limits() -> quorate_net::Limits {
     let mut limits = quorate_net::Limits::default();
     // A proposal carries a whole request.
-    limits.max_frame = SignedRequest::MAX_ENCODED + 64 * 1024;
+    limits.max_frame = SignedRequest::MAX_ENCODED + 512 * 1024;
     limits.absence_grace = ABSENCE;
     limits
 }
@@ -330,6 +338,26 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
             }
             Some(Control::Seen { size }) => {
                 answer(&shared, from, move |shared| async move { shared.seen(from, size).await });
+            }
+            Some(Control::Case { request, rulings }) => answer(&shared, from, move |shared| async move {
+                shared.take_case(from, &request, &rulings).await
+            }),
+            Some(Control::Closed { operation, how }) => {
+                answer(&shared, from, move |shared| async move { shared.take_closed(&operation, &how).await })
+            }
+            Some(Control::Directory { version, head, freezes }) => {
+                answer(&shared, from, move |shared| async move {
+                    shared.compare_directory(from, version, head, freezes).await
+                });
+            }
+            Some(Control::Behind { version }) => {
+                answer(&shared, from, move |shared| async move { shared.catch_up(from, version).await });
+            }
+            Some(Control::Change { entry }) => {
+                answer(&shared, from, move |shared| async move { shared.take_change(from, &entry).await });
+            }
+            Some(Control::Freeze { request }) => {
+                answer(&shared, from, move |shared| async move { shared.take_freeze(from, &request).await });
             }
             Some(Control::Relay { ticket, request }) => relay(&shared, from, ticket, request),
             Some(Control::Relayed { ticket, status, body }) => {

@@ -16,7 +16,7 @@ use quorate_log::receipt::Receipt;
 use quorate_net::PeerId;
 use serde::{Deserialize, Serialize};
 
-use crate::audit;
+use crate::audit::{self, Standing};
 use crate::clock;
 use crate::control::{Done, Known};
 use crate::judge::{Ask, Judged};
@@ -31,6 +31,7 @@ impl Ask {
         match self {
             Self::Create(_) => OperationKind::CreateKey,
             Self::Sign(..) => OperationKind::Sign,
+            Self::Change => OperationKind::ChangeDirectory,
         }
     }
 }
@@ -77,20 +78,22 @@ impl Shared {
         if op.request_hash != *fingerprint {
             return Ok(Known::Another(op.request));
         }
-        Ok(match stored_result(&op)? {
-            Some(result) => Known::Done(Done::of(result)),
+        Ok(match stored_result(&op)?.and_then(Done::of) {
+            Some(done) => Known::Done(done),
             None if self.registry.in_session(&id) => Known::Running,
             None => Known::Nothing,
         })
     }
 
-    /// Stores the operation unless it is there: queued, or for signing, which needs no count of its first attempt, running at
-    /// once. Durable when it returns.
-    pub(crate) async fn begin(&self, judged: &Judged) -> Result<Operation, Problem> {
-        let (key_id, status) = match &judged.ask {
-            Ask::Create(_) => (None, OperationStatus::Queued),
-            Ask::Sign(key, _) => (Some(key.as_str().to_owned()), OperationStatus::Running),
+    /// Stores the operation unless it is there: waiting for people, queued, or for signing, which needs no count of its first attempt,
+    /// running at once. Durable when it returns.
+    pub(crate) async fn begin(&self, judged: &Judged, standing: &Standing) -> Result<Operation, Problem> {
+        let status = match (standing, &judged.ask) {
+            (Standing::Wait(_), _) => OperationStatus::PendingApproval,
+            (Standing::Go(_), Ask::Create(_) | Ask::Change) => OperationStatus::Queued,
+            (Standing::Go(_), Ask::Sign(..)) => OperationStatus::Running,
         };
+        let key_id = judged.ask.key().map(|key| key.as_str().to_owned());
         let operation = NewOperation {
             op_id: judged.operation.as_str().to_owned(),
             request_hash: judged.request.fingerprint(),
@@ -100,12 +103,8 @@ impl Shared {
             status,
             expires_at: judged.request.expires().saturating_mul(1000),
         };
-        let key = match &judged.ask {
-            Ask::Create(_) => None,
-            Ask::Sign(key, _) => Some(key),
-        };
         // CER.14
-        let entries = audit::begun(judged, key)?;
+        let entries = audit::begun(judged, standing)?;
         let log = |begun: &Begin| if matches!(begun, Begin::New(_)) { entries } else { Vec::new() };
         match self.store.begin_operation_logged(operation, clock::millis(), log).await {
             Ok(Begin::New(op) | Begin::Existing(op)) => Ok(op),
@@ -140,7 +139,7 @@ impl Shared {
     pub(crate) async fn succeed(
         &self,
         id: &OperationId,
-        key: &KeyId,
+        key: Option<&KeyId>,
         result: OperationResult,
         receipts: Vec<NodeReceipt>,
     ) -> Result<(OperationResult, Option<Receipt>), Problem> {
@@ -156,7 +155,7 @@ impl Shared {
             }
             let next = match op.status {
                 OperationStatus::Running => OperationUpdate {
-                    key_id: Some(key.as_str().to_owned()),
+                    key_id: key.map(|key| key.as_str().to_owned()),
                     result: Some(bytes.clone()),
                     ..OperationUpdate::status(OperationStatus::Succeeded)
                 },
@@ -265,8 +264,10 @@ impl Shared {
             updated_at: op.updated_at,
             result,
             receipts,
-            error: error.filter(|_| status == ApiStatus::Failed),
+            error: error
+                .filter(|_| matches!(status, ApiStatus::Failed | ApiStatus::Rejected | ApiStatus::Expired)),
             progress: if status == ApiStatus::Running { self.registry.progress(&id) } else { None },
+            approvals: None,
             id,
         })
     }

@@ -2,9 +2,10 @@
 
 mod answer;
 mod events;
+mod governance;
 mod guard;
 mod log;
-mod operations;
+pub(crate) mod operations;
 mod patient;
 mod read;
 pub(crate) mod relay;
@@ -32,6 +33,12 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/keys/{key}/sign", post(operations::sign))
         .route("/v1/operations", get(read::operations))
         .route("/v1/operations/{operation}", get(operations::show))
+        .route("/v1/operations/{operation}/approve", post(governance::rule))
+        .route("/v1/operations/{operation}/reject", post(governance::rule))
+        .route("/v1/operations/{operation}/withdraw", post(governance::rule))
+        .route("/v1/directory", get(governance::directory))
+        .route("/v1/directory/changes", post(governance::change))
+        .route("/v1/freezes", post(governance::freeze))
         .route("/v1/nodes", get(read::nodes))
         .route("/v1/events", get(events::stream))
         .route("/v1/log/checkpoint", get(log::checkpoint))
@@ -67,7 +74,7 @@ impl FromRequest<Arc<Shared>> for Signed {
         };
         // A stranger's body is not even read.
         let named = parts.headers.get(HEADER_CLIENT).and_then(|name| name.to_str().ok());
-        if named.is_some_and(|name| check_client(name).is_ok() && !shared.clients.contains_key(name)) {
+        if named.is_some_and(|name| check_client(name).is_ok() && shared.client_key(name).is_none()) {
             return Err(refused(VerifyError::UnknownClient.into()));
         }
         let limits = &shared.config.limits;

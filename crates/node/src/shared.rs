@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use quorate_api::webhook::WebhookKey;
-use quorate_api::{ClientPublicKey, Code, KeyId, Problem};
+use quorate_api::{Code, Credential, KeyId, Problem};
 use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
 use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
@@ -19,6 +20,7 @@ use crate::audit::Recent;
 use crate::config::Config;
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome, Ticket};
 use crate::events::Events;
+use crate::governance::Governance;
 use crate::keys::OpenMaterials;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
@@ -36,7 +38,9 @@ pub(crate) struct Shared {
     pub(crate) network: Network,
     /// Names of all nodes, this one included.
     pub(crate) names: BTreeMap<PeerId, String>,
-    pub(crate) clients: HashMap<String, ClientPublicKey>,
+    /// Who may ask, if there is no directory.
+    pub(crate) clients: HashMap<String, Credential>,
+    pub(crate) governance: Option<Governance>,
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
     /// What changes here, for those who watch.
@@ -103,6 +107,27 @@ pub(crate) struct Joined {
 }
 
 impl Shared {
+    /// GOV.2: the key under which requests of a client are verified.
+    pub(crate) fn client_key(&self, name: &str) -> Option<Credential> {
+        match &self.governance {
+            Some(governance) => {
+                let regime = governance.regime();
+                regime.state.directory().credential(name).map(|(credential, _)| credential.with.clone())
+            }
+            None => self.clients.get(name).cloned(),
+        }
+    }
+
+    /// How far ahead the expiry of a request may lie: longer where it may have to wait for people.
+    pub(crate) fn max_ahead(&self) -> Duration {
+        let limits = &self.config.limits;
+        if self.governance.is_some() {
+            limits.request_max_ahead.max(limits.approval_max_ahead)
+        } else {
+            limits.request_max_ahead
+        }
+    }
+
     /// The configured name of a node, or its identity.
     pub(crate) fn name_of(&self, id: PeerId) -> String {
         self.names.get(&id).cloned().unwrap_or_else(|| id.to_string())

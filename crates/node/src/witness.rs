@@ -48,17 +48,20 @@ impl Shared {
     pub(crate) async fn offer_head(&self) -> Result<(), Problem> {
         for peer in self.network.connected() {
             let seen = locked(&self.witnesses).seen.get(&peer).copied().unwrap_or(0);
-            self.offer_to(peer, seen, false).await?;
+            if let Some(offer) = self.offer(seen).await?
+                && offer.checkpoint().claim().size() != seen
+            {
+                self.offer_to(peer, &offer).await;
+            }
         }
         Ok(())
     }
 
-    async fn offer_to(&self, peer: PeerId, seen: u64, same: bool) -> Result<(), Problem> {
-        let offer = self.store.log_offer(seen).await.map_err(|error| store_problem(&error))?;
-        let Some(offer) = offer else { return Ok(()) };
-        if offer.checkpoint().claim().size() == seen && !same {
-            return Ok(());
-        }
+    async fn offer(&self, seen: u64) -> Result<Option<Offer>, Problem> {
+        self.store.log_offer(seen).await.map_err(|error| store_problem(&error))
+    }
+
+    async fn offer_to(&self, peer: PeerId, offer: &Offer) {
         {
             let mut witnesses = locked(&self.witnesses);
             let newer = witnesses
@@ -70,7 +73,6 @@ impl Shared {
             }
         }
         self.tell(peer, &Control::Offer { offer: offer.to_string() }).await;
-        Ok(())
     }
 
     /// Judges the head that a peer offers. What contradicts what was seen before is logged, and nothing is cosigned.
@@ -119,8 +121,8 @@ impl Shared {
 
     /// A peer saw this much of this log: it is offered again from there. If that is more than there is, this node was put back.
     pub(crate) async fn seen(&self, from: PeerId, size: u64) -> Result<(), Problem> {
-        let offer = self.store.log_offer(size).await.map_err(|error| store_problem(&error))?;
-        if offer.is_some_and(|offer| offer.checkpoint().claim().size() < size) {
+        let Some(offer) = self.offer(size).await? else { return Ok(()) };
+        if offer.checkpoint().claim().size() < size {
             if locked(&self.contradictions).insert((self.id, "older")) {
                 tracing::error!(
                     peer = %self.name_of(from), size,
@@ -130,9 +132,12 @@ impl Shared {
             return Ok(());
         }
         let before = locked(&self.witnesses).seen.insert(from, size);
-        // Only one more try: the next comes with the next tick. Also at the same size: the peer may have seen another history of it, as
-        // when this node was put back and has grown again since.
-        if before == Some(size) { Ok(()) } else { self.offer_to(from, size, true).await }
+        // Only one more try: the next comes with the next tick. Also a head of just this size is offered, because only the peer
+        // can tell whether it is the one it saw.
+        if before != Some(size) {
+            self.offer_to(from, &offer).await;
+        }
+        Ok(())
     }
 
     /// Takes over a cosignature of this node's head.

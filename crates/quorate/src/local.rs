@@ -121,6 +121,7 @@ impl LocalCluster {
     fn config_of(&self, node: &LocalNode, client: &EnrolledClient) -> Config {
         let others = self.nodes.iter().filter(|other| other.name != node.name);
         Config {
+            genesis: None,
             name: node.name.clone(),
             data: PathBuf::from("data"),
             listen: Listen { peers: node.peers, api: node.api },

@@ -11,6 +11,9 @@
 //! | used ids ([`Store::consume`]) | insert-only: the second use of a nonce is seen |
 //! | [`Outgoing`] | kept until a webhook took it or it is given up |
 //! | [`Operation`] | one request for one id; an answered operation stays answered |
+//! | [`Case`], rulings | what waits for people, as this node first saw it; what they said is kept |
+//! | versions of the directory | insert-only: a version has one change |
+//! | [`Freeze`] | insert-only; a change of the directory lifts it |
 //!
 //! **Durable** in the documentation of a method means: it returns after the commit was synced to the disk. What was
 //! acknowledged is there after a crash or a power cut. If it fails with an error for which
@@ -30,6 +33,7 @@ mod burn;
 mod error;
 pub mod fault;
 mod folder;
+mod governance;
 mod key;
 mod limits;
 mod meta;
@@ -42,6 +46,7 @@ mod watch;
 
 pub use burn::{Burn, InstanceId, OtDirection};
 pub use error::StoreError;
+pub use governance::{Case, Freeze};
 pub use key::{Key, KeyStatus, NewKey};
 pub use limits::{MAX_BLOB_LEN, MAX_ID_LEN};
 pub use meta::Meta;

@@ -6,6 +6,7 @@
 mod audit;
 mod check;
 mod failure;
+mod governance;
 mod keys;
 mod log;
 mod marks;

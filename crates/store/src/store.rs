@@ -43,6 +43,8 @@ macro_rules! ask {
     };
 }
 
+mod governance;
+
 impl Store {
     /// Opens the data folder, makes it if it is not there, and locks it until the store is closed or dropped and its
     /// last write is done. Must be called within a tokio runtime. A damaged database is left as it is.

@@ -86,7 +86,7 @@ impl Graph {
     }
 
     /// Everything `member` links in a normal build, each with the path that leads there, shortest first.
-    /// Optional dependencies behind the feature `client` do not count.
+    /// Optional dependencies behind the feature `client` do not count, unless a crate on the way asks for that feature.
     pub(crate) fn closure(&self, member: &Member) -> BTreeMap<String, Vec<String>> {
         let mut paths = BTreeMap::new();
         let mut seen = BTreeSet::from([member.id.as_str()]);
@@ -94,7 +94,13 @@ impl Graph {
         while let Some((id, path)) = open.pop_front() {
             for (next, kinds) in self.edges.get(id).into_iter().flatten() {
                 let name = self.names.get(next).map_or(next.as_str(), String::as_str);
-                let behind_client = id == member.id && member.client_only.contains(name);
+                let behind_client = self.members.iter().any(|owner| {
+                    let feature = format!("{}/client", owner.name);
+                    let asks = |on_path: &&Member| path.contains(&on_path.name);
+                    owner.id == id
+                        && owner.client_only.contains(name)
+                        && !self.members.iter().filter(asks).any(|asks| asks.enables.contains(&feature))
+                });
                 if !kinds.contains(&Kind::Normal) || behind_client || !seen.insert(next) {
                     continue;
                 }

@@ -292,6 +292,31 @@ mod tests {
         api["features"] = json!({"client": ["dep:hyper"]});
         let behind_client = metadata.clone();
         assert_eq!(problems(&behind_client), [""; 0]);
+        // A pure crate above it stays pure as long as it does not ask for the client.
+        let mut above = workspace(&[("quorate-api", "hyper", None), ("quorate-policy", "quorate-api", None)]);
+        for (name, dependencies, features) in [
+            (
+                "quorate-api",
+                json!([{"name": "hyper", "rename": null, "optional": true}]),
+                json!({"client": ["dep:hyper"]}),
+            ),
+            ("quorate-policy", json!([{"name": "quorate-api", "rename": null, "features": []}]), json!({})),
+        ] {
+            let package =
+                above["packages"].as_array_mut().unwrap().iter_mut().find(|p| p["name"] == name).unwrap();
+            package["dependencies"] = dependencies;
+            package["features"] = features;
+        }
+        assert_eq!(problems(&above), [""; 0]);
+        let policy = above["packages"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .find(|p| p["name"] == "quorate-policy")
+            .unwrap();
+        policy["dependencies"][0]["features"] = json!(["client"]);
+        let found = problems(&above);
+        assert!(found.iter().any(|problem| problem.starts_with("rule 1: `quorate-policy`")), "{found:#?}");
 
         let api = metadata["packages"].as_array_mut().unwrap();
         let api = api.iter_mut().find(|package| package["name"] == "quorate-api").unwrap();

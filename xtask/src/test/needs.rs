@@ -20,6 +20,10 @@ pub(super) enum Need {
     Openssl,
     /// `anvil`, an Ethereum node. Tests find it in `QUORATE_TEST_ANVIL`.
     Anvil,
+    /// `chromium`, a browser with passkeys. Tests find it in `QUORATE_TEST_CHROMIUM`.
+    Chromium,
+    /// `chromedriver`, which drives it. Tests find it in `QUORATE_TEST_CHROMEDRIVER`.
+    Chromedriver,
 }
 
 impl Need {
@@ -30,6 +34,8 @@ impl Need {
             Self::CxxCompiler => "c++",
             Self::Openssl => "openssl",
             Self::Anvil => "anvil",
+            Self::Chromium => "chromium",
+            Self::Chromedriver => "chromedriver",
         }
     }
 
@@ -40,6 +46,8 @@ impl Need {
             Self::CxxCompiler => "Bitcoin's consensus library is compiled from C++",
             Self::Openssl => "an independent verifier of P-256 signatures, and certificates for tests",
             Self::Anvil => "an Ethereum node that accepts or refuses our transactions",
+            Self::Chromium => "a real browser that signs with passkeys",
+            Self::Chromedriver => "it drives the browser and gives it an authenticator",
         }
     }
 
@@ -50,6 +58,8 @@ impl Need {
             Self::CxxCompiler => &["g++"],
             Self::Openssl => &["openssl"],
             Self::Anvil => &["nodejs", "npm"],
+            Self::Chromium => &["chromium"],
+            Self::Chromedriver => &["chromium-driver"],
         }
     }
 
@@ -59,6 +69,8 @@ impl Need {
             Self::CCompiler | Self::CxxCompiler => None,
             Self::Openssl => Some("QUORATE_TEST_OPENSSL"),
             Self::Anvil => Some("QUORATE_TEST_ANVIL"),
+            Self::Chromium => Some("QUORATE_TEST_CHROMIUM"),
+            Self::Chromedriver => Some("QUORATE_TEST_CHROMEDRIVER"),
         }
     }
 }

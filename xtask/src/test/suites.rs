@@ -82,9 +82,16 @@ pub(super) const SUITES: &[Suite] = &[
     },
     Suite {
         name: "chain",
-        about: "signatures judged by anvil, a Solana VM, Bitcoin consensus code and openssl",
+        about: "signatures judged by anvil, a Solana VM, Bitcoin consensus code and openssl; passkeys by webauthn-rs and Chromium",
         packages: Packages::Named(&["quorate-acceptance"]),
-        needs: &[Need::CCompiler, Need::CxxCompiler, Need::Openssl, Need::Anvil],
+        needs: &[
+            Need::CCompiler,
+            Need::CxxCompiler,
+            Need::Openssl,
+            Need::Anvil,
+            Need::Chromium,
+            Need::Chromedriver,
+        ],
         steps: &[Step::Tests],
     },
     Suite {

@@ -1,13 +1,13 @@
 //! A signed request as HTTP carries it: four headers, the request line and the exact body.
 
-use super::{Method, Request, RequestError, SignedRequest};
+use super::{Method, Request, RequestError, RequestSignature, SignedRequest};
 use http::{HeaderMap, Uri};
 
 /// Who asks.
 pub const HEADER_CLIENT: &str = "Quorate-Client";
 /// Until when the request is valid, in unix seconds, plain decimal.
 pub const HEADER_EXPIRES: &str = "Quorate-Expires";
-/// The 64 signature bytes in lower-case hex.
+/// The 64 signature bytes in lower-case hex, or `passkey:` and an assertion: [`RequestSignature::to_header`].
 pub const HEADER_SIGNATURE: &str = "Quorate-Signature";
 /// The idempotency key; GET may omit it.
 pub const HEADER_IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -28,8 +28,9 @@ impl SignedRequest {
         let client = required(headers, HEADER_CLIENT)?.ok_or(RequestError::Client)?;
         let expires =
             required(headers, HEADER_EXPIRES)?.and_then(parse_expires).ok_or(RequestError::Expires)?;
-        let signature =
-            required(headers, HEADER_SIGNATURE)?.and_then(parse_signature).ok_or(RequestError::Signature)?;
+        let signature = required(headers, HEADER_SIGNATURE)?
+            .and_then(RequestSignature::from_header)
+            .ok_or(RequestError::Signature)?;
         let key = match single(headers, HEADER_IDEMPOTENCY_KEY)? {
             // A header that is there but empty would be a second form of an absent one.
             Some(Some("") | None) => return Err(RequestError::IdempotencyKey),
@@ -45,7 +46,7 @@ impl SignedRequest {
         let mut headers = vec![
             (HEADER_CLIENT, self.client().to_owned()),
             (HEADER_EXPIRES, self.expires().to_string()),
-            (HEADER_SIGNATURE, hex::encode(self.signature())),
+            (HEADER_SIGNATURE, self.signature().to_header()),
         ];
         if !self.idempotency_key().is_empty() {
             headers.push((HEADER_IDEMPOTENCY_KEY, self.idempotency_key().to_owned()));
@@ -72,8 +73,4 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<Optio
 fn parse_expires(text: &str) -> Option<u64> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if canonical { text.parse().ok() } else { None }
-}
-
-fn parse_signature(text: &str) -> Option<[u8; 64]> {
-    crate::id::decode_lower_hex(text)?.try_into().ok()
 }

@@ -1,42 +1,58 @@
 //! The canonical encoding of a signed request between nodes.
 //!
 //! ```text
-//! version    1 byte, 1
+//! version    1 byte, 2
 //! method     1 byte: 0 GET, 1 POST, 2 PATCH, 3 DELETE
 //! path, client, idempotency key, body     each: length in 4 bytes big-endian, then the bytes
 //! expires    8 bytes, big-endian (after client)
-//! signature  64 bytes
+//! kind       1 byte: 0 signature of a client's key, 1 assertion of a passkey
+//! signature  64 bytes, or credential id, authenticator data, client data, signature as above: length, then bytes
 //! ```
 //! There is one encoding of a request: no optional field, no second form of a length, nothing after the end.
 
+use super::assertion::Assertion;
+use super::signature::RequestSignature;
 use super::{
     MAX_BODY, MAX_CLIENT, MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, SignedRequest, put,
 };
 
-const VERSION: u8 = 1;
+/// Version 1 had no kind byte and no passkeys.
+const VERSION: u8 = 2;
+const KIND_KEY: u8 = 0;
+const KIND_PASSKEY: u8 = 1;
 
 impl SignedRequest {
     /// Longest encoding, in bytes.
     pub const MAX_ENCODED: usize =
-        2 + 4 * 4 + 8 + 64 + MAX_PATH + MAX_CLIENT + MAX_IDEMPOTENCY_KEY + MAX_BODY;
+        3 + 4 * 4 + 8 + MAX_PATH + MAX_CLIENT + MAX_IDEMPOTENCY_KEY + MAX_BODY + Assertion::MAX_ENCODED;
 
     /// The canonical bytes, the same on every node.
     pub fn encode(&self) -> Vec<u8> {
-        let request = self.request();
-        let mut out = Vec::with_capacity(512 + request.body.len());
+        // Without `..`, so that a field that is added to a request cannot be forgotten here.
+        let Request { method, path, client, expires, idempotency_key, body } = self.request();
+        let mut out = Vec::with_capacity(1024 + body.len());
         out.push(VERSION);
-        out.push(match request.method {
+        out.push(match method {
             Method::Get => 0,
             Method::Post => 1,
             Method::Patch => 2,
             Method::Delete => 3,
         });
-        put(&mut out, request.path.as_bytes());
-        put(&mut out, request.client.as_bytes());
-        out.extend_from_slice(&request.expires.to_be_bytes());
-        put(&mut out, request.idempotency_key.as_bytes());
-        put(&mut out, &request.body);
-        out.extend_from_slice(self.signature());
+        put(&mut out, path.as_bytes());
+        put(&mut out, client.as_bytes());
+        out.extend_from_slice(&expires.to_be_bytes());
+        put(&mut out, idempotency_key.as_bytes());
+        put(&mut out, body);
+        match self.signature() {
+            RequestSignature::Key(signature) => {
+                out.push(KIND_KEY);
+                out.extend_from_slice(signature);
+            }
+            RequestSignature::Passkey(assertion) => {
+                out.push(KIND_PASSKEY);
+                assertion.write(&mut out);
+            }
+        }
         out
     }
 
@@ -45,7 +61,7 @@ impl SignedRequest {
     /// # Errors
     /// Anything but the canonical bytes of a request within its bounds; the sender is at fault.
     pub fn decode(bytes: &[u8]) -> Result<Self, RequestError> {
-        let mut reader = Reader(bytes);
+        let mut reader = Reader::new(bytes);
         match reader.array::<1>()? {
             [VERSION] => {}
             [other] => return Err(RequestError::Version(other)),
@@ -62,24 +78,38 @@ impl SignedRequest {
         let expires = u64::from_be_bytes(reader.array()?);
         let idempotency_key = reader.text(MAX_IDEMPOTENCY_KEY)?;
         let body = reader.field(MAX_BODY)?.to_vec();
-        let signature = reader.array()?;
-        if !reader.0.is_empty() {
-            return Err(RequestError::Encoding);
-        }
+        // PKY.5 One kind byte, one encoding for each kind, nothing after it.
+        let signature = match reader.array::<1>()? {
+            [KIND_KEY] => RequestSignature::Key(reader.array()?),
+            [KIND_PASSKEY] => Assertion::read(&mut reader)?.into(),
+            _ => return Err(RequestError::Encoding),
+        };
+        reader.end()?;
         Ok(Request::new(method, path, client, expires, idempotency_key, body)?.with_signature(signature))
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Takes fields off the front of an encoding.
+pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Refuses bytes after the last field.
+    pub(super) fn end(&self) -> Result<(), RequestError> {
+        if self.0.is_empty() { Ok(()) } else { Err(RequestError::Encoding) }
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], RequestError> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(RequestError::Encoding)?;
         self.0 = rest;
         Ok(*head)
     }
 
-    fn field(&mut self, max: usize) -> Result<&'a [u8], RequestError> {
+    /// A length of at most `max`, and as many bytes.
+    pub(super) fn field(&mut self, max: usize) -> Result<&'a [u8], RequestError> {
         let length =
             usize::try_from(u32::from_be_bytes(self.array()?)).map_err(|_| RequestError::Encoding)?;
         if length > max {

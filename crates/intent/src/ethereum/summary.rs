@@ -1,58 +1,66 @@
-//! An Ethereum transaction in words.
+//! An Ethereum transaction in words and facts.
 
+use super::abi::{self, Does};
+use super::chain::Chain;
 use super::{Unsigned, WHAT};
-use crate::summary::decimal;
-use crate::{IntentError, Summary, Transfer};
+use crate::facts::{Approval, Call, Movement};
+use crate::{Amount, Facts, IntentError, Summary};
 use alloy_primitives::{Address, TxKind, U256};
 
-/// `transfer(address,uint256)` of ERC-20.
-const TRANSFER: [u8; 4] = [0xa9, 0x05, 0x9c, 0xbb];
-/// `approve(address,uint256)` of ERC-20.
-const APPROVE: [u8; 4] = [0x09, 0x5e, 0xa7, 0xb3];
-
-/// Chains whose coin is ether. Elsewhere the coin's name is not known from the transaction.
-const ETHER_CHAINS: [u64; 9] = [1, 10, 8453, 42161, 59144, 17000, 560_048, 11_155_111, 31337];
-
-/// Chains that charge for data on top of gas (OP Stack): no field of the transaction bounds that part.
-const DATA_FEE_CHAINS: [u64; 2] = [10, 8453];
+/// Most numbered tokens that a headline names.
+const NAMED: usize = 4;
 
 /// Checks what no chain would accept, and describes the rest.
-pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<Summary, IntentError> {
+pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<(Summary, Facts), IntentError> {
     let view: &dyn View = match tx {
         Unsigned::Legacy(tx) => tx,
         Unsigned::Eip2930(tx) => tx,
         Unsigned::Eip1559(tx) => tx,
     };
     let chain = match view.chain() {
-        Some(chain) if chain != 0 => chain,
+        Some(chain) if chain != 0 => Chain::new(U256::from(chain)),
         _ => return Err(IntentError::malformed(WHAT, "its chain id is 0: a signature must name its chain")),
     };
     if view.tip().is_some_and(|tip| tip > view.max_fee()) {
         return Err(IntentError::malformed(WHAT, "its priority fee is above its maximum fee"));
     }
+    // At most 2^192, so it cannot overflow.
     let fee = U256::from(view.gas()).saturating_mul(U256::from(view.max_fee()));
-    let coin = if ETHER_CHAINS.contains(&chain) { "ETH" } else { "native coin" };
-    let money = |wei: U256| format!("{} {coin}", decimal(wei, 18));
-
     let value = view.value();
-    let data = view.data();
-    let tail = format!("on chain {chain}, fee at most {}", money(fee));
-    let mut summary = match view.to() {
-        TxKind::Create => {
-            let with = if value.is_zero() { String::new() } else { format!(" and send it {}", money(value)) };
-            let mut s =
-                Summary::new(format!("create a contract from {} bytes of code{with} {tail}", data.len()));
-            s.blind = true;
-            s.warn("what the contract's code does cannot be read from the transaction");
-            s
+    let mut facts = Facts::on(chain.fact());
+    let mut summary = Summary::default();
+    let fee_word = if chain.gas_is_all() == Some(true) { "fee" } else { "gas fee" };
+    let tail = format!("on {}, {fee_word} at most {}", chain.name(), chain.money(fee));
+    match chain.gas_is_all() {
+        Some(true) => facts.fee_max = Some(fee.into()),
+        Some(false) => {
+            summary.detail("plus this chain's data fee, which the transaction does not bound");
         }
-        TxKind::Call(to) => call(to, value, data, chain, &money, &tail),
-    };
-    if let (TxKind::Call(to), false) = (view.to(), value.is_zero()) {
-        summary.transfers.push(transfer(chain, "native", to, value));
+        None => {
+            summary.detail("whether this chain charges more than gas is not known");
+        }
     }
-    if DATA_FEE_CHAINS.contains(&chain) {
-        summary.detail("plus this chain's data fee, which the transaction does not bound");
+    match view.to() {
+        TxKind::Create => {
+            let with =
+                if value.is_zero() { String::new() } else { format!(" and send it {}", chain.money(value)) };
+            summary.headline =
+                format!("create a contract from {} bytes of code{with} {tail}", view.data().len());
+            summary.blind = true;
+            summary.warn("what the contract's code does cannot be read from the transaction");
+            facts.native_out = value.into();
+        }
+        TxKind::Call(to) => {
+            if !value.is_zero() || view.data().is_empty() {
+                facts.pays(to.to_string(), value.into());
+            }
+            if view.data().is_empty() {
+                summary.headline = format!("send {} to {to} {tail}", chain.money(value));
+            } else {
+                let call = Called { to, value, chain, own: from };
+                call.describe(view.data(), &tail, &mut summary, &mut facts);
+            }
+        }
     }
     if let Some(from) = from {
         summary.detail(format!("from {from}, nonce {}", view.nonce_value()));
@@ -62,70 +70,175 @@ pub(super) fn transaction(tx: &Unsigned, from: Option<Address>) -> Result<Summar
     if entries > 0 {
         summary.detail(format!("access list with {entries} addresses"));
     }
-    Ok(summary)
+    Ok((summary, facts))
 }
 
-fn transfer(chain: u64, asset: &str, to: Address, amount: U256) -> Transfer {
-    Transfer {
-        chain: format!("ethereum:{chain}"),
-        asset: asset.to_owned(),
-        to: to.to_string(),
-        amount: amount.to_string(),
-    }
-}
-
-fn call(
+/// A transaction with data to a contract.
+struct Called {
     to: Address,
     value: U256,
-    data: &[u8],
-    chain: u64,
-    money: &dyn Fn(U256) -> String,
-    tail: &str,
-) -> Summary {
-    if data.is_empty() {
-        return Summary::new(format!("send {} to {to} {tail}", money(value)));
+    chain: Chain,
+    own: Option<Address>,
+}
+
+impl Called {
+    fn describe(&self, data: &[u8], tail: &str, summary: &mut Summary, facts: &mut Facts) {
+        let method = abi::read(data);
+        let selector = format!("0x{}", hex::encode(data.get(..4).unwrap_or(data)));
+        facts.calls.push(Call {
+            contract: self.to.to_string(),
+            selector: selector.clone(),
+            method: method.as_ref().map(|m| m.signature.to_owned()),
+            value: self.value.into(),
+        });
+        let with = if self.value.is_zero() {
+            String::new()
+        } else {
+            format!(", sending {} along,", self.chain.money(self.value))
+        };
+        let words = match &method {
+            Some(method) => self.method(&method.does, summary, facts),
+            None => {
+                self.unread(summary, facts);
+                format!("call {selector} of {} with {} bytes of data", self.to, data.len())
+            }
+        };
+        summary.headline = format!("{words}{with} {tail}");
     }
-    let with = if value.is_zero() { String::new() } else { format!(", sending {} along,", money(value)) };
-    match erc20(data) {
-        Some((TRANSFER, who, amount)) => {
-            let mut s =
-                Summary::new(format!("transfer {amount} smallest units of token {to} to {who}{with} {tail}"));
-            s.transfers.push(transfer(chain, &to.to_string(), who, amount));
-            s
+
+    /// The words of a method that was read.
+    fn method(&self, does: &Does, summary: &mut Summary, facts: &mut Facts) -> String {
+        let token = self.to;
+        let whose = |from: &Address| {
+            if Some(*from) == self.own { String::new() } else { format!(" from {from}") }
+        };
+        match does {
+            Does::Transfer { to, amount } => {
+                facts.moves(self.movement(None, *to, *amount));
+                format!("transfer {amount} smallest units of token {token} to {to}")
+            }
+            Does::TransferFrom { from, to, number } => {
+                facts.moves(self.movement(Some(from), *to, *number));
+                summary.detail(ambiguous(*number));
+                format!(
+                    "transfer {number} smallest units (or number {number}) of token {token}{} to {to}",
+                    whose(from)
+                )
+            }
+            Does::Approve { spender, number } => {
+                self.allow(facts, summary, *spender, *number);
+                if *number == U256::MAX {
+                    return format!("allow {spender} to spend all smallest units of token {token}");
+                }
+                summary.detail(ambiguous(*number));
+                let much = much(*number);
+                format!(
+                    "allow {spender} to spend {much} smallest units (or number {number}) of token {token}"
+                )
+            }
+            Does::IncreaseAllowance { spender, amount } => {
+                self.allow(facts, summary, *spender, *amount);
+                let much = much(*amount);
+                format!("allow {spender} to spend {much} more smallest units of token {token}")
+            }
+            Does::DecreaseAllowance { spender, amount } => {
+                format!("allow {spender} to spend {amount} fewer smallest units of token {token}")
+            }
+            Does::MoveNumbered { from, to, tokens, data } => {
+                for (id, amount) in tokens {
+                    let movement = self.movement(Some(from), *to, *amount);
+                    facts.moves(Movement { token_id: Some((*id).into()), ..movement });
+                }
+                // Also with an empty list the receiver is called.
+                facts.recipients.insert(to.to_string());
+                if *data > 0 {
+                    self.unread(summary, facts);
+                    summary.detail(format!("{data} bytes are handed to the receiver, who may act on them"));
+                }
+                let list: Vec<String> =
+                    tokens.iter().map(|(id, amount)| format!("{amount} of number {id}")).collect();
+                let what = if list.len() <= NAMED {
+                    list.join(" and ")
+                } else {
+                    summary.details.extend(list);
+                    format!("{} kinds", tokens.len())
+                };
+                let what = if what.is_empty() { "nothing".to_owned() } else { what };
+                format!("transfer {what} of token {token}{} to {to}", whose(from))
+            }
+            Does::ApproveAll { operator, approved } => {
+                if *approved {
+                    self.allow(facts, summary, *operator, U256::MAX);
+                    format!("allow {operator} to move every token of {token} that this account has")
+                } else {
+                    facts.allows(self.approval(*operator, U256::ZERO));
+                    format!("no longer allow {operator} to move every token of {token}")
+                }
+            }
+            Does::Deposit | Does::Withdraw { .. } if !self.chain.is_wrapper(token) => {
+                self.unread(summary, facts);
+                match does {
+                    Does::Withdraw { amount } => format!("call withdraw({amount}) of {token}"),
+                    _ => format!("call deposit() of {token}"),
+                }
+            }
+            Does::Deposit => format!("wrap {} into token {token}", self.chain.money(self.value)),
+            Does::Withdraw { amount } => {
+                format!("unwrap {} from token {token}", self.chain.money(*amount))
+            }
         }
-        Some((_, who, amount)) => {
-            let much = if amount == U256::MAX { "all".to_owned() } else { amount.to_string() };
-            let mut s = Summary::new(format!(
-                "allow {who} to spend {much} smallest units of token {to}{with} {tail}"
-            ));
-            s.warn("an allowance lets the spender move tokens later without another signature");
-            s
+    }
+
+    /// A call that can do whatever the contract was made for, also hand on rights it was given.
+    fn unread(&self, summary: &mut Summary, facts: &mut Facts) {
+        summary.blind = true;
+        summary.warn("what the called contract does cannot be read from the transaction");
+        facts.recipients.insert(self.to.to_string());
+    }
+
+    fn movement(&self, from: Option<&Address>, to: Address, amount: U256) -> Movement {
+        Movement {
+            asset: self.to.to_string(),
+            from: from.filter(|from| Some(**from) != self.own).map(Address::to_string),
+            to: to.to_string(),
+            amount: amount.into(),
+            token_id: None,
         }
-        None => {
-            let selector = hex::encode(data.get(..4).unwrap_or(data));
-            let mut s = Summary::new(format!(
-                "call 0x{selector} of {to} with {} bytes of data{with} {tail}",
-                data.len()
-            ));
-            s.blind = true;
-            s.warn("what the called contract does cannot be read from the transaction");
-            s
+    }
+
+    fn approval(&self, spender: Address, amount: U256) -> Approval {
+        let amount = Amount::from(amount);
+        Approval {
+            token: self.to.to_string(),
+            spender: spender.to_string(),
+            amount,
+            unlimited: amount.is_endless(),
+            by_signature: false,
         }
+    }
+
+    fn allow(&self, facts: &mut Facts, summary: &mut Summary, spender: Address, amount: U256) {
+        let approval = self.approval(spender, amount);
+        summary.warn(if approval.unlimited {
+            "an allowance without limit lets the spender move all tokens later without another signature"
+        } else {
+            "an allowance lets the spender move tokens later without another signature"
+        });
+        facts.allows(approval);
     }
 }
 
-/// Selector, address and amount of an ERC-20 transfer or approval in its one canonical encoding.
-fn erc20(data: &[u8]) -> Option<([u8; 4], Address, U256)> {
-    let (selector, arguments) = data.split_first_chunk::<4>()?;
-    if !matches!(*selector, TRANSFER | APPROVE) || arguments.len() != 64 {
-        return None;
+fn ambiguous(number: U256) -> String {
+    format!("the bytes do not tell {number} units of a currency from the one token with number {number}")
+}
+
+/// An allowance in words.
+pub(super) fn much(amount: U256) -> String {
+    match Amount::from(amount) {
+        amount if amount == Amount::MAX => "all".to_owned(),
+        amount if amount.is_endless() => format!("an endless {amount}"),
+        amount => amount.to_string(),
     }
-    let (pad, rest) = arguments.split_first_chunk::<12>()?;
-    let (who, amount) = rest.split_first_chunk::<20>()?;
-    if *pad != [0; 12] {
-        return None;
-    }
-    Some((*selector, Address::from(*who), U256::try_from_be_slice(amount)?))
 }
 
 /// The parts of the three transaction types that a summary needs.

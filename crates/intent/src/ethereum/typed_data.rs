@@ -5,9 +5,12 @@
 //! person is shown must be what is hashed. So a value that no type names, a type of another spelling, or a
 //! domain that does not match its declared type is refused rather than ignored.
 
+mod permit;
+
+use super::chain::Chain;
 use crate::prepared::Body;
 use crate::summary::{clip, quoted};
-use crate::{IntentError, Prepared, PublicKey, Purpose, Summary, ToSign, address};
+use crate::{Facts, IntentError, Prepared, PublicKey, Purpose, Summary, ToSign, address};
 use alloy_dyn_abi::TypedData;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,7 +165,37 @@ pub(crate) fn prepare(typed_data: &Value, key: &PublicKey) -> Result<Prepared> {
         summary.detail(format!("and {hidden} more values that are not shown"));
         summary.blind = true;
     }
-    if primary.contains("Permit") || primary.contains("Order") {
+    let facts_domain = permit::domain_facts(domain);
+    let chain = domain.get("chainId").and_then(permit::number_of).map(Chain::new);
+    let mut facts = Facts {
+        chain: chain.map(Chain::fact),
+        primary_type: Some(primary.to_owned()),
+        domain: Some(facts_domain),
+        ..Facts::default()
+    };
+    let signed = permit::Signed {
+        types: &types,
+        primary,
+        message: object(member(root, "message")?, "`message`")?,
+        contract: domain.get("verifyingContract").and_then(permit::address_of),
+        chain,
+        own: address::ethereum(key),
+    };
+    let general = summary.headline.clone();
+    if signed.describe(&mut summary, &mut facts) {
+        summary.detail(general);
+    } else {
+        // All values are shown, yet what they set off is the contract's secret: an order can sell what the key owns.
+        summary.blind = true;
+        if general != summary.headline {
+            summary.detail(general);
+        }
+        summary.warn("what a contract does with this signature cannot be read from the typed data");
+        if let Some(contract) = signed.contract {
+            facts.recipients.insert(contract.to_string());
+        }
+    }
+    if facts.approvals.is_empty() && (primary.contains("Permit") || primary.contains("Order")) {
         summary.warn("such a signature can let others move tokens without a transaction of yours");
     }
     if !domain.contains_key("chainId") {
@@ -171,6 +204,7 @@ pub(crate) fn prepare(typed_data: &Value, key: &PublicKey) -> Result<Prepared> {
     Ok(Prepared {
         inputs: vec![ToSign::Prehash(hash.0)],
         summary,
+        facts,
         purpose: Purpose::Ethereum,
         message: Some(message),
         body: Body::EthereumSignature,

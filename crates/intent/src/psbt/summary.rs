@@ -2,13 +2,14 @@
 
 use super::bad;
 use crate::address::script_address;
-use crate::summary::btc;
-use crate::{IntentError, Network, Summary, Transfer};
+use crate::summary::{btc, decimal};
+use crate::{Facts, IntentError, Network, Summary};
+use alloy_primitives::U256;
 use bitcoin::{Amount, Script, Transaction};
 use std::collections::BTreeSet;
 
 /// What the description is made from.
-pub(super) struct Facts<'a> {
+pub(super) struct Spend<'a> {
     pub(super) tx: &'a Transaction,
     /// Amount of each input.
     pub(super) amounts: &'a [u64],
@@ -21,8 +22,8 @@ pub(super) struct Facts<'a> {
 const NAMED: usize = 4;
 
 /// Checks the sums and describes the transaction.
-pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
-    let Facts { tx, amounts, ours, script, network } = *facts;
+pub(super) fn describe(spend: &Spend<'_>) -> Result<(Summary, Facts), IntentError> {
+    let Spend { tx, amounts, ours, script, network } = *spend;
     let spent = total(tx.output.iter().map(|o| o.value.to_sat()))?;
     let worth = total(amounts.iter().copied())?;
     let fee = worth.checked_sub(spent).ok_or_else(|| bad("its outputs are worth more than its inputs"))?;
@@ -30,7 +31,9 @@ pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
 
     let mut change = 0_u64;
     let mut sent = Vec::new();
-    let mut transfers = Vec::new();
+    let mut out = 0_u64;
+    let mut facts = Facts::on("bitcoin");
+    facts.fee_max = Some(fee.into());
     for output in &tx.output {
         let amount = output.value.to_sat();
         if output.script_pubkey.as_script() == script {
@@ -39,12 +42,8 @@ pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
         }
         let to = script_address(&output.script_pubkey, network);
         sent.push(format!("{} to {to}", btc(amount)));
-        transfers.push(Transfer {
-            chain: "bitcoin".to_owned(),
-            asset: "native".to_owned(),
-            to,
-            amount: amount.to_string(),
-        });
+        out = out.saturating_add(amount);
+        facts.pays(to, amount.into());
     }
 
     let fee_words = format!("fee {}", btc(fee));
@@ -52,13 +51,12 @@ pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
     let headline = match sent.len() {
         0 => format!("send {} back to this key, {fee_words}", btc(change)),
         n if n <= NAMED => format!("send {}, {fee_words}{change_words}", sent.join(" and ")),
-        n => format!("send bitcoin to {n} receivers, {fee_words}{change_words}"),
+        n => format!("send {} to {n} receivers, {fee_words}{change_words}", btc(out)),
     };
     let mut summary = Summary::new(headline);
     if sent.len() > NAMED {
         summary.details.append(&mut sent);
     }
-    summary.transfers = transfers;
     summary.detail(format!(
         "from {}: {} of {} inputs, worth {}",
         script_address(script, network),
@@ -66,6 +64,9 @@ pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
         tx.input.len(),
         btc(own_in)
     ));
+    if let Some(rate) = fee_rate(spend, fee) {
+        summary.detail(format!("fee rate about {rate} satoshi a virtual byte"));
+    }
     if ours.len() < tx.input.len() {
         summary.warn("others fund this transaction too: what they receive cannot be told from what you send");
     }
@@ -75,7 +76,21 @@ pub(super) fn describe(facts: &Facts<'_>) -> Result<Summary, IntentError> {
     if fee > worth / 10 {
         summary.warn("the fee is more than a tenth of what is spent");
     }
-    Ok(summary)
+    Ok((summary, facts))
+}
+
+/// The fee rate with one decimal, if all inputs are of the key: what others will add to theirs is not known.
+fn fee_rate(spend: &Spend<'_>, fee: u64) -> Option<String> {
+    if spend.ours.len() != spend.tx.input.len() {
+        return None;
+    }
+    // Count, length and signature; a P2WPKH witness has the public key besides. DER signatures are mostly a byte shorter.
+    let witness = if spend.script.is_p2tr() { 66_u64 } else { 108 };
+    let inputs = u64::try_from(spend.tx.input.len()).ok()?;
+    // Marker and flag are two more. Without witnesses, weight is four times the size.
+    let weight = spend.tx.weight().to_wu().checked_add(inputs.checked_mul(witness)?)?.checked_add(2)?;
+    let tenths = u128::from(fee).checked_mul(40)?.checked_div(u128::from(weight))?;
+    Some(decimal(U256::from(tenths), 1))
 }
 
 /// Sum of satoshi that cannot exceed the money that exists.

@@ -1,80 +1,93 @@
-//! A Solana message in words.
+//! A Solana message in words and facts.
 
+use super::program::{self, Effect, Step};
+use crate::facts::{Call, UNKNOWN};
 use crate::summary::{decimal, sol};
-use crate::{Summary, Transfer};
+use crate::{Amount, Facts, Summary};
 use alloy_primitives::U256;
 use solana_message::VersionedMessage;
-use solana_message::compiled_instruction::CompiledInstruction;
-use solana_pubkey::{Pubkey, pubkey};
-
-const SYSTEM: Pubkey = pubkey!("11111111111111111111111111111111");
-const TOKEN: Pubkey = pubkey!("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA");
-const TOKEN_2022: Pubkey = pubkey!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
-const COMPUTE_BUDGET: Pubkey = pubkey!("ComputeBudget111111111111111111111111111111");
+use solana_pubkey::Pubkey;
 
 /// Compute units that one instruction may use when no limit is set.
 const DEFAULT_UNITS: u64 = 200_000;
 /// Most compute units of a transaction.
 const MAX_UNITS: u64 = 1_400_000;
-
-/// One instruction, understood or not.
-enum Step {
-    Transfer { from: String, to: String, lamports: u64 },
-    Token { words: String, transfer: Option<Transfer> },
-    AdvanceNonce,
-    UnitLimit(u32),
-    UnitPrice(u64),
-    Unknown(String),
-}
+/// What every signature costs, since the chain's first block.
+const SIGNATURE_FEE: u64 = 5000;
+/// Most instructions that the headline names.
+const NAMED: usize = 4;
 
 /// Describes the message as `own` would sign it.
-pub(super) fn describe(message: &VersionedMessage, own: Pubkey) -> Summary {
+pub(super) fn describe(message: &VersionedMessage, own: Pubkey) -> (Summary, Facts) {
     let accounts = message.static_account_keys();
-    let steps: Vec<Step> = message.instructions().iter().map(|i| read(i, accounts)).collect();
-    let mut words = Vec::new();
+    let mut facts = Facts::on("solana");
     let mut summary = Summary::default();
+    let mut words = Vec::new();
+    let mut memos = Vec::new();
     let (mut limit, mut price) = (None, 0_u64);
-    for step in steps {
-        match step {
-            Step::Transfer { from, to, lamports } => {
-                words.push(format!("transfer {} from {from} to {to}", sol(lamports)));
-                summary.transfers.push(Transfer {
-                    chain: "solana".to_owned(),
-                    asset: "native".to_owned(),
-                    to,
-                    amount: lamports.to_string(),
-                });
-            }
-            Step::Token { words: w, transfer } => {
-                words.push(w);
-                summary.transfers.extend(transfer);
-            }
-            Step::AdvanceNonce => {
-                summary.warn("the transaction uses a durable nonce: it does not expire");
-            }
-            Step::UnitLimit(units) => limit = Some(u64::from(units)),
-            Step::UnitPrice(micro) => price = micro,
-            Step::Unknown(w) => {
-                summary.blind = true;
-                words.push(w);
+    let (mut foreign, mut checks_signatures) = (false, false);
+    for instruction in message.instructions() {
+        let Step { program, call, effects } = program::read(instruction, accounts, own);
+        checks_signatures |= program::checks_signatures(&program);
+        let (selector, method) = call.map_or_else(
+            || (format!("0x{}", hex::encode(instruction.data.get(..4).unwrap_or(&instruction.data))), None),
+            |(selector, method)| (format!("0x{}", hex::encode(selector)), Some(method.to_owned())),
+        );
+        facts.calls.push(Call { contract: program.to_string(), selector, method, value: Amount::ZERO });
+        for effect in effects {
+            match effect {
+                Effect::Says(text) => words.push(text),
+                Effect::Moves(movement) => facts.moves(movement),
+                Effect::Allows(approval) => {
+                    if approval.unlimited {
+                        summary.warn("it hands a right over without limit");
+                    }
+                    facts.allows(approval);
+                }
+                Effect::Benefits(who) => {
+                    facts.recipients.insert(who);
+                }
+                Effect::Warns(text) => {
+                    if !summary.warnings.iter().any(|known| known == text) {
+                        summary.warn(text);
+                    }
+                }
+                Effect::Memo(text) => memos.push(text),
+                Effect::UnitLimit(units) => limit = limit.max(Some(u64::from(units))),
+                Effect::UnitPrice(micro) => price = price.max(micro),
+                Effect::Unknown(text) => {
+                    foreign = true;
+                    facts.recipients.insert(program.to_string());
+                    words.push(text);
+                }
             }
         }
     }
     summary.headline = match words.len() {
         0 => "sign a Solana transaction that does nothing but pay its fee".to_owned(),
-        n if n <= 4 => words.join(" and "),
+        n if n <= NAMED => words.join(" and "),
         n => {
             summary.details.append(&mut words);
             format!("run {n} Solana instructions")
         }
     };
-    if summary.blind {
+    if foreign {
+        summary.blind = true;
         summary.warn("what an unknown program does cannot be read from the transaction");
+    }
+    if facts.transfers.iter().any(|movement| movement.asset == UNKNOWN)
+        || facts.approvals.iter().any(|approval| approval.token == UNKNOWN)
+    {
+        summary.blind = true;
+        summary.warn("which token it is cannot be read: only the `…Checked` instructions name it");
     }
     if super::loads_accounts(message) {
         summary.blind = true;
         summary
             .warn("some accounts come from lookup tables: who they are cannot be read from the transaction");
+    }
+    if let [memo] = memos.as_slice() {
+        facts.message = Some(memo.clone());
     }
     let payer = accounts.first().copied().unwrap_or_default();
     let role = if payer == own { "and pays the fee" } else { "and another account pays the fee" };
@@ -82,88 +95,17 @@ pub(super) fn describe(message: &VersionedMessage, own: Pubkey) -> Summary {
     let count = u64::try_from(message.instructions().len()).unwrap_or(u64::MAX);
     let units = limit.unwrap_or_else(|| DEFAULT_UNITS.saturating_mul(count)).min(MAX_UNITS);
     let priority = u128::from(price).saturating_mul(u128::from(units)).div_ceil(1_000_000);
+    let signatures = message.header().num_required_signatures;
+    let base = u64::from(signatures).saturating_mul(SIGNATURE_FEE);
+    // Programs that check signatures for others charge for each of them too.
+    if !checks_signatures {
+        facts.fee_max = Some(Amount::from(priority.saturating_add(u128::from(base))));
+    }
     summary.detail(format!(
-        "{} signatures, priority fee at most {} SOL",
-        message.header().num_required_signatures,
+        "{signatures} signatures for {}, priority fee at most {} SOL",
+        sol(base),
         decimal(U256::from(priority), 9)
     ));
     summary.detail(format!("recent blockhash {}", message.recent_blockhash()));
-    summary
-}
-
-fn read(instruction: &CompiledInstruction, accounts: &[Pubkey]) -> Step {
-    let program = accounts.get(usize::from(instruction.program_id_index)).copied().unwrap_or_default();
-    let known = match program {
-        SYSTEM => system(instruction, accounts),
-        TOKEN | TOKEN_2022 => token(instruction, accounts),
-        COMPUTE_BUDGET => budget(&instruction.data),
-        _ => None,
-    };
-    known.unwrap_or_else(|| {
-        Step::Unknown(format!("call program {program} with {} bytes of data", instruction.data.len()))
-    })
-}
-
-/// The account at `position` of an instruction, or a note that a lookup table has it.
-fn account(instruction: &CompiledInstruction, accounts: &[Pubkey], position: usize) -> Option<String> {
-    let index = instruction.accounts.get(position)?;
-    Some(match accounts.get(usize::from(*index)) {
-        Some(key) => key.to_string(),
-        None => format!("account {index} of a lookup table"),
-    })
-}
-
-fn system(instruction: &CompiledInstruction, accounts: &[Pubkey]) -> Option<Step> {
-    let (kind, rest) = instruction.data.split_first_chunk::<4>()?;
-    match u32::from_le_bytes(*kind) {
-        2 => Some(Step::Transfer {
-            lamports: u64::from_le_bytes(rest.try_into().ok()?),
-            from: account(instruction, accounts, 0)?,
-            to: account(instruction, accounts, 1)?,
-        }),
-        4 if rest.is_empty() => Some(Step::AdvanceNonce),
-        _ => None,
-    }
-}
-
-fn token(instruction: &CompiledInstruction, accounts: &[Pubkey]) -> Option<Step> {
-    let (kind, rest) = instruction.data.split_first()?;
-    let (amount, rest) = rest.split_first_chunk::<8>()?;
-    let amount = u64::from_le_bytes(*amount);
-    let at = |position| account(instruction, accounts, position);
-    match (*kind, rest) {
-        // Transfer: source, destination, owner. The mint is not in the message.
-        (3, []) => Some(Step::Token {
-            words: format!(
-                "transfer {amount} smallest units of a token from token account {} to {}",
-                at(0)?,
-                at(1)?
-            ),
-            transfer: None,
-        }),
-        // TransferChecked: source, mint, destination, owner.
-        (12, [decimals]) => {
-            let (mint, to) = (at(1)?, at(2)?);
-            let shown = decimal(U256::from(amount), usize::from(*decimals));
-            Some(Step::Token {
-                words: format!("transfer {shown} of token {mint} from token account {} to {to}", at(0)?),
-                transfer: Some(Transfer {
-                    chain: "solana".to_owned(),
-                    asset: mint,
-                    to,
-                    amount: amount.to_string(),
-                }),
-            })
-        }
-        _ => None,
-    }
-}
-
-fn budget(data: &[u8]) -> Option<Step> {
-    let (kind, rest) = data.split_first()?;
-    match kind {
-        2 => Some(Step::UnitLimit(u32::from_le_bytes(rest.try_into().ok()?))),
-        3 => Some(Step::UnitPrice(u64::from_le_bytes(rest.try_into().ok()?))),
-        _ => None,
-    }
+    (summary, facts)
 }

@@ -52,7 +52,7 @@ fn eip155_example() {
          39bc2195fe537567866003e1a15d3c71ff63e1590620aa636276a067cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b\
          297fb1966a3b6d83"
     );
-    assert_eq!(prepared.summary.headline, format!("send 1 ETH to {TO} on chain 1, fee at most 0.00042 ETH"));
+    assert_eq!(prepared.summary.headline, format!("send 1 ETH to {TO} on mainnet, fee at most 0.00042 ETH"));
 }
 
 /// All three types: the finished bytes decode as a transaction of the key, with the fields that were sent.
@@ -92,13 +92,13 @@ fn finished_transactions_recover_the_sender() {
     }
     assert_eq!(types.iter().map(|t| (t.0, t.1)).collect::<Vec<_>>(), [(2, 1), (1, 137), (0, 31337)]);
     let summary = &types[0].2;
-    assert_eq!(summary.headline, format!("send 1.5 ETH to {TO} on chain 1, fee at most 0.00063 ETH"));
+    assert_eq!(summary.headline, format!("send 1.5 ETH to {TO} on mainnet, fee at most 0.00063 ETH"));
     assert_eq!(summary.details[0], format!("from {SENDER}, nonce 3"));
     assert!(!summary.blind);
     let paid = &summary.transfers[0];
     assert_eq!((paid.chain.as_str(), paid.amount.as_str()), ("ethereum:1", "1500000000000000000"));
     assert!(types[1].2.blind && types[1].2.headline.contains("call 0x01020304"));
-    assert!(types[1].2.headline.contains("native coin"));
+    assert!(types[1].2.headline.contains("on polygon, fee at most 0.00000000000021 POL"));
     assert!(types[2].2.blind && types[2].2.headline.starts_with("create a contract"));
 }
 

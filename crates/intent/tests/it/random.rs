@@ -100,7 +100,7 @@ fn make_seeds() -> Vec<(Vec<u8>, Scheme)> {
     seeds
 }
 
-fn seeds() -> &'static [(Vec<u8>, Scheme)] {
+pub(crate) fn seeds() -> &'static [(Vec<u8>, Scheme)] {
     static SEEDS: std::sync::OnceLock<Vec<(Vec<u8>, Scheme)>> = std::sync::OnceLock::new();
     SEEDS.get_or_init(make_seeds)
 }

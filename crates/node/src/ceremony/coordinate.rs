@@ -70,7 +70,7 @@ pub(crate) async fn sign(
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = asked.result(&signatures, quorum, before.skipped, figures)?;
                 let fingerprint = judged.request.fingerprint();
-                let outcome = audit::outcome(&judged.operation, key, &fingerprint, &result)?;
+                let outcome = audit::outcome(&judged.operation, Some(key), &fingerprint, &result)?;
                 // CER.15
                 let receipts = receipts.iter().filter_map(|(party, receipt)| {
                     let peer = *asked.peers.get(party)?;
@@ -81,7 +81,8 @@ pub(crate) async fn sign(
                     accepted
                 });
                 let receipts = receipts.collect();
-                let (result, receipt) = shared.succeed(&judged.operation, key, result, receipts).await?;
+                let (result, receipt) =
+                    shared.succeed(&judged.operation, Some(key), result, receipts).await?;
                 if let Some(receipt) = receipt {
                     locked(&shared.receipts).put(judged.operation.clone(), receipt);
                 }
@@ -268,7 +269,8 @@ async fn try_once(
     let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
     let work = Work::Sign { quorum: parties.to_vec() };
     let request = judged.request.encode();
-    let proposal = Proposal { ceremony: attempt.ceremony, attempt: number, request, work };
+    let rulings = shared.rulings_for(judged).await?;
+    let proposal = Proposal { ceremony: attempt.ceremony, attempt: number, request, rulings, work };
     let me = asked.me();
     let members: BTreeMap<PeerId, PartyIndex> = asked
         .peers
@@ -389,7 +391,7 @@ fn receipts(outcomes: &BTreeMap<PartyIndex, Outcome>) -> Vec<(PartyIndex, String
 /// can claim it of a request that was not made.
 fn is_another(shared: &Shared, judged: &Judged, request: Vec<u8>) -> bool {
     let Ok(other) = SignedRequest::decode(&request) else { return false };
-    let key = shared.clients.get(other.client());
+    let key = shared.client_key(other.client());
     other.operation_id() == judged.operation
         && other.fingerprint() != judged.request.fingerprint()
         && key.is_some_and(|key| key.verify(&other).is_ok())

@@ -147,8 +147,11 @@ pub(crate) fn plan(
         ))
     })?;
     let id = key_id(judged, attempt);
+    let (created_by, tenant) = shared.owner(judged.request.client());
     let record = Record {
         version: 1,
+        tenant,
+        created_by,
         scheme: create.scheme,
         label: create.label.clone(),
         purposes,
@@ -308,6 +311,7 @@ async fn try_once(
         ceremony: attempt.ceremony,
         attempt: number,
         request: judged.request.encode(),
+        rulings: shared.rulings_for(judged).await?,
         work: Work::Create { members },
     };
     let mut talk = Conversation::open(shared, proposal, others, None).await;
@@ -316,7 +320,8 @@ async fn try_once(
         Ok((key, mut figures)) => {
             figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let result = OperationResult::CreateKey { key: Box::new(key), figures };
-            let (stored, _) = shared.succeed(&judged.operation, &plan.draft.id, result, Vec::new()).await?;
+            let (stored, _) =
+                shared.succeed(&judged.operation, Some(&plan.draft.id), result, Vec::new()).await?;
             // CER.12  The key exists from here on, whatever happens: its first use would make it active too.
             if let Err(problem) = shared.activate(&plan.draft.id).await {
                 tracing::error!(key = %plan.draft.id, detail = %problem.detail, "new key not active yet");

@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::sign::{self, Asked};
 use super::{Attempt, Ceremony, Failure, create};
+use crate::audit::Standing;
 use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, Work};
+use crate::governance::hidden;
+use crate::governance::permit::Subject;
 use crate::judge::{Ask, Judged, judge};
 use crate::operations::stored_result;
 use crate::registry::Hold;
@@ -86,8 +89,8 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     let judged = judge(shared, request)?;
     let attempt = Attempt::of(proposal, from);
     if let Some(op) = shared.known_operation(&judged).await? {
-        if let Some(result) = stored_result(&op)? {
-            return Err(No { answer: Answer::Done(Done::of(result)) });
+        if let Some(done) = stored_result(&op)?.and_then(Done::of) {
+            return Err(No { answer: Answer::Done(done) });
         }
         if op.status.is_final() {
             let problem = op.error.as_deref().and_then(|error| serde_json::from_slice::<Problem>(error).ok());
@@ -95,10 +98,16 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             return Err(problem.unwrap_or_else(answered).into());
         }
     }
+    shared.take_rulings(&judged, &proposal.rulings).await?;
+    let mut rule = None;
     let work = match (&judged.ask, &proposal.work) {
         (Ask::Sign(key, request), Work::Sign { quorum }) => {
             let asked = sign::ask(shared, key, request, from).await;
             let asked = shared.decided(&judged, asked).await?;
+            if !shared.may_see(judged.request.client(), asked.key.record.tenant.as_ref()) {
+                return Err(hidden(key).into());
+            }
+            rule = shared.convinced(&judged, Subject::Sign(&asked)).await?.or(rule);
             let committee = asked.quorum(quorum)?;
             if !quorum.contains(&asked.me()) {
                 let detail = "this node is not in the proposed quorum";
@@ -110,6 +119,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         (Ask::Create(request), Work::Create { members }) => {
             let plan = create::plan(shared, &judged, request, &attempt, members);
             let plan = shared.decided(&judged, plan).await?;
+            rule = shared.convinced(&judged, Subject::Create(request)).await?.or(rule);
             if shared.stored_key(&plan.draft.id).await?.is_some() {
                 let detail = "this node has a share of an earlier attempt: send the same request again";
                 return Err(Problem::new(Code::CeremonyAborted, detail).into());
@@ -125,7 +135,10 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         let detail = "this node takes part in another attempt of the same request";
         return Err(Problem::new(Code::OperationRunning, detail).into());
     };
-    let begun = shared.begin(&judged).await?;
+    let begun = shared.begin(&judged, &Standing::Go(rule.clone())).await?;
+    if begun.status == OperationStatus::PendingApproval {
+        shared.promote(&judged, rule.as_deref()).await?;
+    }
     if begun.status != OperationStatus::Running || matches!(judged.ask, Ask::Create(_)) {
         shared.run_attempt(&judged.operation).await?;
     }
@@ -173,10 +186,12 @@ async fn take_part_in_signing(
         Err(failure) => Err(failure),
         Ok(signatures) => match asked.result(&signatures, quorum, Vec::new(), figures) {
             Err(problem) => Err(Failure::local(problem)),
-            Ok(result) => match shared.succeed(&judged.operation, &asked.key.id, result, Vec::new()).await {
-                Ok((_, receipt)) => Ok((signatures, receipt)),
-                Err(problem) => Err(Failure::local(problem)),
-            },
+            Ok(result) => {
+                match shared.succeed(&judged.operation, Some(&asked.key.id), result, Vec::new()).await {
+                    Ok((_, receipt)) => Ok((signatures, receipt)),
+                    Err(problem) => Err(Failure::local(problem)),
+                }
+            }
         },
     };
     let outcome = match stored {
@@ -250,7 +265,8 @@ async fn take_part_in_creation(
             Ok(_) => {
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = OperationResult::CreateKey { key: Box::new(key), figures };
-                let stored = shared.succeed(&judged.operation, id, result, Vec::new()).await.map(|_| ());
+                let stored =
+                    shared.succeed(&judged.operation, Some(id), result, Vec::new()).await.map(|_| ());
                 let outcome = Outcome::Active;
                 shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
                 stored

@@ -35,6 +35,9 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
             ));
         }
     }
+    if config.genesis.is_some() && !config.clients.is_empty() {
+        found.push("with a genesis the directory says who may ask: remove the [[clients]]".to_owned());
+    }
     limits(config, &mut found);
     found
 }

@@ -11,7 +11,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Failed, json};
 use super::{Signed, relay};
-use crate::ceremony::{self, sign::Asked};
+use crate::audit::Standing;
+use crate::ceremony;
+use crate::governance::hidden;
+use crate::governance::permit::{Permission, Prepared};
 use crate::judge::{Ask, Judged, judge};
 use crate::registry::Hold;
 use crate::shared::Shared;
@@ -39,7 +42,7 @@ pub(super) async fn sign(
     if let Ok(id) = key.parse()
         && !shared.holds(&id).await?
     {
-        let missing = Problem::new(Code::NotFound, format!("no connected node holds a key `{id}`"));
+        let missing = hidden(&id);
         return relay::elsewhere(&shared, &request, missing).await;
     }
     start_here(&shared, request, "sign").await
@@ -75,11 +78,13 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
             return Err(Problem::new(Code::Unavailable, detail));
         }
         // CER.1  What cannot be is said at once, and leaves nothing behind.
-        let asked = match &judged.ask {
-            Ask::Sign(key, sign) => ceremony::sign::ask(shared, key, sign, shared.id).await.map(Some),
-            Ask::Create(create) => ceremony::create::check(shared, &judged, create).map(|()| None),
+        let prepared = shared.prepare(&judged, shared.id).await;
+        let prepared = shared.decided(&judged, prepared).await?;
+        let standing = match shared.permission(&judged, prepared.subject()).await? {
+            Permission::Go(rule) => Standing::Go(rule),
+            Permission::Wait(waiting) => Standing::Wait(waiting.rule),
+            Permission::No(problem) => return shared.decided(&judged, Err(problem)).await,
         };
-        let asked = shared.decided(&judged, asked).await?;
         // What waits for its turn holds a whole request: bounded, and said before anything is stored.
         let most = shared.config.limits.max_ceremonies.saturating_mul(QUEUED_PER_SLOT);
         if !shared.registry.is_active(&id) && shared.registry.len() >= most {
@@ -88,24 +93,29 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
                 "this node has too many ceremonies: ask again later",
             ));
         }
-        // Only one who goes on to coordinate pays for it.
-        let active = shared.registry.is_active(&id);
-        let working = (!active).then(|| shared.limiter.work_for(judged.request.client())).transpose()?;
+        // A repetition of what runs or waits is no new operation.
+        let waits = known.is_some_and(|op| op.status == quorate_store::OperationStatus::PendingApproval);
+        if !waits && !shared.registry.is_active(&id) {
+            shared.limiter.room_for(judged.request.client())?;
+        }
         // Stored before anybody can wait for it.
-        let begun = shared.begin(&judged).await?;
-        if !begun.status.is_final()
-            && let Some(hold) = shared.registry.coordinate(&id)
-        {
-            let work = coordinate(Arc::clone(shared), judged, asked, hold);
-            shared.tasks.spawn(carried(async move {
-                work.await;
-                drop(working);
-            }));
+        let begun = shared.begin(&judged, &standing).await?;
+        match standing {
+            _ if begun.status.is_final() => {}
+            Standing::Wait(_) => shared.open_case(&judged).await?,
+            Standing::Go(rule) => {
+                if begun.status == quorate_store::OperationStatus::PendingApproval {
+                    shared.promote(&judged, rule.as_deref()).await?;
+                }
+                go_on(shared, judged, prepared);
+            }
         }
     }
     let operation = wait(shared, &id, until).await?;
     match (operation.status, operation.error.clone()) {
-        (OperationStatus::Failed, Some(problem)) => Err(problem),
+        (OperationStatus::Failed | OperationStatus::Rejected | OperationStatus::Expired, Some(problem)) => {
+            Err(problem)
+        }
         (OperationStatus::Cancelled, _) => {
             Err(Problem::new(Code::OperationCancelled, "the operation was cancelled").with_operation(id))
         }
@@ -113,8 +123,20 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
     }
 }
 
+/// Begins to work for the result of one operation, unless this node does already.
+pub(crate) fn go_on(shared: &Arc<Shared>, judged: Judged, prepared: Prepared) {
+    if let Some(hold) = shared.registry.coordinate(&judged.operation) {
+        let working = shared.limiter.work_for(judged.request.client());
+        let work = coordinate(Arc::clone(shared), judged, prepared, hold);
+        shared.tasks.spawn(carried(async move {
+            work.await;
+            drop(working);
+        }));
+    }
+}
+
 /// Works for the result of one operation and stores how it ended.
-async fn coordinate(shared: Arc<Shared>, judged: Judged, asked: Option<Asked>, hold: Hold) {
+async fn coordinate(shared: Arc<Shared>, judged: Judged, prepared: Prepared, hold: Hold) {
     let stopped = shared.stop.clone();
     let deadline = shared.config.limits.ceremony_deadline;
     let work = async {
@@ -123,12 +145,13 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, asked: Option<Asked>, h
             let detail = "this node has too many ceremonies: ask again later";
             return Err(Problem::new(Code::RateLimited, detail));
         };
-        match (&judged.ask, asked) {
-            (Ask::Create(create), _) => ceremony::create::coordinate(&shared, &judged, create).await,
-            (Ask::Sign(key, _), Some(asked)) => {
-                ceremony::coordinate::sign(&shared, &judged, key, asked).await
+        match (&judged.ask, prepared) {
+            (_, Prepared::Create(create)) => ceremony::create::coordinate(&shared, &judged, &create).await,
+            (Ask::Sign(key, _), Prepared::Sign(asked)) => {
+                ceremony::coordinate::sign(&shared, &judged, key, *asked).await
             }
-            (Ask::Sign(..), None) => Err(Problem::new(Code::Internal, "the request was not prepared")),
+            (_, Prepared::Change(_)) => shared.adopt(&shared.entry_of(&judged).await?, true).await,
+            (_, Prepared::Sign(_)) => Err(Problem::new(Code::Internal, "the request was not prepared")),
         }
     };
     let result = tokio::select! {
@@ -138,6 +161,11 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, asked: Option<Asked>, h
             Err(Problem::new(Code::Unavailable, detail))
         }
     };
+    let waited = shared.waits(&judged.operation);
+    if waited && result.is_ok() {
+        shared.tell_closed(&judged.operation, "succeeded").await;
+        shared.close(&judged.operation, "succeeded").await.unwrap_or_default();
+    }
     match result {
         Ok(_) => {
             tracing::info!(operation = %judged.operation, client = judged.request.client(), "operation succeeded")
@@ -161,7 +189,7 @@ pub(super) async fn show(
 ) -> Result<Response, Failed> {
     let id = operation.parse::<OperationId>();
     let id = id.map_err(|error| Problem::new(Code::NotFound, format!("`{operation}`: {error}")))?;
-    match show_here(&shared, &id, request.query()).await {
+    match show_here(&shared, &id, &request).await {
         Err(failed) if failed.code() == Code::NotFound => {
             relay::elsewhere(&shared, &request, failed.into_problem()).await
         }
@@ -173,10 +201,16 @@ pub(super) async fn show(
 pub(super) async fn show_here(
     shared: &Shared,
     id: &OperationId,
-    query: Option<&str>,
+    request: &SignedRequest,
 ) -> Result<Response, Failed> {
-    let query = OperationQuery::parse(query)?;
-    let operation = wait(shared, id, Instant::now() + query.wait).await?;
+    let query = OperationQuery::parse(request.query())?;
+    shared.check_sight(request.client(), id).await?;
+    let until = Instant::now() + query.wait;
+    let operation = match wait(shared, id, until).await {
+        // Asked for at another node, and waits for people: what this node makes of it itself.
+        Err(problem) if problem.code == Code::NotFound => shared.show_waiting(id).await?.ok_or(problem)?,
+        answer => answer?,
+    };
     Ok(json(StatusCode::OK, &operation))
 }
 
@@ -195,6 +229,14 @@ async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Opera
         }
         if operation.status.is_final() {
             return Ok(operation);
+        }
+        if operation.status == OperationStatus::PendingApproval {
+            if Instant::now() >= until {
+                return shared.show_waiting(id).await.map(|shown| shown.unwrap_or(operation));
+            }
+            // People are slow.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
         }
         let Some(mut watch) = watch else {
             // Between two attempts, or just before one is entered: not the end, for as long as a step may take.

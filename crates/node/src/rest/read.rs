@@ -8,12 +8,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use quorate_api::webhook::WebhookKeys;
 use quorate_api::{
-    Code, KeyId, ListQuery, NodeStatus, OperationQuery, Page, PeerStatus, Problem, Readiness, Version,
+    Code, KeyId, ListQuery, NodeStatus, OperationQuery, Page, PeerStatus, Problem, Readiness, SignedRequest,
+    Version,
 };
 use quorate_store::{Cursor, KeyStatus, OperationFilter};
 
 use super::answer::{Failed, json};
 use super::{Signed, relay};
+use crate::governance::hidden;
+use crate::keys::Record;
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
@@ -36,7 +39,10 @@ pub(super) async fn keys(
         shared.store.list_keys(after, query.limit.into()).await.map_err(|error| store_problem(&error))?;
     let mut items = Vec::with_capacity(page.items.len());
     for key in &page.items {
-        items.extend(shared.present_key(key)?);
+        let tenant = Record::from_bytes(&key.record)?.tenant;
+        if shared.may_see(request.client(), tenant.as_ref()) {
+            items.extend(shared.present_key(key)?);
+        }
     }
     Ok(json(StatusCode::OK, &Page { items, next: page.next.map(|next| next.to_string()) }))
 }
@@ -48,7 +54,7 @@ pub(super) async fn key(
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
     let id: KeyId = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;
-    match show_key(&shared, &id, request.query()).await {
+    match show_key(&shared, &id, &request).await {
         Err(failed) if failed.code() == Code::NotFound => {
             relay::elsewhere(&shared, &request, failed.into_problem()).await
         }
@@ -57,10 +63,18 @@ pub(super) async fn key(
 }
 
 /// A key as this node has it.
-pub(super) async fn show_key(shared: &Shared, id: &KeyId, query: Option<&str>) -> Result<Response, Failed> {
-    no_query(query)?;
-    let missing = || Problem::new(Code::NotFound, format!("no connected node holds a key `{id}`"));
+pub(super) async fn show_key(
+    shared: &Shared,
+    id: &KeyId,
+    request: &SignedRequest,
+) -> Result<Response, Failed> {
+    no_query(request.query())?;
+    let missing = || hidden(id);
     let stored = shared.stored_key(id).await?.ok_or_else(missing)?;
+    let tenant = Record::from_bytes(&stored.record)?.tenant;
+    if !shared.may_see(request.client(), tenant.as_ref()) {
+        return Err(missing().into());
+    }
     let shown = shared.present_key(&stored)?.ok_or_else(missing)?;
     Ok(json(StatusCode::OK, &shown))
 }
@@ -75,8 +89,15 @@ pub(super) async fn operations(
     let filter = OperationFilter::default();
     let page = shared.store.list_operations(&filter, after, query.limit.into()).await;
     let page = page.map_err(|error| store_problem(&error))?;
-    let items =
-        page.items.iter().map(|op| shared.present_operation(op)).collect::<Result<Vec<_>, Problem>>()?;
+    let mut items = Vec::with_capacity(page.items.len());
+    if query.after.is_none() {
+        items.extend(shared.waiting_elsewhere(request.client()).await?);
+    }
+    for op in &page.items {
+        if shared.may_see_request(request.client(), &op.request) {
+            items.push(shared.present_operation(op)?);
+        }
+    }
     Ok(json(StatusCode::OK, &Page { items, next: page.next.map(|next| next.to_string()) }))
 }
 

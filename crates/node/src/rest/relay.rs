@@ -12,7 +12,7 @@ use quorate_net::PeerId;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::answer::Failed;
+use super::answer::{Failed, json};
 use super::{operations, read};
 use crate::control::{Control, Ticket};
 use crate::judge::authenticate;
@@ -125,11 +125,16 @@ async fn judged(shared: &Arc<Shared>, request: &[u8]) -> Result<Response, Failed
         (Method::Post, ["", "v1", "keys", _, "sign"]) => {
             operations::start_here(shared, request, "sign").await
         }
+        (Method::Post, ["", "v1", "operations", operation, "approve" | "reject" | "withdraw"]) => {
+            let ruled = shared.rule(&operation.parse().map_err(unknown)?, &request).await?;
+            let ruled = ruled.ok_or_else(|| unknown("nothing waits here under this name"))?;
+            Ok(json(StatusCode::OK, &ruled))
+        }
         (Method::Get, ["", "v1", "keys", key]) => {
-            read::show_key(shared, &key.parse().map_err(unknown)?, request.query()).await
+            read::show_key(shared, &key.parse().map_err(unknown)?, &request).await
         }
         (Method::Get, ["", "v1", "operations", operation]) => {
-            operations::show_here(shared, &operation.parse().map_err(unknown)?, request.query()).await
+            operations::show_here(shared, &operation.parse().map_err(unknown)?, &request).await
         }
         _ => Err(unknown("this is not passed on").into()),
     }

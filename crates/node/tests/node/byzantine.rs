@@ -34,6 +34,12 @@ enum Control {
     Offer { offer: String },
     Cosigned { head: String },
     Seen { size: u64 },
+    Case { request: Vec<u8>, rulings: Vec<Vec<u8>> },
+    Closed { operation: String, how: String },
+    Directory { version: u64, head: [u8; 32], freezes: u64 },
+    Behind { version: u64 },
+    Change { entry: Vec<u8> },
+    Freeze { request: Vec<u8> },
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -49,6 +55,7 @@ struct Proposal {
     ceremony: [u8; 32],
     attempt: u32,
     request: Vec<u8>,
+    rulings: Vec<Vec<u8>>,
     work: Work,
 }
 
@@ -199,7 +206,11 @@ impl Traitor {
     /// Proposes and gives the answer; `None` if there is none.
     async fn propose(&mut self, to: PeerId, request: Vec<u8>, work: Work) -> ([u8; 32], Option<Answer>) {
         let ceremony = self.ceremony();
-        self.send(to, &Control::Propose(Proposal { ceremony, attempt: 1, request, work })).await;
+        self.send(
+            to,
+            &Control::Propose(Proposal { ceremony, attempt: 1, request, rulings: Vec::new(), work }),
+        )
+        .await;
         loop {
             let Ok(received) = timeout(Duration::from_secs(5), self.control.recv()).await else {
                 return (ceremony, None);
@@ -453,7 +464,7 @@ async fn a_lying_coordinator_is_refused() {
         let once = signed.idempotency_key().to_owned();
         Request::new(Method::Post, path, CLIENT, signed.expires(), once, body)
             .unwrap()
-            .with_signature(*signed.signature())
+            .with_signature(signed.signature().clone())
             .encode()
     };
     let trailing = [good(), vec![0]].concat();
@@ -652,7 +663,8 @@ async fn ten_thousand_bogus_proposals_cost_little() {
         let mut ceremony = [0; 32];
         ceremony[..4].copy_from_slice(&number.to_le_bytes());
         let work = Work::Sign { quorum: vec![1, 3] };
-        let proposal = Proposal { ceremony, attempt: number, request: request.clone(), work };
+        let proposal =
+            Proposal { ceremony, attempt: number, request: request.clone(), rulings: Vec::new(), work };
         traitor.send(honest, &Control::Propose(proposal)).await;
         sent += 1;
     }

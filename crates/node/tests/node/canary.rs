@@ -102,7 +102,7 @@ async fn secrets_are_nowhere_but_under_the_seal() {
     let log = log.0.lock().unwrap().clone();
     let text = String::from_utf8_lossy(&log);
     assert!(text.contains("operation succeeded") && text.contains("node started"), "the log is captured");
-    assert!(files.len() >= 6 && answers.len() == 12);
+    assert!(files.len() >= 6 && answers.len() == 21);
     let mut searches = 0;
     for secret in &secrets {
         for form in forms(secret) {

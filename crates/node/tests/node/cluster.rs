@@ -72,6 +72,7 @@ impl Cluster {
             this.configs.push(Config {
                 name: name.clone(),
                 data,
+                genesis: None,
                 listen: Listen { peers: free_address(), api: "127.0.0.1:0".parse().unwrap() },
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),

@@ -9,6 +9,7 @@ mod elsewhere;
 mod end_to_end;
 mod events;
 mod faults;
+mod governed;
 mod limits;
 mod metrics;
 mod requests;

@@ -60,7 +60,7 @@ async fn only_enrolled_clients_get_in_and_only_in_time() {
             body,
         )
         .unwrap()
-        .with_signature(*signed.signature())
+        .with_signature(signed.signature().clone())
     };
     let path = |path: &str, body: &[u8]| {
         Request::new(Method::Post, path, CLIENT, now() + 60, unique("refused"), body.to_vec())

@@ -37,7 +37,7 @@ impl FakeNode {
                 let mut stream = stream.unwrap();
                 let Some(request) = read(&stream) else { continue };
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-                let lookup = |client: &str| Some(key.clone()).filter(|_| client == name);
+                let lookup = |client: &str| Some(key.clone().into()).filter(|_| client == name);
                 let (status, body) = match verify_request(&request, lookup, now, 3600) {
                     Ok(()) => answer(&request),
                     Err(error) => problem(&error.into()),

@@ -11,9 +11,10 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::failure::Failure;
 
 /// Version, what it does, and the statements. A step that was released never changes.
-const STEPS: [(i64, &str, &str); 3] = [
+const STEPS: [(i64, &str, &str); 4] = [
     (1, "records", include_str!("../../migrations/0001_records.sql")),
     (2, "audit log", include_str!("../../migrations/0002_audit_log.sql")),
+    (3, "governance", include_str!("../../migrations/0003_governance.sql")),
     (4, "webhooks", include_str!("../../migrations/0004_webhooks.sql")),
 ];
 

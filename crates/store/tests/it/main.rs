@@ -5,6 +5,7 @@ mod common;
 mod crash;
 mod damage;
 mod faults;
+mod governance;
 mod lock;
 mod log;
 mod records;

@@ -1,0 +1,533 @@
+//! Requests that wait for people: kept by every node that hears of them, counted by each on its own, carried out by the node that the
+//! client asked. A change of the directory is carried out by every node.
+
+use std::sync::Arc;
+
+use quorate_api::{
+    Approvals, Approved, Code, Hex, Operation as ApiOperation, OperationId, OperationStatus as ApiStatus,
+    Problem, SignedRequest,
+};
+use quorate_log::entry::Kind;
+use quorate_net::PeerId;
+use quorate_policy::approval::{self, Ruling, RulingError, Tally, Verdict};
+use quorate_policy::chain::{Entry, MAX_RULINGS};
+use quorate_store::{Case, Operation, OperationStatus, OperationUpdate};
+use serde::Serialize;
+
+use super::Regime;
+use super::permit::{Permission, Prepared, Waiting};
+use crate::audit;
+use crate::clock;
+use crate::control::Control;
+use crate::judge::{Ask, Judged, judge};
+use crate::registry::locked;
+use crate::shared::{Shared, store_problem};
+
+/// Most cases of other nodes' clients that a list shows.
+const SHOWN: u32 = 200;
+/// Most rulings on one request that are kept.
+const MAX_KEPT: usize = 200;
+
+#[derive(Serialize)]
+struct LoggedRuling<'a> {
+    request: String,
+    by: &'a str,
+    credential: &'a str,
+    verdict: &'static str,
+    nonce: String,
+    /// Names the signed bytes of the ruling.
+    ruling: String,
+}
+
+/// Why a ruling does not count, as the API says it.
+fn ruling_problem(error: &RulingError) -> Problem {
+    let code = match error {
+        RulingError::NoRuling | RulingError::Body(_) => Code::InvalidRequest,
+        RulingError::OtherOperation(_) | RulingError::OtherRequest => Code::Unprocessable,
+        RulingError::Unknown(_) => Code::UnknownClient,
+        RulingError::Service(_) => Code::Forbidden,
+        RulingError::Signature(_) => Code::SignatureInvalid,
+        RulingError::Expired => Code::RequestExpired,
+        RulingError::TooFarAhead => Code::ExpiryTooFar,
+    };
+    Problem::new(code, error.to_string())
+}
+
+impl Shared {
+    /// Whether an operation waits, or waited, for people, as far as this node knows.
+    pub(crate) fn waits(&self, id: &OperationId) -> bool {
+        self.governance.as_ref().is_some_and(|governance| locked(&governance.waiting).contains(id))
+    }
+
+    pub(crate) async fn case(&self, id: &OperationId) -> Result<Option<Case>, Problem> {
+        if self.governance.is_none() {
+            return Ok(None);
+        }
+        self.store.case(id.as_str()).await.map_err(|error| store_problem(&error))
+    }
+
+    /// GOV.4: keeps a request that waits for people, and tells the peers.
+    pub(crate) async fn open_case(&self, judged: &Judged) -> Result<(), Problem> {
+        let governance = self.governed()?;
+        let id = &judged.operation;
+        let bytes = judged.request.encode();
+        let opened = self.store.open_case(id.as_str(), bytes, clock::millis(), Vec::new()).await;
+        opened.map_err(|error| store_problem(&error))?;
+        locked(&governance.waiting).insert(id.clone());
+        self.pass_on(id, None).await
+    }
+
+    /// Tells the peers, but not the one it came from, what this node has of a case.
+    async fn pass_on(&self, id: &OperationId, from: Option<PeerId>) -> Result<(), Problem> {
+        let Some(case) = self.case(id).await? else { return Ok(()) };
+        let rulings = self.rulings(id).await?;
+        for peer in self.network.connected().into_iter().filter(|peer| Some(*peer) != from) {
+            let message = Control::Case { request: case.request.clone(), rulings: rulings.clone() };
+            self.tell(peer, &message).await;
+        }
+        Ok(())
+    }
+
+    /// What people said about an operation, as they signed it.
+    pub(crate) async fn rulings(&self, id: &OperationId) -> Result<Vec<Vec<u8>>, Problem> {
+        let mut rulings = self.store.rulings(id.as_str()).await.map_err(|error| store_problem(&error))?;
+        rulings.truncate(MAX_RULINGS);
+        Ok(rulings)
+    }
+
+    /// What people said about a request, for the members of its ceremony.
+    pub(crate) async fn rulings_for(&self, judged: &Judged) -> Result<Vec<Vec<u8>>, Problem> {
+        if self.governance.is_none() {
+            return Ok(Vec::new());
+        }
+        self.rulings(&judged.operation).await
+    }
+
+    /// Keeps what a coordinator says that people said. What does not hold is left out, and then something is missing.
+    pub(crate) async fn take_rulings(&self, judged: &Judged, rulings: &[Vec<u8>]) -> Result<(), Problem> {
+        if self.governance.is_none() {
+            return Ok(());
+        }
+        for ruling in rulings.iter().take(MAX_RULINGS) {
+            let Ok(ruling) = SignedRequest::decode(ruling) else { continue };
+            if let Err(problem) = self.keep_ruling(&judged.request, &ruling).await {
+                tracing::info!(operation = %judged.operation, detail = %problem.detail, "a ruling does not hold");
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer passes a case on. The request is judged as if the client had sent it here; each ruling by itself.
+    pub(crate) async fn take_case(
+        self: &Arc<Self>,
+        from: PeerId,
+        request: &[u8],
+        rulings: &[Vec<u8>],
+    ) -> Result<(), Problem> {
+        let governance = self.governed()?;
+        let Ok(request) = SignedRequest::decode(request) else { return Ok(()) };
+        let judged = match judge(self, request) {
+            Ok(judged) => judged,
+            Err(problem) => {
+                tracing::info!(peer = %self.name_of(from), detail = %problem.detail, "a case that was passed on does not hold");
+                return Ok(());
+            }
+        };
+        let id = judged.operation.clone();
+        let entries = audit::heard(&judged)?;
+        let opened =
+            self.store.open_case(id.as_str(), judged.request.encode(), clock::millis(), entries).await;
+        let mut news = opened.map_err(|error| store_problem(&error))?;
+        if news {
+            locked(&governance.waiting).insert(id.clone());
+        } else if self.case(&id).await?.is_some_and(|case| case.request != judged.request.encode()) {
+            // Another request under the same idempotency key: the first one stands.
+            return Ok(());
+        }
+        for ruling in rulings.iter().take(MAX_RULINGS) {
+            let Ok(ruling) = SignedRequest::decode(ruling) else { continue };
+            match self.keep_ruling(&judged.request, &ruling).await {
+                Ok((_, fresh)) => news |= fresh,
+                Err(problem) => {
+                    tracing::info!(peer = %self.name_of(from), detail = %problem.detail, "a ruling that was passed on does not hold");
+                }
+            }
+        }
+        if news {
+            self.advance(&id).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks a ruling and keeps it; whether it is new.
+    pub(crate) async fn keep_ruling(
+        &self,
+        about: &SignedRequest,
+        ruling: &SignedRequest,
+    ) -> Result<(Ruling, bool), Problem> {
+        let regime = self.governed()?.regime();
+        let judged = approval::judge(regime.state.directory(), about, ruling, Some(self.now()))
+            .map_err(|error| ruling_problem(&error))?;
+        let id = about.operation_id();
+        let kept = self.store.rulings(id.as_str()).await.map_err(|error| store_problem(&error))?;
+        if kept.len() >= MAX_KEPT {
+            return Err(Problem::new(
+                Code::RateLimited,
+                "this operation has too many approvals and rejections",
+            ));
+        }
+        let logged = LoggedRuling {
+            request: hex::encode(about.request_hash()),
+            by: judged.by.as_str(),
+            credential: ruling.client(),
+            verdict: judged.verdict.as_str(),
+            nonce: hex::encode(judged.nonce),
+            ruling: hex::encode(ruling.request_hash()),
+        };
+        let kind = if judged.verdict == Verdict::Approve { Kind::Approval } else { Kind::Rejection };
+        let entry = audit::about(audit::entry(kind, &logged)?, &id, None)?;
+        let added = self.store.add_ruling(id.as_str(), judged.nonce, ruling.encode(), clock::millis(), entry);
+        let fresh = added.await.map_err(|error| store_problem(&error))?;
+        Ok((judged, fresh))
+    }
+
+    /// What the rulings on a request come to, now, under the directory in force: whoever was removed since does not count any more.
+    pub(crate) async fn tally(&self, judged: &Judged, regime: &Regime) -> Result<Tally, Problem> {
+        let rulings = self.store.rulings(judged.operation.as_str()).await;
+        let rulings = rulings.map_err(|error| store_problem(&error))?;
+        let now = self.now();
+        let valid = rulings.iter().filter_map(|bytes| {
+            let ruling = SignedRequest::decode(bytes).ok()?;
+            approval::judge(regime.state.directory(), &judged.request, &ruling, Some(now)).ok()
+        });
+        Ok(Tally::of(&valid.collect::<Vec<_>>()))
+    }
+
+    /// A person says something about an operation, at this node.
+    pub(crate) async fn rule(
+        self: &Arc<Self>,
+        id: &OperationId,
+        ruling: &SignedRequest,
+    ) -> Result<Option<ApiOperation>, Problem> {
+        let governance = self.governed()?;
+        let Some(case) = self.case(id).await? else { return Ok(None) };
+        self.check_sight(ruling.client(), id).await?;
+        let unreadable = |_| Problem::new(Code::Internal, "the stored request is unreadable");
+        let about = SignedRequest::decode(&case.request).map_err(unreadable)?;
+        let judged = judge(self, about)?;
+        let prepared = self.prepare(&judged, self.id).await?;
+        match self.permission(&judged, prepared.subject()).await? {
+            Permission::Go(_) => {
+                let detail = "enough people have agreed already: look at the operation";
+                return Err(Problem::new(Code::OperationCancelled, detail).with_operation(id.clone()));
+            }
+            Permission::No(problem) => return Err(problem.with_operation(id.clone())),
+            Permission::Wait(waiting) => self.may_rule(&judged, &waiting, ruling)?,
+        }
+        let (_, fresh) = self.keep_ruling(&judged.request, ruling).await?;
+        if fresh {
+            tracing::info!(operation = %id, by = ruling.client(), path = ruling.path(), "ruled");
+            self.pass_on(id, None).await?;
+            self.advance(id).await?;
+        }
+        let _ = governance;
+        self.show_waiting(id).await
+    }
+
+    /// Whether what this person says can matter here: said before it is kept, so that a wrong approver learns it.
+    fn may_rule(&self, judged: &Judged, waiting: &Waiting, ruling: &SignedRequest) -> Result<(), Problem> {
+        let regime = self.governed()?.regime();
+        let directory = regime.state.directory();
+        let unknown = || Problem::new(Code::UnknownClient, "no enabled principal has this credential");
+        let (by, _) = regime.principal(ruling.client()).ok_or_else(unknown)?;
+        let requester = regime.principal(judged.request.client()).map(|(name, _)| name);
+        let approves = approval::read_path(ruling).is_ok_and(|(verdict, _)| verdict == Verdict::Approve);
+        if approves && requester == Some(by) && !waiting.requester_counts() {
+            let detail = format!("`{by}` asked for this, and the rule wants others to approve it");
+            return Err(Problem::new(Code::Forbidden, detail).with_operation(judged.operation.clone()));
+        }
+        if !waiting.concerns(directory, by) {
+            let wanted: Vec<String> =
+                waiting.concerned.iter().map(|(quorum, _)| quorum.to_string()).collect();
+            let detail =
+                format!("what `{by}` says does not count here: the rules ask for {}", wanted.join(", or "));
+            return Err(Problem::new(Code::Forbidden, detail).with_operation(judged.operation.clone()));
+        }
+        Ok(())
+    }
+
+    /// Looks at a case again, after a ruling, a change, or some time: goes on with it if it may, ends it if it cannot.
+    pub(crate) async fn advance(self: &Arc<Self>, id: &OperationId) -> Result<(), Problem> {
+        let Some(case) = self.case(id).await?.filter(|case| case.closed.is_none()) else { return Ok(()) };
+        let row = self.operation(id).await?;
+        let Ok(request) = SignedRequest::decode(&case.request) else { return Ok(()) };
+        let judged = match judge(self, request) {
+            Ok(judged) => judged,
+            Err(problem) if problem.code == Code::RequestExpired => {
+                let detail = "it was not approved in time: send a new request";
+                let problem = Problem::new(Code::OperationExpired, detail);
+                return self.end(id, row.as_ref(), OperationStatus::Expired, &problem).await;
+            }
+            // Such as a requester who was removed.
+            Err(problem) => return self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
+        };
+        let pending = row.as_ref().is_some_and(|row| row.status == OperationStatus::PendingApproval);
+        if !pending && !matches!(judged.ask, Ask::Change) {
+            return Ok(());
+        }
+        let prepared = match self.prepare(&judged, self.id).await {
+            Ok(prepared) => prepared,
+            Err(problem) if problem.code.retryable() => return Ok(()),
+            Err(problem) if problem.code == Code::DirectoryChanged => {
+                // By this very change, perhaps, which another node was quicker to adopt.
+                if self.was_adopted(&judged.request).await? {
+                    return Ok(());
+                }
+                return self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await;
+            }
+            Err(problem) => return self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
+        };
+        match self.permission(&judged, prepared.subject()).await? {
+            Permission::Wait(waiting) if waiting.expires < clock::seconds() => {
+                let detail = "it was not approved in time: send a new request";
+                let problem = Problem::new(Code::OperationExpired, detail);
+                self.end(id, row.as_ref(), OperationStatus::Expired, &problem).await
+            }
+            Permission::Wait(_) => Ok(()),
+            // Thawed, it goes on.
+            Permission::No(problem) if problem.code == Code::Frozen => Ok(()),
+            Permission::No(problem) => self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
+            Permission::Go(rule) => {
+                if pending {
+                    self.promote(&judged, rule.as_deref()).await?;
+                }
+                match prepared {
+                    Prepared::Change(_) => {
+                        let entry = self.entry_of(&judged).await?;
+                        self.adopt(&entry, true).await.map(drop)
+                    }
+                    prepared => {
+                        crate::rest::operations::go_on(self, judged, prepared);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// The change with what people said about it that counts.
+    pub(crate) async fn entry_of(&self, judged: &Judged) -> Result<Entry, Problem> {
+        let regime = self.governed()?.regime();
+        let now = self.now();
+        let counts = |ruling: &SignedRequest| {
+            approval::judge(regime.state.directory(), &judged.request, ruling, Some(now)).is_ok()
+        };
+        let rulings = self.rulings(&judged.operation).await?;
+        let rulings = rulings.iter().filter_map(|bytes| SignedRequest::decode(bytes).ok()).filter(counts);
+        Ok(Entry { request: judged.request.clone(), rulings: rulings.collect() })
+    }
+
+    /// Enough people agreed: from now on it runs as if nobody had been asked.
+    pub(crate) async fn promote(&self, judged: &Judged, rule: Option<&str>) -> Result<(), Problem> {
+        let entry = audit::decided(judged, "permit", rule)?;
+        let update = OperationUpdate::status(OperationStatus::Queued);
+        let id = judged.operation.as_str();
+        let promoted = self
+            .store
+            .update_operation_logged(id, OperationStatus::PendingApproval, update, clock::millis(), entry)
+            .await;
+        match promoted {
+            Ok(_) | Err(quorate_store::StoreError::Changed { .. }) => Ok(()),
+            Err(error) => Err(store_problem(&error)),
+        }
+    }
+
+    /// It will not be done.
+    async fn end(
+        &self,
+        id: &OperationId,
+        row: Option<&Operation>,
+        status: OperationStatus,
+        problem: &Problem,
+    ) -> Result<(), Problem> {
+        if row.is_some_and(|row| row.status == OperationStatus::PendingApproval) {
+            let stored = problem.clone().with_operation(id.clone());
+            let error = serde_json::to_vec(&stored).ok();
+            let update = OperationUpdate { error, ..OperationUpdate::status(status) };
+            let entry = audit::ended(id, status.as_str(), problem)?;
+            let updated = self
+                .store
+                .update_operation_logged(
+                    id.as_str(),
+                    OperationStatus::PendingApproval,
+                    update,
+                    clock::millis(),
+                    entry,
+                )
+                .await;
+            match updated {
+                Ok(_) | Err(quorate_store::StoreError::Changed { .. }) => {}
+                Err(error) => return Err(store_problem(&error)),
+            }
+            tracing::info!(operation = %id, status = status.as_str(), detail = %problem.detail, "operation ended");
+        }
+        // Whoever only heard of it does not say how it ends, but stops waiting.
+        if row.is_some() {
+            self.tell_closed(id, status.as_str()).await;
+        }
+        self.close(id, status.as_str()).await
+    }
+
+    /// Stops waiting.
+    pub(crate) async fn close(&self, id: &OperationId, how: &str) -> Result<(), Problem> {
+        let governance = self.governed()?;
+        if locked(&governance.waiting).remove(id) {
+            self.store.close_case(id.as_str(), how).await.map_err(|error| store_problem(&error))?;
+        }
+        Ok(())
+    }
+
+    /// The node that the client asked tells the others how it ended.
+    pub(crate) async fn tell_closed(&self, id: &OperationId, how: &str) {
+        for peer in self.network.connected() {
+            self.tell(peer, &Control::Closed { operation: id.to_string(), how: how.to_owned() }).await;
+        }
+    }
+
+    /// A peer says how a case ended. A hint for people: nothing is decided by it.
+    pub(crate) async fn take_closed(&self, operation: &str, how: &str) -> Result<(), Problem> {
+        let (Ok(id), Some(status)) = (operation.parse::<OperationId>(), ApiStatus::parse(how)) else {
+            return Ok(());
+        };
+        if status.is_final() && self.operation(&id).await?.is_none() {
+            self.close(&id, status.as_str()).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at everything that waits: delays end, times run out, policies change.
+    pub(crate) async fn advance_all(self: &Arc<Self>) {
+        let Some(governance) = &self.governance else { return };
+        let waiting: Vec<OperationId> = locked(&governance.waiting).iter().cloned().collect();
+        for id in waiting {
+            if let Err(problem) = self.advance(&id).await {
+                tracing::warn!(operation = %id, detail = %problem.detail, "a case cannot be looked at");
+            }
+        }
+    }
+
+    /// The operation with where its approvals stand, if it waits for people or did.
+    pub(crate) async fn show_waiting(&self, id: &OperationId) -> Result<Option<ApiOperation>, Problem> {
+        let case = self.case(id).await?;
+        let mut operation = match (self.operation(id).await?, &case) {
+            (Some(row), _) => self.present_operation(&row)?,
+            (None, Some(case)) => self.present_case(case)?,
+            (None, None) => return Ok(None),
+        };
+        if let (Some(case), ApiStatus::PendingApproval) = (&case, operation.status) {
+            operation.approvals = self.approvals(case).await.map(Box::new);
+        }
+        Ok(Some(operation))
+    }
+
+    /// Whether a client may see what came of a request: it is of its own tenant, or the client runs the cluster.
+    pub(crate) fn may_see_request(&self, client: &str, request: &[u8]) -> bool {
+        if self.governance.is_none() {
+            return true;
+        }
+        let Ok(request) = SignedRequest::decode(request) else { return false };
+        let (_, tenant) = self.owner(request.client());
+        self.may_see(client, tenant.as_ref())
+    }
+
+    /// What a client may not see is not there.
+    pub(crate) async fn check_sight(&self, client: &str, id: &OperationId) -> Result<(), Problem> {
+        if self.governance.is_none() {
+            return Ok(());
+        }
+        let request = match self.operation(id).await? {
+            Some(row) => Some(row.request),
+            None => self.case(id).await?.map(|case| case.request),
+        };
+        match request {
+            Some(request) if !self.may_see_request(client, &request) => {
+                Err(Problem::new(Code::NotFound, format!("there is no operation `{id}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Cases that clients of other nodes asked for, newest first, as far as this client may see them.
+    pub(crate) async fn waiting_elsewhere(&self, client: &str) -> Result<Vec<ApiOperation>, Problem> {
+        if self.governance.is_none() {
+            return Ok(Vec::new());
+        }
+        let cases = self.store.open_cases(SHOWN).await.map_err(|error| store_problem(&error))?;
+        let mut found = Vec::new();
+        for case in cases.iter().filter(|case| self.may_see_request(client, &case.request)) {
+            if let Ok(id) = case.op_id.parse::<OperationId>()
+                && self.operation(&id).await?.is_none()
+            {
+                found.push(self.present_case(case)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A case that another node's client asked for.
+    fn present_case(&self, case: &Case) -> Result<ApiOperation, Problem> {
+        let unreadable = || Problem::new(Code::Internal, format!("case `{}` is unreadable", case.op_id));
+        let request = SignedRequest::decode(&case.request).map_err(|_| unreadable())?;
+        let judged = crate::judge::read(request)?;
+        let status = case.closed.as_deref().and_then(ApiStatus::parse).unwrap_or(ApiStatus::PendingApproval);
+        Ok(ApiOperation {
+            id: judged.operation.clone(),
+            kind: judged.ask.kind(),
+            status,
+            key: judged.ask.key().cloned(),
+            created_at: case.first_seen,
+            updated_at: case.first_seen,
+            result: None,
+            receipts: Vec::new(),
+            error: None,
+            progress: None,
+            approvals: None,
+        })
+    }
+
+    async fn approvals(&self, case: &Case) -> Option<Approvals> {
+        let regime = self.governance.as_ref()?.regime();
+        let request = SignedRequest::decode(&case.request).ok()?;
+        let requester = regime.principal(request.client()).map(|(name, _)| name.to_string());
+        let mut shown = Approvals {
+            requester: requester.unwrap_or_else(|| request.client().to_owned()),
+            request: Hex(case.request.clone()),
+            request_hash: Hex(request.request_hash().to_vec()),
+            summary: None,
+            rule: None,
+            approved: Vec::new(),
+            rejected: Vec::new(),
+            missing: Vec::new(),
+            not_before: None,
+            expires: request.expires(),
+        };
+        let Ok(judged) = judge(self, request) else { return Some(shown) };
+        let Ok(prepared) = self.prepare(&judged, self.id).await else { return Some(shown) };
+        shown.summary = Some(prepared.summary());
+        if let Ok(Permission::Wait(waiting)) = self.permission(&judged, prepared.subject()).await {
+            shown.missing = waiting.missing();
+            shown.rule.clone_from(&waiting.rule);
+            shown.not_before = waiting.not_before;
+            shown.expires = waiting.expires;
+        }
+        let tally = self.tally(&judged, &regime).await.ok()?;
+        shown.rejected = tally.rejected.iter().map(ToString::to_string).collect();
+        let approved = tally.approved.iter().map(|(by, until)| Approved {
+            by: by.to_string(),
+            until: *until,
+            nonces: tally.nonces(by).map(|nonce| Hex(nonce.to_vec())).collect(),
+        });
+        shown.approved = approved.collect();
+        Some(shown)
+    }
+}

@@ -1,0 +1,207 @@
+//! Freezes: any admin stops a key, a tenant or everything, alone and at once. Only a change of the directory lifts one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use quorate_api::{Code, Freeze, Hex, KeyId, Method, Problem, Scope, SetFreeze, SignedRequest, parse_body};
+use quorate_log::entry::Kind;
+use quorate_net::PeerId;
+use quorate_policy::change::Step;
+use quorate_policy::name::Name;
+use serde::Serialize;
+
+use super::{Governance, thawed};
+use crate::audit;
+use crate::clock;
+use crate::control::Control;
+use crate::registry::locked;
+use crate::shared::{Shared, store_problem};
+
+/// Most freezes that are kept.
+const MAX_FREEZES: usize = 10_000;
+
+#[derive(Debug)]
+struct Frozen {
+    scope: Scope,
+    reason: Option<String>,
+    client: String,
+    frozen_at: u64,
+    request: Vec<u8>,
+}
+
+/// All freezes that this node knows, and which were lifted.
+#[derive(Debug, Default)]
+pub(crate) struct Freezes {
+    set: BTreeMap<[u8; 32], Frozen>,
+    /// From the chain of changes, so that a freeze that comes after its thaw stays lifted.
+    lifted: BTreeSet<[u8; 32]>,
+}
+
+impl Freezes {
+    pub(super) fn thaw(&mut self, steps: &[Step]) {
+        self.lifted.extend(thawed(steps));
+    }
+
+    /// Takes up what the store has.
+    pub(super) fn restore(&mut self, stored: &quorate_store::Freeze) {
+        let Ok(request) = SignedRequest::decode(&stored.request) else { return };
+        let Ok(body) = parse_body::<SetFreeze>(request.body()) else { return };
+        let frozen = Frozen {
+            scope: body.scope,
+            reason: body.reason,
+            client: request.client().to_owned(),
+            frozen_at: stored.frozen_at,
+            request: stored.request.clone(),
+        };
+        self.set.insert(stored.hash, frozen);
+    }
+
+    fn in_force(&self) -> impl Iterator<Item = (&[u8; 32], &Frozen)> {
+        self.set.iter().filter(|(hash, _)| !self.lifted.contains(*hash))
+    }
+}
+
+#[derive(Serialize)]
+struct LoggedFreeze<'a> {
+    id: String,
+    scope: &'a Scope,
+    client: &'a str,
+    reason: Option<&'a str>,
+}
+
+impl Governance {
+    /// The freeze that stops a key or a tenant, if there is one.
+    pub(crate) fn frozen(&self, key: Option<&KeyId>, tenant: Option<&Name>) -> Option<Problem> {
+        let freezes = locked(&self.freezes);
+        let (id, frozen) = freezes.in_force().find(|(_, frozen)| match &frozen.scope {
+            Scope::Everything => true,
+            Scope::Key { key: stopped } => key == Some(stopped),
+            Scope::Tenant { tenant: stopped } => tenant.is_some_and(|tenant| tenant.as_str() == stopped),
+        })?;
+        let what = match &frozen.scope {
+            Scope::Everything => "everything is".to_owned(),
+            Scope::Key { key } => format!("key `{key}` is"),
+            Scope::Tenant { tenant } => format!("tenant `{tenant}` is"),
+        };
+        let why = frozen.reason.as_ref().map(|reason| format!(" ({reason:?})")).unwrap_or_default();
+        let detail = format!(
+            "{what} frozen by `{}`{why}: the admins lift it with `quorate directory thaw {}`",
+            frozen.client,
+            hex::encode(id)
+        );
+        Some(Problem::new(Code::Frozen, detail))
+    }
+
+    /// The freezes in force.
+    pub(crate) fn freezes(&self) -> Vec<Freeze> {
+        let regime = self.regime();
+        let freezes = locked(&self.freezes);
+        let show = |(id, frozen): (&[u8; 32], &Frozen)| Freeze {
+            id: Hex(id.to_vec()),
+            scope: frozen.scope.clone(),
+            by: regime
+                .principal(&frozen.client)
+                .map_or_else(|| frozen.client.clone(), |(name, _)| name.to_string()),
+            reason: frozen.reason.clone(),
+            frozen_at: frozen.frozen_at,
+        };
+        freezes.in_force().map(show).collect()
+    }
+
+    pub(super) fn freeze_count(&self) -> u64 {
+        u64::try_from(locked(&self.freezes).set.len()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn freeze_requests(&self) -> Vec<Vec<u8>> {
+        locked(&self.freezes).set.values().map(|frozen| frozen.request.clone()).collect()
+    }
+
+    pub(super) fn note_thaws(&self, steps: &[Step]) {
+        locked(&self.freezes).thaw(steps);
+    }
+}
+
+impl Shared {
+    /// GOV.9: freezes at once. The request's signature was checked; that its author is an admin is checked here.
+    pub(crate) async fn freeze(self: &Arc<Self>, request: &SignedRequest) -> Result<Freeze, Problem> {
+        let governance = self.governed()?;
+        let regime = governance.regime();
+        if request.method() != Method::Post || request.path() != "/v1/freezes" {
+            return Err(Problem::new(Code::InvalidRequest, "this request freezes nothing"));
+        }
+        let unknown = || Problem::new(Code::UnknownClient, "no enabled principal has this credential");
+        let (by, _) = regime.principal(request.client()).ok_or_else(unknown)?;
+        let admins = &regime.state.directory().admins().quorum;
+        if !regime.state.directory().may_approve(by) || !admins.concerns(regime.state.directory(), by) {
+            let detail = format!("`{by}` is no admin: only those who decide on changes may freeze, {admins}");
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
+        let body: SetFreeze = parse_body(request.body())?;
+        let id = request.request_hash();
+        {
+            let freezes = locked(&governance.freezes);
+            if freezes.set.len() >= MAX_FREEZES && !freezes.set.contains_key(&id) {
+                let detail = "there are too many freezes: freeze everything, or lift some";
+                return Err(Problem::new(Code::RateLimited, detail));
+            }
+        }
+        let frozen_at = clock::millis();
+        let logged = LoggedFreeze {
+            id: hex::encode(id),
+            scope: &body.scope,
+            client: request.client(),
+            reason: body.reason.as_deref(),
+        };
+        let entry = audit::entry(Kind::Freeze, &logged)?;
+        let bytes = request.encode();
+        let stored = self.store.freeze(id, bytes.clone(), frozen_at, entry).await;
+        // In force even if the disk refuses it.
+        let fresh = {
+            let mut freezes = locked(&governance.freezes);
+            let frozen = Frozen {
+                scope: body.scope.clone(),
+                reason: body.reason.clone(),
+                client: request.client().to_owned(),
+                frozen_at,
+                request: bytes.clone(),
+            };
+            let fresh = !freezes.set.contains_key(&id);
+            freezes.set.entry(id).or_insert(frozen);
+            fresh
+        };
+        if fresh {
+            tracing::warn!(by = %by, scope = ?body.scope, "frozen");
+            for peer in self.network.connected() {
+                self.tell(peer, &Control::Freeze { request: bytes.clone() }).await;
+            }
+        }
+        stored.map_err(|error| store_problem(&error))?;
+        Ok(Freeze {
+            id: Hex(id.to_vec()),
+            scope: body.scope,
+            by: by.to_string(),
+            reason: body.reason,
+            frozen_at,
+        })
+    }
+
+    /// A peer passes a freeze on. Its time does not matter: a freeze is lifted by a change, never by age.
+    pub(crate) async fn take_freeze(self: &Arc<Self>, from: PeerId, request: &[u8]) -> Result<(), Problem> {
+        let governance = self.governed()?;
+        let Ok(request) = SignedRequest::decode(request) else { return Ok(()) };
+        let known = locked(&governance.freezes).set.contains_key(&request.request_hash());
+        let regime = governance.regime();
+        let valid = regime
+            .state
+            .directory()
+            .credential(request.client())
+            .is_some_and(|(credential, _)| credential.with.verify(&request).is_ok());
+        if known || !valid {
+            return Ok(());
+        }
+        if let Err(problem) = self.freeze(&request).await {
+            tracing::warn!(peer = %self.name_of(from), detail = %problem.detail, "a freeze that was passed on is not taken");
+        }
+        Ok(())
+    }
+}

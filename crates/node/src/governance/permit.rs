@@ -1,0 +1,340 @@
+//! The decision on one request: every node makes its own, on its own directory, policies, freezes and count of what people said.
+
+use std::collections::BTreeMap;
+
+use quorate_api::{Code, CreateKey, MissingPeople, Problem, SignedRequest};
+use quorate_intent::{Summary, default_purposes};
+use quorate_policy::approval::Tally;
+use quorate_policy::chain::{Agreement, Proposed};
+use quorate_policy::decide::{Effect, Verdict};
+use quorate_policy::directory::{Directory, Principal};
+use quorate_policy::facts::{Action, Facts, IntentFacts, KeyFacts, Resource, Spent, Wanted};
+use quorate_policy::name::Name;
+use quorate_policy::policies::Policies;
+use quorate_policy::quorum::{Missing, Quorum};
+
+use super::{Regime, chain_problem, hidden};
+use crate::ceremony::sign::Asked;
+use crate::clock;
+use crate::judge::{Ask, Judged};
+use crate::shared::Shared;
+
+/// The policies of a directory, read.
+#[derive(Debug)]
+pub(crate) struct Rules(Policies);
+
+/// The rule under which the directory changes.
+pub(super) const ADMINS: &str = "admins";
+
+impl Rules {
+    /// Reads and checks all policies.
+    pub(super) fn compile(directory: &Directory) -> Result<Self, Problem> {
+        Policies::compile(directory).map(Self).map_err(|findings| {
+            let words: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            Problem::new(Code::Unprocessable, format!("the policies are not valid: {}", words.join("; ")))
+        })
+    }
+}
+
+/// What is decided on.
+#[derive(Clone, Copy)]
+pub(crate) enum Subject<'a> {
+    /// A signature.
+    Sign(&'a Asked),
+    /// A new key.
+    Create(&'a CreateKey),
+    /// A change of the directory.
+    Change(&'a Proposed),
+}
+
+/// What a request is about, owned.
+pub(crate) enum Prepared {
+    Sign(Box<Asked>),
+    Create(Box<CreateKey>),
+    Change(Box<Proposed>),
+}
+
+impl Prepared {
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Sign(asked) => Subject::Sign(asked),
+            Self::Create(create) => Subject::Create(create),
+            Self::Change(proposed) => Subject::Change(proposed),
+        }
+    }
+
+    /// What is asked for, in words.
+    pub(crate) fn summary(&self) -> Summary {
+        match self {
+            Self::Sign(asked) => asked.prepared.summary.clone(),
+            Self::Create(create) => {
+                let label =
+                    create.label.as_ref().map(|label| format!(" called {label:?}")).unwrap_or_default();
+                Summary {
+                    headline: format!(
+                        "create a key for {}{label}, of which {} parties can sign",
+                        create.scheme, create.threshold
+                    ),
+                    ..Summary::default()
+                }
+            }
+            Self::Change(proposed) => proposed.words(),
+        }
+    }
+}
+
+/// What this node decides.
+#[derive(Debug)]
+pub(crate) enum Permission {
+    /// It may be done, by this rule.
+    Go(Option<String>),
+    /// Not yet.
+    Wait(Box<Waiting>),
+    /// No.
+    No(Problem),
+}
+
+/// What is waited for.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) rule: Option<String>,
+    pub(crate) missing: Vec<Missing>,
+    /// In unix seconds.
+    pub(crate) not_before: Option<u64>,
+    /// In unix seconds.
+    pub(crate) expires: u64,
+    /// Whose word matters: the quorums of all rules that could allow it, and whether the requester counts.
+    pub(crate) concerned: Vec<(Quorum, bool)>,
+}
+
+impl Waiting {
+    /// Whether what this person says can matter.
+    pub(crate) fn concerns(&self, directory: &Directory, user: &Name) -> bool {
+        self.concerned.iter().any(|(quorum, _)| quorum.concerns(directory, user))
+    }
+
+    /// Whether some rule lets the requester count.
+    pub(crate) fn requester_counts(&self) -> bool {
+        self.concerned.iter().any(|(_, counts)| *counts)
+    }
+
+    /// Why it is not done, for whoever wanted it done now.
+    pub(crate) fn problem(&self) -> Problem {
+        let mut words: Vec<String> =
+            self.missing.iter().map(|missing| format!("it needs {missing}")).collect();
+        if let Some(moment) = self.not_before {
+            words.push(format!("it waits until {moment} (unix seconds), as its rule says"));
+        }
+        Problem::new(Code::ApprovalMissing, words.join(", and "))
+    }
+
+    pub(crate) fn missing(&self) -> Vec<MissingPeople> {
+        let shown = |missing: &Missing| MissingPeople {
+            count: u16::try_from(missing.count).unwrap_or(u16::MAX),
+            of: missing.of.clone(),
+            candidates: missing.candidates.iter().map(ToString::to_string).collect(),
+        };
+        self.missing.iter().map(shown).collect()
+    }
+}
+
+impl Shared {
+    /// The time and how far ahead an expiry may lie, in unix seconds.
+    pub(crate) fn now(&self) -> (u64, u64) {
+        (clock::seconds(), self.max_ahead().as_secs())
+    }
+
+    /// Reads what a request is about, as far as this node can.
+    pub(crate) async fn prepare(
+        &self,
+        judged: &Judged,
+        coordinator: quorate_net::PeerId,
+    ) -> Result<Prepared, Problem> {
+        Ok(match &judged.ask {
+            Ask::Sign(key, sign) => {
+                let asked = crate::ceremony::sign::ask(self, key, sign, coordinator).await?;
+                if !self.may_see(judged.request.client(), asked.key.record.tenant.as_ref()) {
+                    return Err(hidden(key));
+                }
+                Prepared::Sign(Box::new(asked))
+            }
+            Ask::Create(create) => {
+                crate::ceremony::create::check(self, judged, create)?;
+                Prepared::Create(Box::new(create.clone()))
+            }
+            Ask::Change => Prepared::Change(Box::new(self.proposed(&judged.request)?)),
+        })
+    }
+
+    /// A change of the directory, read against what is in force.
+    pub(crate) fn proposed(&self, request: &SignedRequest) -> Result<Proposed, Problem> {
+        let regime = self.governed()?.regime();
+        let proposed =
+            regime.state.propose(request, Some(self.now())).map_err(|error| chain_problem(&error))?;
+        Regime::of(proposed.next.clone())?;
+        Ok(proposed)
+    }
+
+    /// GOV.3: what this node decides on a request, now. Without a genesis everything that the key allows is permitted.
+    pub(crate) async fn permission(
+        &self,
+        judged: &Judged,
+        subject: Subject<'_>,
+    ) -> Result<Permission, Problem> {
+        let Some(governance) = &self.governance else { return Ok(Permission::Go(None)) };
+        let regime = governance.regime();
+        let unknown = || Problem::new(Code::UnknownClient, "no enabled principal has this credential");
+        let (requester, principal) = regime.principal(judged.request.client()).ok_or_else(unknown)?;
+        let key = match (&judged.ask, subject) {
+            (Ask::Sign(key, _), _) => Some(key),
+            _ => None,
+        };
+        let tenant = match subject {
+            Subject::Sign(asked) => asked.key.record.tenant.as_ref(),
+            Subject::Create(_) | Subject::Change(_) => None,
+        };
+        if !matches!(subject, Subject::Change(_))
+            && let Some(problem) = governance.frozen(key, tenant.or(principal.tenant.as_ref()))
+        {
+            return Ok(Permission::No(problem));
+        }
+        match subject {
+            Subject::Change(proposed) => {
+                let tally = self.tally(judged, &regime).await?;
+                let rule = regime.state.directory().admins();
+                Ok(match regime.state.agreement(&proposed.requester, &tally) {
+                    Agreement::Agreed => Permission::Go(Some(ADMINS.to_owned())),
+                    Agreement::Rejected(by) => Permission::No(rejected(&by)),
+                    Agreement::Missing(missing) => Permission::Wait(Box::new(Waiting {
+                        rule: Some(ADMINS.to_owned()),
+                        missing,
+                        not_before: None,
+                        expires: judged.request.expires(),
+                        concerned: vec![(rule.quorum.clone(), rule.requester_counts)],
+                    })),
+                })
+            }
+            Subject::Sign(asked) => {
+                let facts = self.facts_of_signing(requester, asked)?;
+                self.by_policy(judged, &regime, requester, &facts).await
+            }
+            Subject::Create(create) => {
+                let facts = facts_of_creation(requester, principal, create, self.names.len());
+                self.by_policy(judged, &regime, requester, &facts).await
+            }
+        }
+    }
+
+    /// GOV.3: what the policies say, with what people said where it matters.
+    async fn by_policy(
+        &self,
+        judged: &Judged,
+        regime: &Regime,
+        requester: &Name,
+        facts: &Facts,
+    ) -> Result<Permission, Problem> {
+        let directory = regime.state.directory();
+        let decision = regime.rules.0.decide(directory, facts);
+        let now = facts.now;
+        // People are asked only where some rule asks for them or for time: most requests are decided without a look at the store.
+        let people = decision.alternatives.iter().all(|rule| rule.quorum.is_some() || rule.delay.is_some());
+        let (tally, first_seen) = if people && decision.effect == Effect::Permit {
+            let case = self.case(&judged.operation).await?;
+            let first_seen = case.map_or(now, |case| case.first_seen / 1000);
+            (self.tally(judged, regime).await?, first_seen)
+        } else {
+            (Tally::default(), now)
+        };
+        Ok(match decision.judge(directory, requester, &tally, first_seen, now) {
+            Verdict::Go { rule } => Permission::Go(Some(rule.id.to_string())),
+            Verdict::Wait { rule, missing, not_before, expires } => {
+                let concerned = decision
+                    .alternatives
+                    .iter()
+                    .filter_map(|rule| rule.quorum.clone().map(|quorum| (quorum, rule.requester_counts)));
+                Permission::Wait(Box::new(Waiting {
+                    rule: Some(rule.id.to_string()),
+                    missing,
+                    not_before,
+                    expires: expires.min(judged.request.expires()),
+                    concerned: concerned.collect(),
+                }))
+            }
+            Verdict::No { words, .. } if !tally.rejected.is_empty() => {
+                Permission::No(Problem::new(Code::OperationRejected, words))
+            }
+            Verdict::No { words, .. } => Permission::No(Problem::new(Code::PolicyDenied, words)),
+        })
+    }
+
+    fn facts_of_signing(&self, requester: &Name, asked: &Asked) -> Result<Facts, Problem> {
+        let record = &asked.key.record;
+        let key = KeyFacts {
+            id: asked.key.id.clone(),
+            tenant: record.tenant.clone(),
+            label: record.label.clone().unwrap_or_default(),
+            scheme: record.scheme,
+            purposes: record.purposes.clone(),
+            created_by: record.created_by.clone(),
+        };
+        Ok(Facts {
+            principal: requester.clone(),
+            action: Action::Sign(asked.prepared.purpose),
+            resource: Resource::Key(key),
+            now: clock::seconds(),
+            source: None,
+            intent: Some(IntentFacts::of(&asked.prepared.facts, &asked.prepared.summary)),
+            wanted: None,
+            spent: Spent::default(),
+            extra: BTreeMap::new(),
+        })
+    }
+}
+
+fn facts_of_creation(requester: &Name, principal: &Principal, create: &CreateKey, nodes: usize) -> Facts {
+    let parties = create.parties.as_ref().map_or(nodes, Vec::len);
+    let purposes = match &create.purposes {
+        Some(purposes) => purposes.iter().copied().collect(),
+        None => default_purposes(create.scheme),
+    };
+    Facts {
+        principal: requester.clone(),
+        action: Action::CreateKey,
+        resource: match &principal.tenant {
+            Some(name) => Resource::Tenant { name: name.clone() },
+            None => Resource::Cluster,
+        },
+        now: clock::seconds(),
+        source: None,
+        intent: None,
+        wanted: Some(Wanted {
+            scheme: create.scheme,
+            purposes,
+            threshold: create.threshold,
+            parties: u16::try_from(parties).unwrap_or(u16::MAX),
+            label: create.label.clone().unwrap_or_default(),
+        }),
+        spent: Spent::default(),
+        extra: BTreeMap::new(),
+    }
+}
+
+impl Shared {
+    /// CER.4, GOV.3: a member is convinced by itself or does not take part. Gives the rule that allows it.
+    pub(crate) async fn convinced(
+        &self,
+        judged: &Judged,
+        subject: Subject<'_>,
+    ) -> Result<Option<String>, Problem> {
+        let refused = match self.permission(judged, subject).await? {
+            Permission::Go(rule) => return Ok(rule),
+            Permission::Wait(waiting) => waiting.problem(),
+            Permission::No(problem) => problem,
+        };
+        self.decided(judged, Err(refused)).await
+    }
+}
+
+pub(super) fn rejected(by: &Name) -> Problem {
+    Problem::new(Code::OperationRejected, format!("`{by}` rejected it: ask them why, and send a new request"))
+}

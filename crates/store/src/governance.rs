@@ -1,0 +1,27 @@
+//! What people decided: requests that wait for them, what they said, the chain of changes of the directory, freezes.
+
+/// A request that waits for people, as this node first saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The operation.
+    pub op_id: String,
+    /// The exact bytes of the request.
+    pub request: Vec<u8>,
+    /// When this node first saw it, in milliseconds since the Unix epoch.
+    pub first_seen: u64,
+    /// How another node says it ended.
+    pub closed: Option<String>,
+}
+
+/// A freeze.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// The hash of the request that set it.
+    pub hash: [u8; 32],
+    /// The exact bytes of the request.
+    pub request: Vec<u8>,
+    /// When this node first saw it, in milliseconds since the Unix epoch.
+    pub frozen_at: u64,
+    /// When it was lifted, in milliseconds since the Unix epoch.
+    pub thawed_at: Option<u64>,
+}

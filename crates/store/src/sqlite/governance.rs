@@ -1,0 +1,243 @@
+//! Cases, rulings, the chain of changes, freezes.
+
+use quorate_log::entry::Entry;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use super::failure::Failure;
+use super::keys::unsigned;
+use crate::{Case, Freeze, MAX_PAGE_LEN, StoreError};
+
+impl Sqlite {
+    pub(crate) async fn open_case(
+        &self,
+        op_id: String,
+        request: Vec<u8>,
+        now: i64,
+        entries: Vec<Entry>,
+    ) -> Result<bool, StoreError> {
+        let opened = self.writer.write_logged(
+            move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "INSERT INTO cases (op_id, request, first_seen) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(op_id)
+                    .bind(request)
+                    .bind(now)
+                    .execute(connection)
+                    .await?;
+                    Ok(done.rows_affected() == 1)
+                })
+            },
+            |opened| if *opened { entries } else { Vec::new() },
+            false,
+        );
+        opened.await.map(|(opened, _)| opened)
+    }
+
+    pub(crate) async fn close_case(&self, op_id: String, how: String) -> Result<(), StoreError> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("UPDATE cases SET closed = ? WHERE op_id = ? AND closed IS NULL")
+                        .bind(how)
+                        .bind(op_id)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    pub(crate) async fn case(&self, op_id: &str) -> Result<Option<Case>, StoreError> {
+        let row = sqlx::query("SELECT * FROM cases WHERE op_id = ?")
+            .bind(op_id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        row.map(|row| case(&row)).transpose().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn open_cases(&self, limit: u32) -> Result<Vec<Case>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM cases WHERE closed IS NULL ORDER BY first_seen DESC LIMIT ?")
+            .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        rows.iter().map(case).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn add_ruling(
+        &self,
+        op_id: String,
+        nonce: [u8; 32],
+        ruling: Vec<u8>,
+        now: i64,
+        entry: Entry,
+    ) -> Result<bool, StoreError> {
+        let added = self.writer.write_logged(
+            move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "INSERT INTO rulings (op_id, nonce, ruling, received_at) VALUES (?, ?, ?, ?) \
+                         ON CONFLICT DO NOTHING",
+                    )
+                    .bind(op_id)
+                    .bind(nonce.to_vec())
+                    .bind(ruling)
+                    .bind(now)
+                    .execute(connection)
+                    .await?;
+                    Ok(done.rows_affected() == 1)
+                })
+            },
+            |added| Vec::from_iter(added.then_some(entry)),
+            false,
+        );
+        added.await.map(|(added, _)| added)
+    }
+
+    pub(crate) async fn rulings(&self, op_id: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        sqlx::query_scalar("SELECT ruling FROM rulings WHERE op_id = ? ORDER BY seq LIMIT ?")
+            .bind(op_id)
+            .bind(i64::from(MAX_PAGE_LEN))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))
+    }
+
+    pub(crate) async fn adopt(
+        &self,
+        version: i64,
+        change: Vec<u8>,
+        thaws: Vec<[u8; 32]>,
+        now: i64,
+        entries: Vec<Entry>,
+    ) -> Result<bool, StoreError> {
+        let adopted = self.writer.write_logged(
+            move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "INSERT INTO directory (version, entry, adopted_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(version)
+                    .bind(change)
+                    .bind(now)
+                    .execute(&mut *connection)
+                    .await?;
+                    if done.rows_affected() != 1 {
+                        return Ok(false);
+                    }
+                    for hash in thaws {
+                        sqlx::query("UPDATE freezes SET thawed_at = ? WHERE hash = ? AND thawed_at IS NULL")
+                            .bind(now)
+                            .bind(hash.to_vec())
+                            .execute(&mut *connection)
+                            .await?;
+                    }
+                    Ok(true)
+                })
+            },
+            |adopted| if *adopted { entries } else { Vec::new() },
+            false,
+        );
+        adopted.await.map(|(adopted, _)| adopted)
+    }
+
+    pub(crate) async fn directory(&self, from: i64, limit: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let rows =
+            sqlx::query("SELECT version, entry FROM directory WHERE version >= ? ORDER BY version LIMIT ?")
+                .bind(from)
+                .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(|error| self.named(error))?;
+        let read = |row: &SqliteRow| Ok((unsigned(row, "version")?, row.try_get("entry")?));
+        rows.iter().map(read).collect::<Result<_, Failure>>().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn keep_fork(
+        &self,
+        head: [u8; 32],
+        change: Vec<u8>,
+        now: i64,
+        entry: Entry,
+    ) -> Result<bool, StoreError> {
+        let kept = self.writer.write_logged(
+            move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "INSERT INTO directory_forks (head, entry, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(head.to_vec())
+                    .bind(change)
+                    .bind(now)
+                    .execute(connection)
+                    .await?;
+                    Ok(done.rows_affected() == 1)
+                })
+            },
+            |kept| Vec::from_iter(kept.then_some(entry)),
+            false,
+        );
+        kept.await.map(|(kept, _)| kept)
+    }
+
+    pub(crate) async fn freeze(
+        &self,
+        hash: [u8; 32],
+        request: Vec<u8>,
+        now: i64,
+        entry: Entry,
+    ) -> Result<bool, StoreError> {
+        let frozen = self.writer.write_logged(
+            move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "INSERT INTO freezes (hash, request, frozen_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(hash.to_vec())
+                    .bind(request)
+                    .bind(now)
+                    .execute(connection)
+                    .await?;
+                    Ok(done.rows_affected() == 1)
+                })
+            },
+            |frozen| Vec::from_iter(frozen.then_some(entry)),
+            false,
+        );
+        frozen.await.map(|(frozen, _)| frozen)
+    }
+
+    pub(crate) async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM freezes ORDER BY frozen_at, hash")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        rows.iter().map(freeze).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+}
+
+fn case(row: &SqliteRow) -> Result<Case, Failure> {
+    Ok(Case {
+        op_id: row.try_get("op_id")?,
+        request: row.try_get("request")?,
+        first_seen: unsigned(row, "first_seen")?,
+        closed: row.try_get("closed")?,
+    })
+}
+
+fn freeze(row: &SqliteRow) -> Result<Freeze, Failure> {
+    let hash: Vec<u8> = row.try_get("hash")?;
+    let thawed_at: Option<i64> = row.try_get("thawed_at")?;
+    Ok(Freeze {
+        hash: hash.try_into().map_err(|_| Failure::Row("hash"))?,
+        request: row.try_get("request")?,
+        frozen_at: unsigned(row, "frozen_at")?,
+        thawed_at: thawed_at.map(u64::try_from).transpose().map_err(|_| Failure::Row("thawed_at"))?,
+    })
+}

@@ -1,0 +1,85 @@
+//! What people decided, at rest: kept once, logged in the same commit, never changed.
+
+use quorate_log::entry::{Entry, Kind};
+use quorate_log::note::LogSigner;
+use quorate_store::fault::{Fault, Faults};
+use quorate_store::{DATABASE_FILE, Store};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+fn entry(kind: Kind) -> Entry {
+    Entry::new(kind, 1_700_000_000_000, "{}").unwrap()
+}
+
+async fn opened(folder: &std::path::Path, faults: Faults) -> Store {
+    let store = Store::open_with_faults(folder, faults).await.unwrap();
+    store.open_log(LogSigner::from_seed("node-a.example.com/log", &[7; 32]).unwrap()).await.unwrap();
+    store
+}
+
+async fn logged(store: &Store) -> Vec<Kind> {
+    let entries = store.log_entries(0, 100).await.unwrap();
+    entries.iter().map(|entry| Entry::decode(entry).unwrap().kind()).collect()
+}
+
+#[tokio::test]
+async fn each_thing_is_kept_and_logged_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path(), Faults::default()).await;
+    for first in [true, false] {
+        let opened = store.open_case("op_1", b"request".to_vec(), 5, vec![entry(Kind::Request)]).await;
+        assert_eq!(opened.unwrap(), first);
+        let added = store.add_ruling("op_1", [1; 32], b"yes".to_vec(), 6, entry(Kind::Approval)).await;
+        assert_eq!(added.unwrap(), first);
+        let frozen = store.freeze([2; 32], b"stop".to_vec(), 7, entry(Kind::Freeze)).await;
+        assert_eq!(frozen.unwrap(), first);
+        let kept = store.keep_fork([3; 32], b"other".to_vec(), 8, entry(Kind::Evidence)).await;
+        assert_eq!(kept.unwrap(), first);
+        let adopted = store.adopt(0, b"genesis".to_vec(), Vec::new(), 9, vec![entry(Kind::Change)]).await;
+        assert_eq!(adopted.unwrap(), first);
+    }
+    let once = [Kind::Request, Kind::Approval, Kind::Freeze, Kind::Evidence, Kind::Change];
+    assert_eq!(logged(&store).await, once);
+    assert_eq!(store.rulings("op_1").await.unwrap(), [b"yes".to_vec()]);
+    assert_eq!(store.case("op_1").await.unwrap().unwrap().first_seen, 5);
+    assert_eq!(store.freezes().await.unwrap()[0].thawed_at, None);
+    // A change lifts freezes in the same commit; one of a version that is taken lifts nothing.
+    assert!(!store.adopt(0, b"late".to_vec(), vec![[2; 32]], 10, Vec::new()).await.unwrap());
+    assert_eq!(store.freezes().await.unwrap()[0].thawed_at, None);
+    assert!(store.adopt(1, b"thaw".to_vec(), vec![[2; 32]], 11, vec![entry(Kind::Thaw)]).await.unwrap());
+    assert_eq!(store.freezes().await.unwrap()[0].thawed_at, Some(11));
+    let versions = store.directory(0, 10).await.unwrap();
+    assert_eq!(versions, [(0, b"genesis".to_vec()), (1, b"thaw".to_vec())]);
+    assert_eq!(store.open_cases(10).await.unwrap().len(), 1);
+    store.close_case("op_1", "succeeded").await.unwrap();
+    store.close_case("op_1", "failed").await.unwrap();
+    assert_eq!(store.case("op_1").await.unwrap().unwrap().closed.as_deref(), Some("succeeded"));
+    assert!(store.open_cases(10).await.unwrap().is_empty());
+    store.close().await;
+    // The database itself keeps them.
+    let path = folder.path().join(DATABASE_FILE);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut connection = options.connect().await.unwrap();
+    for statement in [
+        "DELETE FROM directory",
+        "UPDATE directory SET entry = x'00'",
+        "DELETE FROM rulings",
+        "DELETE FROM freezes",
+    ] {
+        assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
+    }
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_commit_keeps_nothing_of_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let store = opened(folder.path(), faults.clone()).await;
+    store.freeze([2; 32], b"stop".to_vec(), 7, entry(Kind::Freeze)).await.unwrap();
+    faults.fail_nth_write(1, Fault::BeforeCommit);
+    assert!(store.adopt(0, b"c".to_vec(), vec![[2; 32]], 9, vec![entry(Kind::Change)]).await.is_err());
+    assert!(store.directory(0, 10).await.unwrap().is_empty());
+    assert_eq!(store.freezes().await.unwrap()[0].thawed_at, None);
+    assert_eq!(logged(&store).await, [Kind::Freeze]);
+    assert!(store.adopt(0, b"c".to_vec(), vec![[2; 32]], 9, vec![entry(Kind::Change)]).await.unwrap());
+}
