@@ -24,6 +24,7 @@ pub(crate) const KEPT: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Events {
     node: String,
+    start: u64,
     ring: Mutex<Ring>,
     newest: watch::Sender<u64>,
 }
@@ -52,7 +53,13 @@ impl Events {
     fn from(node: String, next: u64) -> Self {
         let next = next.max(1);
         let ring = Mutex::new(Ring { next, kept: VecDeque::with_capacity(64) });
-        Self { node, ring, newest: watch::Sender::new(next.saturating_sub(1)) }
+        let start = next.saturating_sub(1);
+        Self { node, start, ring, newest: watch::Sender::new(start) }
+    }
+
+    /// The place before the first event since the start.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
     }
 
     /// Tells everybody. `fill` adds what the event is about.
@@ -260,7 +267,7 @@ mod tests {
         assert_eq!(ids(&events.after(first.at, 3)), [1003, 1004]);
         let end = events.after(1004, 3);
         assert!(end.events.is_empty() && end.at == 1004);
-        assert_eq!(*events.newest().borrow(), 1004);
+        assert_eq!((*events.newest().borrow(), events.start()), (1004, 999));
     }
 
     #[test]

@@ -189,19 +189,24 @@ impl Limiter {
         taken.map_err(|after| too_many(what, after))
     }
 
-    /// One more operation of a client, until what is given is dropped.
-    pub(crate) fn work_for(&self, client: &str) -> Result<Working, Problem> {
-        let mut pending = locked(&self.pending);
-        if pending.of(client) >= self.max_pending {
-            let detail = format!(
-                "{} operations of this client have not ended: wait for some of them, or cancel some",
-                self.max_pending
-            );
-            return Err(Problem::new(Code::RateLimited, detail).with_retry_after(1));
+    /// Whether a client may begin one more operation.
+    pub(crate) fn room_for(&self, client: &str) -> Result<(), Problem> {
+        if locked(&self.pending).of(client) < self.max_pending {
+            return Ok(());
         }
+        let detail = format!(
+            "{} operations of this client have not ended: wait for some of them, or cancel some",
+            self.max_pending
+        );
+        Err(Problem::new(Code::RateLimited, detail).with_retry_after(1))
+    }
+
+    /// One more operation of a client, until what is given is dropped.
+    pub(crate) fn work_for(&self, client: &str) -> Working {
+        let mut pending = locked(&self.pending);
         let running = pending.running.entry(client.to_owned()).or_default();
         *running = running.saturating_add(1);
-        Ok(Working { pending: Arc::clone(&self.pending), client: client.to_owned() })
+        Working { pending: Arc::clone(&self.pending), client: client.to_owned() }
     }
 
     /// How many operations wait for approvals.
@@ -224,5 +229,76 @@ impl Limiter {
         } else if let Ok(request) = SignedRequest::decode(&operation.request) {
             locked(&self.pending).wait(&operation.op_id, request.client());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { per_second: 10, burst: 3 };
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(RATE, start);
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for _ in 0..3 {
+            bucket.take(RATE, at(0)).unwrap();
+        }
+        let wait = bucket.take(RATE, at(0)).unwrap_err();
+        assert!(wait > Duration::from_millis(99) && wait < Duration::from_millis(101), "{wait:?}");
+        assert!(bucket.take(RATE, at(99)).is_err(), "asking again does not put it off, nor does it help");
+        bucket.take(RATE, at(101)).unwrap();
+        assert!(bucket.take(RATE, at(50)).is_err(), "time that goes back gives nothing");
+        // However long the pause, no more than the burst.
+        let taken = (0..100).filter(|_| bucket.take(RATE, at(60_000)).is_ok()).count();
+        assert_eq!(taken, 3);
+    }
+
+    #[test]
+    fn many_addresses_cost_bounded_memory_and_share_a_bucket() {
+        let now = Instant::now();
+        let mut buckets = Buckets::new(RATE, 4);
+        for address in 0..4_u32 {
+            buckets.take(address, now).unwrap();
+        }
+        let others = (4..100_u32).filter(|address| buckets.take(*address, now).is_ok()).count();
+        assert_eq!((others, buckets.kept.len()), (3, 4));
+        // Who has been quiet makes room.
+        let later = now + Duration::from_secs(1);
+        buckets.take(200, later).unwrap();
+        assert_eq!(buckets.kept.len(), 1);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let parse = |text: &str| network(text.parse().unwrap());
+        assert_eq!(parse("2001:db8:1:2:3:4:5:6"), parse("2001:db8:1:2::9"));
+        assert_ne!(parse("2001:db8:1:2::9"), parse("2001:db8:1:3::9"));
+        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
+        assert_ne!(parse("192.0.2.1"), parse("192.0.2.2"));
+    }
+
+    #[test]
+    fn what_runs_and_what_waits_for_approval_counts_together() {
+        let limits = Limits { max_pending_per_client: 3, ..Limits::default() };
+        let limiter = Limiter::new(&limits);
+        locked(&limiter.pending).wait("op-1", "alice");
+        locked(&limiter.pending).wait("op-1", "alice");
+        limiter.room_for("alice").unwrap();
+        let (one, two) = (limiter.work_for("alice"), limiter.work_for("alice"));
+        assert_eq!(limiter.room_for("alice").unwrap_err().code, Code::RateLimited);
+        limiter.room_for("bob").unwrap();
+        drop(one);
+        limiter.room_for("alice").unwrap();
+        let three = limiter.work_for("alice");
+        assert!(limiter.room_for("alice").is_err());
+        assert_eq!(limiter.waiting(), 1);
+        locked(&limiter.pending).go_on("op-1");
+        locked(&limiter.pending).go_on("op-1");
+        drop((two, three));
+        assert_eq!((limiter.waiting(), locked(&limiter.pending).of("alice")), (0, 0));
+        assert!(locked(&limiter.pending).running.is_empty());
     }
 }

@@ -50,7 +50,8 @@ pub(crate) async fn start(shared: &Arc<Shared>) -> Result<(), StoreError> {
             Ok(receiver) => {
                 let sender = Sender {
                     shared: Arc::clone(shared),
-                    at: shared.events.newest().borrow().to_owned(),
+                    // What was found out while starting, such as operations that broke off, is told too.
+                    at: shared.events.start(),
                     name: name(hook),
                     hook: hook.clone(),
                     receiver,

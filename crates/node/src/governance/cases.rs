@@ -304,7 +304,7 @@ impl Shared {
                 match prepared {
                     Prepared::Change(_) => self.carry_out(&judged).await.map(drop),
                     prepared => {
-                        crate::rest::operations::go_on(self, judged, prepared, None);
+                        crate::rest::operations::go_on(self, judged, prepared);
                         Ok(())
                     }
                 }

@@ -31,15 +31,18 @@ impl Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let id = trace::request_id().unwrap_or_else(trace::fresh);
-        let problem = self.0.with_request_id(&*id);
+        let mut problem = self.0.with_request_id(&*id);
+        if problem.code == Code::RateLimited {
+            problem.retry_after.get_or_insert(1);
+        }
         let request_id = problem.request_id.as_deref().unwrap_or_default();
         tracing::info!(request_id, code = %problem.code, status = problem.status(), detail = %problem.detail, "request failed");
         let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = json(status, &problem);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(problem.retry_after.unwrap_or(1)));
+        if let Some(seconds) = problem.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::Signed;
 use super::answer::Failed;
 use super::read::no_query;
+use crate::keys::Record;
 use crate::shared::Shared;
 
 /// Time between two comments on a stream where nothing happens.
@@ -45,6 +46,7 @@ pub(super) async fn stream(
     let newest = shared.events.newest();
     let reader = Reader {
         at: from,
+        client: request.client().to_owned(),
         waiting: VecDeque::new(),
         newest,
         until: Instant::now() + LONGEST,
@@ -72,6 +74,7 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 
 /// One client's place in the events.
 struct Reader {
+    client: String,
     at: u64,
     waiting: VecDeque<Arc<Event>>,
     newest: watch::Receiver<u64>,
@@ -91,8 +94,13 @@ impl Reader {
     /// `None` when the stream ends. Reads only as fast as the client does, and what it misses by that is a gap.
     async fn next(&mut self) -> Option<Arc<Event>> {
         loop {
+            // Who is no client any more learns nothing more.
+            self.shared.client_key(&self.client)?;
             if let Some(event) = self.waiting.pop_front() {
-                return Some(event);
+                if self.may_see(&event).await {
+                    return Some(event);
+                }
+                continue;
             }
             self.newest.borrow_and_update();
             let batch = self.shared.events.after(self.at, BATCH);
@@ -108,6 +116,27 @@ impl Reader {
                 () = tokio::time::sleep_until(self.until) => return None,
             }
         }
+    }
+}
+
+impl Reader {
+    /// GOV.10: what belongs to a tenant is told to its own clients and to those who run the cluster. What cannot be read is told to nobody.
+    async fn may_see(&self, event: &Event) -> bool {
+        let shared = &self.shared;
+        if shared.governance.is_none() {
+            return true;
+        }
+        if let Some(operation) = &event.operation {
+            return shared.check_sight(&self.client, operation).await.is_ok();
+        }
+        let Some(key) = &event.key else { return true };
+        let Ok(stored) = shared.stored_key(key).await else { return false };
+        let tenant = match stored.map(|key| Record::from_bytes(&key.record)) {
+            Some(Ok(record)) => record.tenant,
+            Some(Err(_)) => return false,
+            None => None,
+        };
+        shared.may_see(&self.client, tenant.as_ref())
     }
 }
 

@@ -16,7 +16,6 @@ use crate::ceremony;
 use crate::governance::hidden;
 use crate::governance::permit::{Permission, Prepared};
 use crate::judge::{Ask, Judged, judge};
-use crate::limits::Working;
 use crate::registry::Hold;
 use crate::shared::Shared;
 use crate::trace::carried;
@@ -94,9 +93,11 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
                 "this node has too many ceremonies: ask again later",
             ));
         }
-        // Only one who goes on to coordinate pays for it.
-        let active = shared.registry.is_active(&id);
-        let working = (!active).then(|| shared.limiter.work_for(judged.request.client())).transpose()?;
+        // A repetition of what runs or waits is no new operation.
+        let waits = known.is_some_and(|op| op.status == quorate_store::OperationStatus::PendingApproval);
+        if !waits && !shared.registry.is_active(&id) {
+            shared.limiter.room_for(judged.request.client())?;
+        }
         // Stored before anybody can wait for it.
         let begun = shared.begin(&judged, &standing).await?;
         match standing {
@@ -106,7 +107,7 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
                 if begun.status == quorate_store::OperationStatus::PendingApproval {
                     shared.promote(&judged, rule.as_deref()).await?;
                 }
-                go_on(shared, judged, prepared, working);
+                go_on(shared, judged, prepared);
             }
         }
     }
@@ -123,10 +124,9 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
 }
 
 /// Begins to work for the result of one operation, unless this node does already.
-///
-/// `working` is its place among the operations of its client; one that waited for people has it already.
-pub(crate) fn go_on(shared: &Arc<Shared>, judged: Judged, prepared: Prepared, working: Option<Working>) {
+pub(crate) fn go_on(shared: &Arc<Shared>, judged: Judged, prepared: Prepared) {
     if let Some(hold) = shared.registry.coordinate(&judged.operation) {
+        let working = shared.limiter.work_for(judged.request.client());
         let work = coordinate(Arc::clone(shared), judged, prepared, hold);
         shared.tasks.spawn(carried(async move {
             work.await;

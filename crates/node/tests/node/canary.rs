@@ -71,6 +71,9 @@ async fn secrets_are_nowhere_but_under_the_seal() {
         answers.push(serde_json::to_vec(&client.keys(&query).await.unwrap()).unwrap());
         answers.push(serde_json::to_vec(&client.operations(&query).await.unwrap()).unwrap());
         answers.push(serde_json::to_vec(&client.nodes().await.unwrap()).unwrap());
+        answers.push(serde_json::to_vec(&crate::events::kept(&cluster, at).await).unwrap());
+        answers.push(cluster.get(at, "/metrics").await.1.into_bytes());
+        answers.push(cluster.get(at, quorate_api::webhook::KEYS_PATH).await.1.into_bytes());
         answers.push(serde_json::to_vec(&client::readiness(&cluster.url(at)).await.unwrap()).unwrap());
     }
     let mut secrets = vec![PASSPHRASE.as_bytes().to_vec()];
@@ -83,6 +86,8 @@ async fn secrets_are_nowhere_but_under_the_seal() {
         }
         let unsealed = unseal(&cluster.configs[at].data).await;
         secrets.push(unsealed.identity_seed.to_vec());
+        secrets
+            .push(blake3::derive_key("quorate 2026 node webhook key v1", &unsealed.identity_seed).to_vec());
         assert_eq!(unsealed.keys.len(), 2);
         for key in &unsealed.keys {
             assert_eq!(key.secret.len(), 35);
@@ -97,7 +102,7 @@ async fn secrets_are_nowhere_but_under_the_seal() {
     let log = log.0.lock().unwrap().clone();
     let text = String::from_utf8_lossy(&log);
     assert!(text.contains("operation succeeded") && text.contains("node started"), "the log is captured");
-    assert!(files.len() >= 6 && answers.len() == 12);
+    assert!(files.len() >= 6 && answers.len() == 21);
     let mut searches = 0;
     for secret in &secrets {
         for form in forms(secret) {

@@ -50,7 +50,13 @@ pub(crate) async fn watch(cluster: &Cluster, at: usize, after: Option<u64>) -> S
 
 /// All events that a node still has, from its start on.
 pub(crate) async fn kept(cluster: &Cluster, at: usize) -> Vec<Event> {
-    let mut stream = watch(cluster, at, Some(0)).await;
+    kept_for(cluster, at, CLIENT, 1).await
+}
+
+/// The same as another client sees them.
+pub(crate) async fn kept_for(cluster: &Cluster, at: usize, client: &str, seed: u8) -> Vec<Event> {
+    let request = get_request("/v1/events", client, seed);
+    let mut stream = open(&cluster.url(at), &request, Some("0")).await.unwrap();
     let mut all = Vec::new();
     while let Ok(Some(event)) = timeout(Duration::from_millis(300), stream.next()).await {
         all.push(event);

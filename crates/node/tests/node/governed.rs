@@ -549,7 +549,16 @@ async fn a_tenant_sees_only_its_own() {
         let theirs = zoe.sign(&key.id, &message("m"), &unique("sign"), WAIT).await.unwrap_err();
         let absent = zoe.sign(&nothing, &message("m"), &unique("sign"), WAIT).await.unwrap_err();
         same(problem(theirs), problem(absent), &key.id, &nothing);
-        let operation = zoe.operation(&operation.id, Duration::ZERO).await.unwrap_err();
-        assert_eq!(problem(operation).code, Code::NotFound);
+        let hidden = zoe.operation(&operation.id, Duration::ZERO).await.unwrap_err();
+        assert_eq!(problem(hidden).code, Code::NotFound);
+        let about = |events: Vec<quorate_api::Event>| {
+            let of_key = |event: &quorate_api::Event| event.key.as_ref() == Some(&key.id);
+            let all = events.len();
+            (all, events.iter().filter(|e| of_key(e) || e.operation.as_ref() == Some(&operation.id)).count())
+        };
+        let (all, theirs) = about(crate::events::kept_for(&cluster, at, "zoe", 12).await);
+        assert!(all > 0 && theirs == 0, "{all} {theirs}");
+        assert!(about(crate::events::kept_for(&cluster, at, "tina", 11).await).1 >= 4);
+        assert!(about(crate::events::kept_for(&cluster, at, "alice", 1).await).1 >= 4);
     }
 }

@@ -94,8 +94,8 @@ fn a_governed_cluster_is_made_with_commands() {
     for node in &cluster.nodes {
         let config = node.config();
         let text = fs::read_to_string(&config).unwrap();
-        let clients = text.find("[[clients]]").unwrap();
-        let governed = format!("genesis = \"{}\"\n{}", at.join("genesis.json").display(), &text[..clients]);
+        let (before, _) = text.split_once("[[clients]]").unwrap();
+        let governed = format!("genesis = \"{}\"\n{}", at.join("genesis.json").display(), before);
         fs::write(&config, governed).unwrap();
     }
     let unsigned = cluster.nodes[0].run_refused(&[]);
