@@ -17,6 +17,8 @@ use super::guard::From;
 use super::patient::Patient;
 use crate::shared::Shared;
 
+/// How long a connection may still write once the node stops.
+const FAREWELL: std::time::Duration = std::time::Duration::from_millis(250);
 /// Pause after a failed accept, such as with no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Most header fields of a request.
@@ -78,7 +80,8 @@ async fn connection(shared: &Shared, stream: TcpStream, from: From, router: axum
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = serving => ended,
-                () = shared.stop.cancelled() => return,
+                // What is being written, such as the last event of a stream, gets a moment.
+                () = async { shared.stop.cancelled().await; tokio::time::sleep(FAREWELL).await } => return,
             }
         }
     };
