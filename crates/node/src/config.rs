@@ -34,6 +34,9 @@ pub struct Config {
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
+    /// When this node freezes a key by itself, in a cluster with a directory.
+    #[serde(default)]
+    pub breaker: Breaker,
     /// How to log.
     #[serde(default)]
     pub log: Log,
@@ -146,6 +149,18 @@ pub struct Seal {
     /// An open file descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_fd: Option<i32>,
+}
+
+/// The circuit breaker: beyond these this node freezes the key by itself, until the admins thaw it. Nothing is set by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breaker {
+    /// Signatures with one key in an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures_per_hour: Option<u64>,
+    /// Whole coins that one key may send in a day, by chain such as `ethereum:1`, `bitcoin` or `solana`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub coins_per_day: BTreeMap<String, u64>,
 }
 
 /// Bounds on time and number. Times are written `500ms`, `10s` or `2m`.

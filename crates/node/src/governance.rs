@@ -9,11 +9,13 @@
 //! | `changes` | the chain of changes: adopting, catching up, forks |
 //! | `freezes` | what an admin stopped |
 //! | `permit` | the decision on one request |
+//! | `spending` | what was agreed to before |
 
 pub(crate) mod cases;
 mod changes;
 mod freezes;
 pub(crate) mod permit;
+pub(crate) mod spending;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -110,6 +112,8 @@ pub(crate) struct Governance {
     /// Held while a change is adopted.
     adopting: tokio::sync::Mutex<()>,
     freezes: Mutex<Freezes>,
+    /// Held from the look at what was spent until the request is counted: two requests cannot both be the last one below a limit.
+    pub(crate) spender: tokio::sync::Mutex<()>,
     /// Cases whose end this node does not know.
     waiting: Mutex<BTreeSet<OperationId>>,
     genesis: Genesis,
@@ -181,6 +185,7 @@ impl Governance {
             regime: Mutex::new(Arc::new(regime)),
             adopting: tokio::sync::Mutex::default(),
             freezes: Mutex::new(freezes),
+            spender: tokio::sync::Mutex::default(),
             waiting: Mutex::new(waiting),
             genesis,
         }))

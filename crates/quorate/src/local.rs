@@ -172,6 +172,7 @@ impl LocalCluster {
             data: PathBuf::from("data"),
             listen: Listen { peers: node.peers, api: node.api },
             seal: Seal { passphrase_file: Some(PathBuf::from("passphrase")), ..Seal::default() },
+            breaker: Default::default(),
             limits: Limits {
                 // One person on one machine: what is measured with this cluster is the cluster, not the limit of its only client.
                 requests_per_second: 100_000,

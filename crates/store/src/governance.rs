@@ -25,3 +25,22 @@ pub struct Freeze {
     /// When it was lifted, in milliseconds since the Unix epoch.
     pub thawed_at: Option<u64>,
 }
+
+/// What one operation signs away, as this node read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spending {
+    /// The operation.
+    pub op_id: String,
+    /// When this node agreed to it, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// The key.
+    pub key_id: String,
+    /// Who asked.
+    pub principal: String,
+    /// The chain; empty if there is none.
+    pub chain: String,
+    /// The chain's own coin in its smallest unit, decimal.
+    pub native: String,
+    /// Tokens, as the node writes them.
+    pub tokens: String,
+}

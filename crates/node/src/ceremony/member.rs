@@ -100,6 +100,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     }
     shared.take_rulings(&judged, &proposal.rulings).await?;
     let mut rule = None;
+    let _one = shared.spender().await;
     let work = match (&judged.ask, &proposal.work) {
         (Ask::Sign(key, request), Work::Sign { quorum }) => {
             let asked = sign::ask(shared, key, request, from).await;
@@ -135,7 +136,15 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         let detail = "this node takes part in another attempt of the same request";
         return Err(Problem::new(Code::OperationRunning, detail).into());
     };
-    let begun = shared.begin(&judged, &Standing::Go(rule.clone())).await?;
+    let spends = match &work {
+        AgreedWork::Sign { asked, .. } => shared.spends(&judged, asked),
+        AgreedWork::Create(_) => None,
+    };
+    let standing = Standing::Go(rule.clone());
+    let (counted, begun) =
+        tokio::join!(shared.spend(&judged.operation, spends.as_ref()), shared.begin(&judged, &standing));
+    counted?;
+    let begun = begun?;
     if begun.status == OperationStatus::PendingApproval {
         shared.promote(&judged, rule.as_deref()).await?;
     }

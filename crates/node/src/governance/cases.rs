@@ -287,6 +287,7 @@ impl Shared {
             }
             Err(problem) => return self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
         };
+        let _one = self.spender().await;
         match self.permission(&judged, prepared.subject()).await? {
             Permission::Wait(waiting) if waiting.expires < clock::seconds() => {
                 let detail = "it was not approved in time: send a new request";
@@ -304,6 +305,9 @@ impl Shared {
                 match prepared {
                     Prepared::Change(_) => self.carry_out(&judged).await.map(drop),
                     prepared => {
+                        if let Prepared::Sign(asked) = &prepared {
+                            self.spend(id, self.spends(&judged, asked).as_ref()).await?;
+                        }
                         crate::rest::operations::go_on(self, judged, prepared);
                         Ok(())
                     }

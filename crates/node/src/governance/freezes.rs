@@ -37,6 +37,17 @@ pub(crate) struct Freezes {
     lifted: BTreeSet<[u8; 32]>,
 }
 
+/// What stands for the request of a freeze that this node set by itself.
+const BREAKER: &[u8] = b"quorate circuit breaker v1\n";
+
+impl Frozen {
+    /// By the circuit breaker. There is no request, so it is passed on to nobody: every node has a breaker of its own.
+    fn tripped(body: SetFreeze, frozen_at: u64) -> Self {
+        let client = "the circuit breaker of this node".to_owned();
+        Self { scope: body.scope, reason: body.reason, client, frozen_at, request: Vec::new() }
+    }
+}
+
 impl Freezes {
     pub(super) fn thaw(&mut self, steps: &[Step]) {
         self.lifted.extend(thawed(steps));
@@ -44,6 +55,11 @@ impl Freezes {
 
     /// Takes up what the store has.
     pub(super) fn restore(&mut self, stored: &quorate_store::Freeze) {
+        if let Some(tripped) = stored.request.strip_prefix(BREAKER) {
+            let Ok(body) = serde_json::from_slice::<SetFreeze>(tripped) else { return };
+            self.set.insert(stored.hash, Frozen::tripped(body, stored.frozen_at));
+            return;
+        }
         let Ok(request) = SignedRequest::decode(&stored.request) else { return };
         let Ok(body) = parse_body::<SetFreeze>(request.body()) else { return };
         let frozen = Frozen {
@@ -109,11 +125,14 @@ impl Governance {
     }
 
     pub(super) fn freeze_count(&self) -> u64 {
-        u64::try_from(locked(&self.freezes).set.len()).unwrap_or(u64::MAX)
+        let shared = locked(&self.freezes).set.values().filter(|frozen| !frozen.request.is_empty()).count();
+        u64::try_from(shared).unwrap_or(u64::MAX)
     }
 
     pub(super) fn freeze_requests(&self) -> Vec<Vec<u8>> {
-        locked(&self.freezes).set.values().map(|frozen| frozen.request.clone()).collect()
+        let freezes = locked(&self.freezes);
+        let requests = freezes.set.values().map(|frozen| &frozen.request);
+        requests.filter(|request| !request.is_empty()).cloned().collect()
     }
 
     pub(super) fn note_thaws(&self, steps: &[Step]) {
@@ -183,6 +202,32 @@ impl Shared {
             reason: body.reason,
             frozen_at,
         })
+    }
+
+    /// GOV.11: freezes a key by itself, and says so.
+    pub(super) async fn trip(&self, key: &KeyId, why: &str) -> Result<Problem, Problem> {
+        let governance = self.governed()?;
+        let frozen_at = clock::millis();
+        let body = SetFreeze { scope: Scope::Key { key: key.clone() }, reason: Some(why.to_owned()) };
+        let json = serde_json::to_vec(&body)
+            .map_err(|error| Problem::new(Code::Internal, format!("a freeze cannot be written: {error}")))?;
+        let bytes = [BREAKER, &json].concat();
+        let named = [&bytes[..], self.id.as_bytes(), &frozen_at.to_be_bytes()].concat();
+        let id = blake3::derive_key("quorate 2026 node circuit breaker v1", &named);
+        let logged = LoggedFreeze {
+            id: hex::encode(id),
+            scope: &body.scope,
+            client: "circuit breaker",
+            reason: body.reason.as_deref(),
+        };
+        let entry = audit::entry(Kind::Freeze, &logged)?;
+        // In force even if the disk refuses it.
+        locked(&governance.freezes).set.insert(id, Frozen::tripped(body, frozen_at));
+        tracing::error!(%key, why, "the circuit breaker of this node has frozen a key");
+        let stored = self.store.freeze(id, bytes, frozen_at, entry).await;
+        stored.map_err(|error| store_problem(&error))?;
+        let frozen = governance.frozen(Some(key), None);
+        Ok(frozen.unwrap_or_else(|| Problem::new(Code::Frozen, "the key is frozen")))
     }
 
     /// A peer passes a freeze on. Its time does not matter: a freeze is lifted by a change, never by age.

@@ -13,6 +13,7 @@ use quorate_policy::name::Name;
 use quorate_policy::policies::Policies;
 use quorate_policy::quorum::{Missing, Quorum};
 
+use super::spending::Spends;
 use super::{Regime, chain_problem, hidden};
 use crate::ceremony::sign::Asked;
 use crate::clock;
@@ -21,7 +22,10 @@ use crate::shared::Shared;
 
 /// The policies of a directory, read.
 #[derive(Debug)]
-pub(crate) struct Rules(Policies);
+pub(crate) struct Rules {
+    policies: Policies,
+    looks_back: bool,
+}
 
 /// The rule under which the directory changes.
 pub(super) const ADMINS: &str = "admins";
@@ -29,10 +33,17 @@ pub(super) const ADMINS: &str = "admins";
 impl Rules {
     /// Reads and checks all policies.
     pub(super) fn compile(directory: &Directory) -> Result<Self, Problem> {
-        Policies::compile(directory).map(Self).map_err(|findings| {
+        let policies = Policies::compile(directory).map_err(|findings| {
             let words: Vec<String> = findings.iter().map(ToString::to_string).collect();
             Problem::new(Code::Unprocessable, format!("the policies are not valid: {}", words.join("; ")))
-        })
+        })?;
+        let looks_back = directory.policies().values().any(|text| text.contains("spent"));
+        Ok(Self { policies, looks_back })
+    }
+
+    /// Whether a rule may look at what was spent before.
+    pub(super) fn looks_back(&self) -> bool {
+        self.looks_back
     }
 }
 
@@ -215,8 +226,22 @@ impl Shared {
                 })
             }
             Subject::Sign(asked) => {
-                let facts = self.facts_of_signing(requester, asked)?;
-                self.by_policy(judged, &regime, requester, &facts).await
+                let mut facts = self.facts_of_signing(requester, asked)?;
+                let spends = facts.intent.as_ref().map(|intent| Spends::of(&asked.key.id, requester, intent));
+                if let Some(spends) = spends.as_ref().filter(|_| self.looks_back(&regime)) {
+                    facts.spent = self.spent(&judged.operation, spends).await?;
+                }
+                let permission = self.by_policy(judged, &regime, requester, &facts).await?;
+                match (&permission, spends) {
+                    (Permission::Go(_), Some(spends)) => {
+                        // GOV.11
+                        match self.config.breaker.trips(&spends, &facts.spent) {
+                            Some(why) => self.trip(&asked.key.id, &why).await.map(Permission::No),
+                            None => Ok(permission),
+                        }
+                    }
+                    _ => Ok(permission),
+                }
             }
             Subject::Create(create) => {
                 let facts = facts_of_creation(requester, principal, create, self.names.len());
@@ -234,7 +259,7 @@ impl Shared {
         facts: &Facts,
     ) -> Result<Permission, Problem> {
         let directory = regime.state.directory();
-        let decision = regime.rules.0.decide(directory, facts);
+        let decision = regime.rules.policies.decide(directory, facts);
         let now = facts.now;
         // People are asked only where some rule asks for them or for time: most requests are decided without a look at the store.
         let people = decision.alternatives.iter().all(|rule| rule.quorum.is_some() || rule.delay.is_some());

@@ -80,6 +80,7 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
         // CER.1  What cannot be is said at once, and leaves nothing behind.
         let prepared = shared.prepare(&judged, shared.id).await;
         let prepared = shared.decided(&judged, prepared).await?;
+        let _one = shared.spender().await;
         let standing = match shared.permission(&judged, prepared.subject()).await? {
             Permission::Go(rule) => Standing::Go(rule),
             Permission::Wait(waiting) => Standing::Wait(waiting.rule),
@@ -99,7 +100,14 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
             shared.limiter.room_for(judged.request.client())?;
         }
         // Stored before anybody can wait for it.
-        let begun = shared.begin(&judged, &standing).await?;
+        let spends = match (&standing, &prepared) {
+            (Standing::Go(_), Prepared::Sign(asked)) => shared.spends(&judged, asked),
+            _ => None,
+        };
+        let (counted, begun) =
+            tokio::join!(shared.spend(&id, spends.as_ref()), shared.begin(&judged, &standing));
+        counted?;
+        let begun = begun?;
         match standing {
             _ if begun.status.is_final() => {}
             Standing::Wait(_) => shared.open_case(&judged).await?,

@@ -18,7 +18,7 @@ use super::patient::Patient;
 use crate::shared::Shared;
 
 /// How long a connection may still write once the node stops.
-const FAREWELL: std::time::Duration = std::time::Duration::from_millis(250);
+const FAREWELL: Duration = Duration::from_millis(250);
 /// Pause after a failed accept, such as with no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Most header fields of a request.

@@ -76,6 +76,7 @@ impl Cluster {
                 listen: Listen { peers: free_address(), api: "127.0.0.1:0".parse().unwrap() },
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),
+                breaker: config::Breaker::default(),
                 log: config::Log::default(),
                 telemetry: config::Telemetry::default(),
                 chains: config::Chains::default(),

@@ -562,3 +562,119 @@ async fn a_tenant_sees_only_its_own() {
         assert!(about(crate::events::kept_for(&cluster, at, "alice", 1).await).1 >= 4);
     }
 }
+
+/// covers: S48: beyond a rate or an amount a node freezes the key by itself, also across a restart; the admins thaw it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_circuit_breaker_freezes_by_itself() {
+    let mut cluster = Cluster::prepare(2).await;
+    cluster.govern(&[("payments", PAYMENTS)]).await;
+    for config in &mut cluster.configs {
+        config.breaker.signatures_per_hour = Some(3);
+        config.breaker.coins_per_day = [("ethereum:1".to_owned(), 2)].into();
+    }
+    cluster.start_all().await;
+    let key = wallet(&cluster).await;
+    let refused = async |cluster: &Cluster, key: &Key, finney: u64| {
+        cluster.pay(0, "alice", key, &payment(finney, PAYEE)).await.unwrap_err()
+    };
+    // By amount: 1.9 of 2 coins are spent, 0.2 more is too much; half of it would not have been.
+    for finney in [1000, 900] {
+        let paid = cluster.pay(0, "alice", &key, &payment(finney, PAYEE)).await.unwrap();
+        assert_eq!(cluster.ended(0, "alice", &paid).await.status, OperationStatus::Succeeded);
+    }
+    let problem = refused(&cluster, &key, 200).await;
+    assert_eq!(problem.code, Code::Frozen);
+    assert!(
+        problem.detail.contains("circuit breaker") && problem.detail.contains("in a day"),
+        "{}",
+        problem.detail
+    );
+    assert_eq!(refused(&cluster, &key, 1).await.code, Code::Frozen, "it stays frozen, for small ones too");
+    cluster.stop(0).await;
+    cluster.start_all().await;
+    assert_eq!(refused(&cluster, &key, 1).await.code, Code::Frozen, "and over a restart");
+    let freezes = cluster.as_user(0, "alice").directory().await.unwrap().freezes;
+    assert_eq!(freezes.len(), 1);
+    let thaw = vec![Step::Thaw { freezes: vec![freezes[0].id.clone()] }];
+    let asked = cluster.change(0, "alice", thaw).await.unwrap();
+    cluster.rule(0, "bob", "approve", &asked).await.unwrap();
+    until(async || cluster.as_user(0, "alice").directory().await.unwrap().version == 1).await;
+    let paid = cluster.pay(0, "alice", &key, &payment(50, PAYEE)).await.unwrap();
+    assert_eq!(cluster.ended(0, "alice", &paid).await.status, OperationStatus::Succeeded);
+    // By rate: that was the third within the hour.
+    let problem = refused(&cluster, &key, 1).await;
+    assert!(problem.detail.contains("more than 3 signatures"), "{}", problem.detail);
+}
+
+/// A rule sees what this node agreed to before, by key and by principal, and two requests at once cannot both be the last one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_looks_at_what_was_spent() {
+    const BUDGET: &str = r#"
+@id("create")
+permit (principal in Group::"admins", action == Action::"create_key", resource);
+@id("budget")
+permit (principal in Group::"admins", action == Action::"sign:ethereum", resource)
+when { context.complete && context.native_micro + context.spent.principal.day.native_micro <= 3000000 };
+"#;
+    let cluster = Cluster::governed(2, &[("budget", BUDGET)]).await;
+    let key = wallet(&cluster).await;
+    let pay = async |who: &'static str, finney: u64| {
+        let asked =
+            cluster.as_user(0, who).sign(&key.id, &payment(finney, PAYEE), &unique("pay"), WAIT).await;
+        asked.map_err(problem).map(|operation| operation.status)
+    };
+    let (one, two, three) = tokio::join!(pay("alice", 2000), pay("alice", 2000), pay("alice", 2000));
+    let all = [one, two, three];
+    let paid = all.iter().filter(|answer| answer.is_ok()).count();
+    let denied =
+        all.iter().filter(|answer| answer.as_ref().is_err_and(|problem| problem.code == Code::PolicyDenied));
+    assert_eq!((paid, denied.count()), (1, 2), "{all:?}");
+    assert_eq!(pay("alice", 1000).await, Ok(OperationStatus::Succeeded), "up to the limit");
+    assert_eq!(pay("alice", 1).await.unwrap_err().code, Code::PolicyDenied);
+    assert_eq!(pay("bob", 3000).await, Ok(OperationStatus::Succeeded), "each principal has its own");
+}
+
+/// covers: S16: a store that lies about what people said, or about the directory, lets nothing pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hostile_database_authorises_nothing() {
+    let mut cluster = Cluster::governed(3, &[("payments", PAYMENTS)]).await;
+    let key = wallet(&cluster).await;
+    let small = cluster.pay(0, "alice", &key, &payment(2000, PAYEE)).await.unwrap();
+    cluster.rule(0, "bob", "approve", &small).await.unwrap();
+    let large = cluster.pay(0, "alice", &key, &payment(900_000, PAYEE)).await.unwrap();
+    cluster.rule(0, "carol", "approve", &large).await.unwrap();
+    cluster.stop(0).await;
+    let change = async |config: &quorate_node::Config, statement: String| {
+        let path = config.data.join(quorate_store::DATABASE_FILE);
+        let mut connection =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        let statement = sqlx::AssertSqlSafe(statement);
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    };
+    let own = cluster.configs[0].clone();
+    // bob's approval of the small payment, put under the large one, and that one called approved.
+    let moved = format!(
+        "INSERT INTO rulings (op_id, nonce, ruling, received_at) SELECT '{}', nonce, ruling, received_at \
+         FROM rulings WHERE op_id = '{}'",
+        large.id, small.id
+    );
+    change(&own, moved).await;
+    change(&own, format!("UPDATE operations SET status = 'queued' WHERE op_id = '{}'", large.id)).await;
+    cluster.start_all().await;
+    let again = cluster.as_user(1, "alice").operation(&large.id, Duration::ZERO).await.unwrap();
+    assert_eq!(again.approvals.unwrap().missing[0].candidates, ["bob"]);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let shown = cluster.as_user(0, "alice").operation(&large.id, Duration::ZERO).await.unwrap();
+    assert_ne!(shown.status, OperationStatus::Succeeded, "{shown:?}");
+    // A directory that nobody signed does not open.
+    let asked = cluster.change(0, "alice", group(&["bob", "carol", "dave"])).await.unwrap();
+    cluster.rule(0, "bob", "approve", &asked).await.unwrap();
+    until(async || cluster.versions("alice").await == [1, 1, 1]).await;
+    cluster.stop(0).await;
+    let forged = "DROP TRIGGER directory_does_not_change; \
+                  UPDATE directory SET entry = CAST(substr(entry, 1, 200) || x'ff' || substr(entry, 202) AS BLOB) WHERE version = 1";
+    change(&own, forged.to_owned()).await;
+    let error = quorate_node::Node::start(own).await.unwrap_err();
+    assert!(error.to_string().contains("does not verify"), "{error}");
+}

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::Sqlite;
 use super::failure::Failure;
 use super::keys::unsigned;
-use crate::{Case, Freeze, MAX_PAGE_LEN, StoreError};
+use crate::{Case, Freeze, MAX_PAGE_LEN, Spending, StoreError};
 
 impl Sqlite {
     pub(crate) async fn open_case(
@@ -220,6 +220,60 @@ impl Sqlite {
             .map_err(|error| self.named(error))?;
         rows.iter().map(freeze).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
     }
+
+    pub(crate) async fn spend(&self, spending: Spending, at: i64) -> Result<(), StoreError> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "INSERT INTO spending (op_id, at, key_id, principal, chain, native, tokens) \
+                         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    )
+                    .bind(spending.op_id)
+                    .bind(at)
+                    .bind(spending.key_id)
+                    .bind(spending.principal)
+                    .bind(spending.chain)
+                    .bind(spending.native)
+                    .bind(spending.tokens)
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    pub(crate) async fn spent(
+        &self,
+        key_id: &str,
+        principal: &str,
+        since: i64,
+    ) -> Result<Vec<Spending>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM spending WHERE key_id = ?1 AND at >= ?3 \
+             UNION SELECT * FROM spending WHERE principal = ?2 AND at >= ?3 ORDER BY at",
+        )
+        .bind(key_id)
+        .bind(principal)
+        .bind(since)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(|error| self.named(error))?;
+        rows.iter().map(spending).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+}
+
+fn spending(row: &SqliteRow) -> Result<Spending, Failure> {
+    Ok(Spending {
+        op_id: row.try_get("op_id")?,
+        at: unsigned(row, "at")?,
+        key_id: row.try_get("key_id")?,
+        principal: row.try_get("principal")?,
+        chain: row.try_get("chain")?,
+        native: row.try_get("native")?,
+        tokens: row.try_get("tokens")?,
+    })
 }
 
 fn case(row: &SqliteRow) -> Result<Case, Failure> {

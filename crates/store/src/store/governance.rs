@@ -3,7 +3,7 @@
 use quorate_log::entry::Entry;
 
 use super::{Backend, Store};
-use crate::{Case, Freeze, StoreError, limits};
+use crate::{Case, Freeze, Spending, StoreError, limits};
 
 impl Store {
     /// Keeps a request that waits for people, unless it is kept already; `false` then. `entries` are logged if it is new. Durable.
@@ -140,5 +140,32 @@ impl Store {
     /// Those of the backend.
     pub async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
         ask!(self, freezes())
+    }
+
+    /// Counts what an operation signs away, unless it is counted already. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn spend(&self, spending: Spending) -> Result<(), StoreError> {
+        limits::id("operation id", spending.op_id.as_bytes())?;
+        limits::id("key id", spending.key_id.as_bytes())?;
+        limits::id("principal", spending.principal.as_bytes())?;
+        limits::blob("tokens", spending.tokens.as_bytes())?;
+        let at = limits::signed("time", spending.at)?;
+        ask!(self, spend(spending, at))
+    }
+
+    /// What was counted since a moment for a key or for a principal, oldest first.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn spent(
+        &self,
+        key_id: &str,
+        principal: &str,
+        since: u64,
+    ) -> Result<Vec<Spending>, StoreError> {
+        let since = limits::signed("time", since)?;
+        ask!(self, spent(key_id, principal, since))
     }
 }
