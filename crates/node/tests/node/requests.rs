@@ -5,7 +5,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::rt::TokioExecutor;
-use quorate_api::intent::{Intent, Purpose, Scheme};
+use quorate_api::intent::{Intent, Network, PublicKey, Purpose, Scheme, build};
 use quorate_api::{
     Code, KeyId, ListQuery, Method, OperationStatus, PROBLEM_CONTENT_TYPE, Problem, Request, Sign,
     SignedRequest,
@@ -311,5 +311,56 @@ async fn many_requests_at_all_nodes_at_once() {
     for result in results {
         assert!(result.skipped.is_empty(), "{:?}", result.skipped);
         assert_eq!(result.quorum.len(), 2);
+    }
+}
+
+/// covers: S24: a key signs for its own purposes alone, so what is signed for one can never be shown as something else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_signs_for_its_own_purpose_alone() {
+    let cluster = Cluster::start(2).await;
+    let purposes = [Purpose::Ethereum, Purpose::Bitcoin, Purpose::Message, Purpose::Raw];
+    let (mut allowed, mut refused) = (0, 0);
+    for purpose in purposes {
+        let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![purpose])).await;
+        let public_key = PublicKey::new(key.scheme, &key.public_key.0).unwrap();
+        let spend = build::BitcoinSpend {
+            txid: "4f5ddd31a0a4b2c1d9f8e7b6a5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f9a8b7c6".to_owned(),
+            vout: 0,
+            amount_sat: 250_000,
+            to: "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4".to_owned(),
+            send_sat: 100_000,
+            fee_sat: 1_000,
+        };
+        // The content of the message is what an Ethereum wallet would sign: only the purpose keeps the two apart.
+        let text = b"\x19Ethereum Signed Message:\n5login";
+        let intents = [
+            Intent::EthereumMessage { message: hex::encode("login") },
+            build::bitcoin_spend(&public_key, &spend, Network::Mainnet).unwrap(),
+            build::message(text),
+            Intent::RawDigest { digest: "07".repeat(32) },
+        ];
+        for intent in intents {
+            let own = intent.purpose() == purpose;
+            let sign = Sign { intent, quorum: None };
+            match cluster.client(0).sign(&key.id, &sign, &unique("sign"), WAIT).await.map_err(problem) {
+                Ok(operation) => {
+                    assert!(own);
+                    assert_eq!(signed(&operation).key, key.id);
+                    allowed += 1;
+                }
+                Err(problem) => {
+                    assert!(!own, "{}", problem.detail);
+                    assert_eq!(problem.code, Code::PurposeNotAllowed);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert_eq!((allowed, refused), (4, 12));
+    // No key carries a purpose beside one that could be shown as it.
+    for purposes in [vec![Purpose::Raw, Purpose::Ethereum], vec![Purpose::Message, Purpose::Bitcoin]] {
+        let create = create_key(Scheme::EcdsaSecp256k1, 2, Some(purposes));
+        let error = cluster.client(0).create_key(&create, &unique("create"), WAIT).await.unwrap_err();
+        assert_eq!(problem(error).code, Code::Unprocessable);
     }
 }
