@@ -64,6 +64,14 @@ kinds! {
     PairBurned = "pair.burned";
     /// The log of `peer` contradicts what this node saw of it.
     LogContradiction = "log.contradiction";
+    /// A request waits for people, asked for at this node or at another one.
+    ApprovalWanted = "approval.wanted";
+    /// Somebody approved, rejected or withdrew; the detail says who and what.
+    ApprovalGiven = "approval.given";
+    /// The directory or the policies changed; the detail says the version.
+    DirectoryChanged = "directory.changed";
+    /// An admin, or this node's circuit breaker, has frozen something; the detail says what.
+    Frozen = "frozen";
     /// The node takes requests.
     NodeStarted = "node.started";
     /// The node is shutting down; the stream ends.

@@ -60,6 +60,11 @@ impl Metrics {
         self.count("quorate_aborts_total", vec![Label::new("check", check)]);
     }
 
+    /// The policies refused a request.
+    pub(crate) fn policy_denied(&self, rule: &str) {
+        self.count("quorate_policy_denied_total", vec![Label::new("rule", rule.to_owned())]);
+    }
+
     /// The log of a peer contradicts what was seen of it.
     pub(crate) fn contradiction(&self, peer: String) {
         self.count("quorate_log_contradictions_total", vec![Label::new("peer", peer)]);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use quorate_api::{
-    Approvals, Approved, Code, Hex, Operation as ApiOperation, OperationId, OperationStatus as ApiStatus,
-    Problem, SignedRequest,
+    Approvals, Approved, Code, EventKind, Hex, Operation as ApiOperation, OperationId,
+    OperationStatus as ApiStatus, Problem, SignedRequest,
 };
 use quorate_log::entry::Kind;
 use quorate_net::PeerId;
@@ -73,8 +73,18 @@ impl Shared {
         let bytes = judged.request.encode();
         let opened = self.store.open_case(id.as_str(), bytes, clock::millis(), Vec::new()).await;
         opened.map_err(|error| store_problem(&error))?;
-        locked(&governance.waiting).insert(id.clone());
+        if locked(&governance.waiting).insert(id.clone()) {
+            self.tell_wanted(judged);
+        }
         self.pass_on(id, None).await
+    }
+
+    fn tell_wanted(&self, judged: &Judged) {
+        self.events.tell(EventKind::ApprovalWanted, |event| quorate_api::Event {
+            operation: Some(judged.operation.clone()),
+            key: judged.ask.key().cloned(),
+            ..event
+        });
     }
 
     /// Tells the peers, but not the one it came from, what this node has of a case.
@@ -140,6 +150,7 @@ impl Shared {
         let mut news = opened.map_err(|error| store_problem(&error))?;
         if news {
             locked(&governance.waiting).insert(id.clone());
+            self.tell_wanted(&judged);
         } else if self.case(&id).await?.is_some_and(|case| case.request != judged.request.encode()) {
             // Another request under the same idempotency key: the first one stands.
             return Ok(());
@@ -188,6 +199,12 @@ impl Shared {
         let entry = audit::about(audit::entry(kind, &logged)?, &id, None)?;
         let added = self.store.add_ruling(id.as_str(), judged.nonce, ruling.encode(), clock::millis(), entry);
         let fresh = added.await.map_err(|error| store_problem(&error))?;
+        if fresh {
+            let detail = format!("{}: {}", judged.by, judged.verdict.as_str());
+            self.events.tell(EventKind::ApprovalGiven, |event| {
+                quorate_api::Event { operation: Some(id.clone()), ..event }.with_detail(&detail)
+            });
+        }
         Ok((judged, fresh))
     }
 

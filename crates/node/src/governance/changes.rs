@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_api::{Code, OperationResult, Problem, SignedRequest};
+use quorate_api::{Code, EventKind, OperationResult, Problem, SignedRequest};
 use quorate_log::entry::Kind;
 use quorate_net::PeerId;
 use quorate_policy::chain::{self, ChainError, Entry, State};
@@ -56,6 +56,9 @@ impl Shared {
         let head = regime.state.head();
         *locked(&governance.regime) = Arc::new(regime);
         tracing::info!(version, by = %adopted.requester, "the directory changed");
+        self.events.tell(EventKind::DirectoryChanged, |event| {
+            event.with_detail(&format!("version {version}, asked for by {}", adopted.requester))
+        });
         for peer in self.network.connected() {
             self.tell(peer, &Control::Change { entry: bytes.clone() }).await;
         }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use quorate_api::{Code, Freeze, Hex, KeyId, Method, Problem, Scope, SetFreeze, SignedRequest, parse_body};
+use quorate_api::{
+    Code, EventKind, Freeze, Hex, KeyId, Method, Problem, Scope, SetFreeze, SignedRequest, parse_body,
+};
 use quorate_log::entry::Kind;
 use quorate_net::PeerId;
 use quorate_policy::change::Step;
@@ -190,6 +192,7 @@ impl Shared {
         };
         if fresh {
             tracing::warn!(by = %by, scope = ?body.scope, "frozen");
+            self.tell_frozen(&body.scope, by.as_str());
             for peer in self.network.connected() {
                 self.tell(peer, &Control::Freeze { request: bytes.clone() }).await;
             }
@@ -202,6 +205,17 @@ impl Shared {
             reason: body.reason,
             frozen_at,
         })
+    }
+
+    fn tell_frozen(&self, scope: &Scope, by: &str) {
+        let (what, key) = match scope {
+            Scope::Key { key } => (key.to_string(), Some(key.clone())),
+            Scope::Tenant { tenant } => (format!("tenant {tenant}"), None),
+            Scope::Everything => ("everything".to_owned(), None),
+        };
+        self.events.tell(EventKind::Frozen, |event| {
+            quorate_api::Event { key, ..event }.with_detail(&format!("{what} by {by}"))
+        });
     }
 
     /// GOV.11: freezes a key by itself, and says so.
@@ -224,6 +238,7 @@ impl Shared {
         // In force even if the disk refuses it.
         locked(&governance.freezes).set.insert(id, Frozen::tripped(body, frozen_at));
         tracing::error!(%key, why, "the circuit breaker of this node has frozen a key");
+        self.tell_frozen(&Scope::Key { key: key.clone() }, "the circuit breaker");
         let stored = self.store.freeze(id, bytes, frozen_at, entry).await;
         stored.map_err(|error| store_problem(&error))?;
         let frozen = governance.frozen(Some(key), None);

@@ -288,7 +288,10 @@ impl Shared {
             Verdict::No { words, .. } if !tally.rejected.is_empty() => {
                 Permission::No(Problem::new(Code::OperationRejected, words))
             }
-            Verdict::No { words, .. } => Permission::No(Problem::new(Code::PolicyDenied, words)),
+            Verdict::No { rule, words } => {
+                self.metrics.policy_denied(rule.as_ref().map_or("none", Name::as_str));
+                Permission::No(Problem::new(Code::PolicyDenied, words))
+            }
         })
     }
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::{self, Stream};
-use quorate_api::{Code, Event, HEADER_LAST_EVENT_ID, Problem};
+use quorate_api::{Code, Event, EventKind, HEADER_LAST_EVENT_ID, Problem};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
@@ -129,7 +129,11 @@ impl Reader {
         if let Some(operation) = &event.operation {
             return shared.check_sight(&self.client, operation).await.is_ok();
         }
-        let Some(key) = &event.key else { return true };
+        let Some(key) = &event.key else {
+            // Whom it is about is for those who run the cluster.
+            let internal = matches!(event.kind, EventKind::DirectoryChanged | EventKind::Frozen);
+            return !internal || shared.may_see(&self.client, None);
+        };
         let Ok(stored) = shared.stored_key(key).await else { return false };
         let tenant = match stored.map(|key| Record::from_bytes(&key.record)) {
             Some(Ok(record)) => record.tenant,

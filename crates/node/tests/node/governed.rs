@@ -6,7 +6,7 @@ use quorate_api::client::{Client, ClientError};
 use quorate_api::intent::build::EthereumTransfer;
 use quorate_api::intent::{Purpose, Scheme, build};
 use quorate_api::{
-    ChangeDirectory, Code, Hex, Key, Operation, OperationStatus, Problem, Scope, SetFreeze, Sign,
+    ChangeDirectory, Code, EventKind, Hex, Key, Operation, OperationStatus, Problem, Scope, SetFreeze, Sign,
 };
 use quorate_node::sign_genesis;
 use quorate_policy::change::{AdminRule, Step};
@@ -677,4 +677,27 @@ async fn a_hostile_database_authorises_nothing() {
     change(&own, forged.to_owned()).await;
     let error = quorate_node::Node::start(own).await.unwrap_err();
     assert!(error.to_string().contains("does not verify"), "{error}");
+}
+
+/// Whoever watches a node learns who is wanted, what was said, and what changed, also of what was asked at another node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_learn_that_they_are_wanted_at_their_own_node() {
+    let cluster = Cluster::governed(2, &[]).await;
+    let mut stream = crate::events::watch(&cluster, 1, None).await;
+    let asked = cluster.change(0, "alice", group(&["bob"])).await.unwrap();
+    let wanted = stream.until(EventKind::ApprovalWanted).await.pop().unwrap();
+    assert_eq!(wanted.operation.as_ref(), Some(&asked.id));
+    cluster.rule(1, "bob", "approve", &asked).await.unwrap();
+    let given = stream.until(EventKind::ApprovalGiven).await.pop().unwrap();
+    assert_eq!(given.detail.as_deref(), Some("bob: approve"));
+    let changed = stream.until(EventKind::DirectoryChanged).await.pop().unwrap();
+    assert!(changed.detail.unwrap().starts_with("version 1"));
+    let freeze = SetFreeze { scope: Scope::Everything, reason: None };
+    cluster.as_user(0, "carol").freeze(&freeze, &unique("freeze")).await.unwrap();
+    let frozen = stream.until(EventKind::Frozen).await.pop().unwrap();
+    assert_eq!(frozen.detail.as_deref(), Some("everything by carol"));
+    // Everything is everything; a change still goes through, or nobody could thaw.
+    let create = create_key(Scheme::Ed25519, 2, Some(vec![Purpose::Message]));
+    let refused = cluster.as_user(1, "alice").create_key(&create, &unique("create"), WAIT).await.unwrap_err();
+    assert_eq!(problem(refused).code, Code::Frozen);
 }
