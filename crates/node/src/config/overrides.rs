@@ -1,16 +1,17 @@
-//! `QUORATE_SECTION__KEY` in the environment replaces `key` of `[section]`; `QUORATE_NAME` and `QUORATE_DATA` the two
-//! keys above all sections. A list is replaced as a whole, in TOML: `QUORATE_PEERS='[{ name = … }]'`.
+//! `QUORATE_SECTION__KEY` in the environment replaces `key` of `[section]`; `QUORATE_NAME`, `QUORATE_DATA` and
+//! `QUORATE_GENESIS` the keys above all sections. A list is replaced as a whole, in TOML: `QUORATE_PEERS='[{ name = … }]'`.
 
 use toml::{Table, Value};
 
 use super::ConfigError;
 
 pub(super) const PREFIX: &str = "QUORATE_";
-const TOP: [&str; 2] = ["name", "data"];
+const TOP: [&str; 3] = ["name", "data", "genesis"];
 const LISTS: [&str; 3] = ["peers", "clients", "webhooks"];
-const SECTIONS: [&str; 6] = ["listen", "seal", "limits", "log", "telemetry", "chains"];
+const SECTIONS: [&str; 7] = ["listen", "seal", "limits", "breaker", "log", "telemetry", "chains"];
 /// Keys whose value is a number; everything else is text.
-const NUMBERS: [&str; 11] = [
+const NUMBERS: [&str; 12] = [
+    "signatures_per_hour",
     "passphrase_fd",
     "max_ceremonies",
     "max_proposals_per_peer",
