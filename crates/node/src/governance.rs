@@ -17,7 +17,7 @@ mod freezes;
 pub(crate) mod permit;
 pub(crate) mod spending;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -98,6 +98,12 @@ impl Regime {
         Ok(Self { state, rules })
     }
 
+    /// Whether some rule, or that of the admins, could ask this person: what nobody asks for is not kept.
+    pub(crate) fn asks(&self, user: &Name) -> bool {
+        let directory = self.state.directory();
+        directory.admins().quorum.concerns(directory, user) || self.rules.ask(directory, user)
+    }
+
     /// The principal behind a credential.
     pub(crate) fn principal(&self, client: &str) -> Option<(&Name, &Principal)> {
         let (credential, principal) = self.state.directory().credential(client)?;
@@ -114,8 +120,8 @@ pub(crate) struct Governance {
     freezes: Mutex<Freezes>,
     /// Held from the look at what was spent until the request is counted: two requests cannot both be the last one below a limit.
     pub(crate) spender: tokio::sync::Mutex<()>,
-    /// Cases whose end this node does not know.
-    waiting: Mutex<BTreeSet<OperationId>>,
+    /// Cases whose end this node does not know, and which peer told of each.
+    waiting: Mutex<BTreeMap<OperationId, Option<PeerId>>>,
     genesis: Genesis,
 }
 
@@ -179,7 +185,7 @@ impl Governance {
             freezes.restore(&stored);
         }
         let waiting = store.open_cases(MAX_PAGE_LEN).await?;
-        let waiting = waiting.into_iter().filter_map(|case| case.op_id.parse().ok()).collect();
+        let waiting = waiting.into_iter().filter_map(|case| Some((case.op_id.parse().ok()?, None))).collect();
         Ok(Some(Self {
             cluster: genesis.terms().cluster.clone(),
             regime: Mutex::new(Arc::new(regime)),

@@ -342,9 +342,9 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
             Some(Control::Case { request, rulings }) => answer(&shared, from, move |shared| async move {
                 shared.take_case(from, &request, &rulings).await
             }),
-            Some(Control::Closed { operation, how }) => {
-                answer(&shared, from, move |shared| async move { shared.take_closed(&operation, &how).await })
-            }
+            Some(Control::Closed { operation, how }) => answer(&shared, from, move |shared| async move {
+                shared.take_closed(from, &operation, &how).await
+            }),
             Some(Control::Directory { version, head, freezes }) => {
                 answer(&shared, from, move |shared| async move {
                     shared.compare_directory(from, version, head, freezes).await

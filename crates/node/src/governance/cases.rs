@@ -25,8 +25,10 @@ use crate::shared::{Shared, store_problem};
 
 /// Most cases of other nodes' clients that a list shows.
 const SHOWN: u32 = 200;
-/// Most rulings on one request that are kept.
-const MAX_KEPT: usize = 200;
+/// Most rulings of one person on one request that are kept.
+const MAX_KEPT: usize = 16;
+/// Most cases that wait at once.
+const MAX_WAITING: usize = 10_000;
 
 #[derive(Serialize)]
 struct LoggedRuling<'a> {
@@ -56,7 +58,7 @@ fn ruling_problem(error: &RulingError) -> Problem {
 impl Shared {
     /// Whether an operation waits, or waited, for people, as far as this node knows.
     pub(crate) fn waits(&self, id: &OperationId) -> bool {
-        self.governance.as_ref().is_some_and(|governance| locked(&governance.waiting).contains(id))
+        self.governance.as_ref().is_some_and(|governance| locked(&governance.waiting).contains_key(id))
     }
 
     pub(crate) async fn case(&self, id: &OperationId) -> Result<Option<Case>, Problem> {
@@ -73,10 +75,25 @@ impl Shared {
         let bytes = judged.request.encode();
         let opened = self.store.open_case(id.as_str(), bytes, clock::millis(), Vec::new()).await;
         opened.map_err(|error| store_problem(&error))?;
-        if locked(&governance.waiting).insert(id.clone()) {
+        if locked(&governance.waiting).insert(id.clone(), None).is_none() {
             self.tell_wanted(judged);
         }
         self.pass_on(id, None).await
+    }
+
+    /// Keeps a request that waits for people, of which a coordinator told.
+    pub(super) async fn hear(&self, judged: &Judged) -> Result<(), Problem> {
+        let governance = self.governed()?;
+        if locked(&governance.waiting).len() >= MAX_WAITING {
+            return Ok(());
+        }
+        let (id, bytes) = (&judged.operation, judged.request.encode());
+        let opened = self.store.open_case(id.as_str(), bytes, clock::millis(), audit::heard(judged)?).await;
+        if opened.map_err(|error| store_problem(&error))? {
+            locked(&governance.waiting).insert(id.clone(), None);
+            self.tell_wanted(judged);
+        }
+        Ok(())
     }
 
     fn tell_wanted(&self, judged: &Judged) {
@@ -144,12 +161,22 @@ impl Shared {
             }
         };
         let id = judged.operation.clone();
+        let waiting = locked(&governance.waiting).contains_key(&id);
+        if !waiting {
+            // Only what this node would ask people about itself.
+            let Ok(prepared) = self.prepare(&judged, self.id).await else { return Ok(()) };
+            let permission = self.permission(&judged, prepared.subject()).await?;
+            let full = locked(&governance.waiting).len() >= MAX_WAITING;
+            if full || !matches!(permission, Permission::Wait(_)) {
+                return Ok(());
+            }
+        }
         let entries = audit::heard(&judged)?;
         let opened =
             self.store.open_case(id.as_str(), judged.request.encode(), clock::millis(), entries).await;
         let mut news = opened.map_err(|error| store_problem(&error))?;
         if news {
-            locked(&governance.waiting).insert(id.clone());
+            locked(&governance.waiting).insert(id.clone(), Some(from));
             self.tell_wanted(&judged);
         } else if self.case(&id).await?.is_some_and(|case| case.request != judged.request.encode()) {
             // Another request under the same idempotency key: the first one stands.
@@ -179,13 +206,20 @@ impl Shared {
         let regime = self.governed()?.regime();
         let judged = approval::judge(regime.state.directory(), about, ruling, Some(self.now()))
             .map_err(|error| ruling_problem(&error))?;
+        if !regime.asks(&judged.by) {
+            let detail = format!("no rule asks `{}` for anything", judged.by);
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
         let id = about.operation_id();
         let kept = self.store.rulings(id.as_str()).await.map_err(|error| store_problem(&error))?;
-        if kept.len() >= MAX_KEPT {
-            return Err(Problem::new(
-                Code::RateLimited,
-                "this operation has too many approvals and rejections",
-            ));
+        let of_same = |bytes: &Vec<u8>| {
+            let kept = SignedRequest::decode(bytes).ok();
+            kept.and_then(|kept| self.owner(kept.client()).0).as_ref() == Some(&judged.by)
+        };
+        // Each person has room of their own: nobody can crowd the others out.
+        if kept.iter().filter(|bytes| of_same(bytes)).count() >= MAX_KEPT {
+            let detail = format!("`{}` has said too much about this operation", judged.by);
+            return Err(Problem::new(Code::RateLimited, detail));
         }
         let logged = LoggedRuling {
             request: hex::encode(about.request_hash()),
@@ -399,7 +433,8 @@ impl Shared {
     /// Stops waiting.
     pub(crate) async fn close(&self, id: &OperationId, how: &str) -> Result<(), Problem> {
         let governance = self.governed()?;
-        if locked(&governance.waiting).remove(id) {
+        let waited = locked(&governance.waiting).remove(id);
+        if waited.is_some() {
             self.store.close_case(id.as_str(), how).await.map_err(|error| store_problem(&error))?;
         }
         Ok(())
@@ -413,11 +448,14 @@ impl Shared {
     }
 
     /// A peer says how a case ended. A hint for people: nothing is decided by it.
-    pub(crate) async fn take_closed(&self, operation: &str, how: &str) -> Result<(), Problem> {
+    pub(crate) async fn take_closed(&self, from: PeerId, operation: &str, how: &str) -> Result<(), Problem> {
         let (Ok(id), Some(status)) = (operation.parse::<OperationId>(), ApiStatus::parse(how)) else {
             return Ok(());
         };
-        if status.is_final() && self.operation(&id).await?.is_none() {
+        // Only whoever told of it says that it ended; nobody else can hide it from people.
+        let told = self.governed()?;
+        let told = locked(&told.waiting).get(&id).copied().flatten() == Some(from);
+        if told && status.is_final() && self.operation(&id).await?.is_none() {
             self.close(&id, status.as_str()).await?;
         }
         Ok(())
@@ -426,7 +464,7 @@ impl Shared {
     /// Looks at everything that waits: delays end, times run out, policies change.
     pub(crate) async fn advance_all(self: &Arc<Self>) {
         let Some(governance) = &self.governance else { return };
-        let waiting: Vec<OperationId> = locked(&governance.waiting).iter().cloned().collect();
+        let waiting: Vec<OperationId> = locked(&governance.waiting).keys().cloned().collect();
         for id in waiting {
             if let Err(problem) = self.advance(&id).await {
                 tracing::warn!(operation = %id, detail = %problem.detail, "a case cannot be looked at");

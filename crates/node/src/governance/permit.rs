@@ -41,6 +41,12 @@ impl Rules {
         Ok(Self { policies, looks_back })
     }
 
+    /// Whether a rule could ask this person.
+    pub(super) fn ask(&self, directory: &Directory, user: &Name) -> bool {
+        let quorums = self.policies.permits().values().filter_map(|rule| rule.quorum.as_ref());
+        quorums.into_iter().any(|quorum| quorum.concerns(directory, user))
+    }
+
     /// Whether a rule may look at what was spent before.
     pub(super) fn looks_back(&self) -> bool {
         self.looks_back
@@ -356,7 +362,11 @@ impl Shared {
     ) -> Result<Option<String>, Problem> {
         let refused = match self.permission(judged, subject).await? {
             Permission::Go(rule) => return Ok(rule),
-            Permission::Wait(waiting) => waiting.problem(),
+            Permission::Wait(waiting) => {
+                // Seen first now: a delay counts from here at the latest.
+                self.hear(judged).await?;
+                waiting.problem()
+            }
             Permission::No(problem) => problem,
         };
         self.decided(judged, Err(refused)).await
