@@ -44,8 +44,8 @@ pub(crate) enum Control {
     Case { request: Vec<u8>, rulings: Vec<Vec<u8>> },
     /// How a case ended at the node that the client asked; a hint for people.
     Closed { operation: String, how: String },
-    /// The sender's directory, and how many freezes it knows.
-    Directory { version: u64, head: [u8; 32], freezes: u64 },
+    /// The sender's directory, and what names the freezes that it knows.
+    Directory { version: u64, head: [u8; 32], freezes: [u8; 32] },
     /// The sender wants the changes after this version, and all freezes.
     Behind { version: u64 },
     /// A change of the directory with what makes it valid.

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use quorate_api::{Code, OperationId, Problem};
+use quorate_api::{Code, KeyId, OperationId, Problem};
 use quorate_net::PeerId;
 use quorate_policy::chain::{ChainError, Entry, State};
 use quorate_policy::change::Step;
@@ -32,6 +32,7 @@ use quorate_store::{MAX_PAGE_LEN, Store, StoreError};
 
 use crate::audit;
 use crate::clock;
+use crate::keys::Record;
 use crate::registry::locked;
 use crate::shared::Shared;
 use freezes::Freezes;
@@ -253,6 +254,25 @@ impl Shared {
             Some((name, principal)) => (Some(name.clone()), principal.tenant.clone()),
             None => (None, None),
         }
+    }
+
+    /// GOV.10: a key of another tenant is not there, whatever else would be said about it.
+    pub(crate) async fn check_key_sight(&self, client: &str, key: &KeyId) -> Result<(), Problem> {
+        if self.governance.is_none() {
+            return Ok(());
+        }
+        let Some(stored) = self.stored_key(key).await? else { return Ok(()) };
+        let tenant = Record::from_bytes(&stored.record)?.tenant;
+        if self.may_see(client, tenant.as_ref()) { Ok(()) } else { Err(hidden(key)) }
+    }
+
+    /// GOV.10: what concerns the whole cluster is for those who run it.
+    pub(crate) fn check_insider(&self, client: &str) -> Result<(), Problem> {
+        if self.may_see(client, None) {
+            return Ok(());
+        }
+        let detail = "this is for those who run the cluster: you belong to a tenant";
+        Err(Problem::new(Code::Forbidden, detail))
     }
 
     /// GOV.10: whether a client may see what belongs to a tenant. Those who run the cluster see everything.

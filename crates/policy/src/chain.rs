@@ -189,7 +189,16 @@ impl State {
         let proposed = self.propose(&entry.request, now)?;
         let rulings = entry.rulings.iter();
         let rulings = rulings
-            .map(|ruling| approval::judge(&self.directory, &entry.request, ruling, now))
+            .map(|ruling| {
+                let judged = approval::judge(&self.directory, &entry.request, ruling, None)?;
+                // Only an approval ends with its time.
+                match judged.verdict {
+                    approval::Verdict::Approve => {
+                        approval::judge(&self.directory, &entry.request, ruling, now)
+                    }
+                    approval::Verdict::Reject | approval::Verdict::Withdraw => Ok(judged),
+                }
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let tally = Tally::of(&rulings);
         match self.agreement(&proposed.requester, &tally) {
@@ -203,7 +212,7 @@ impl State {
     #[must_use]
     pub fn agreement(&self, requester: &Name, tally: &Tally) -> Agreement {
         let rule = self.directory.admins();
-        let concerned = |user: &&Name| rule.quorum.concerns(&self.directory, user);
+        let concerned = |user: &&Name| *user == requester || rule.quorum.concerns(&self.directory, user);
         if let Some(by) = tally.rejected.iter().find(concerned) {
             return Agreement::Rejected(by.clone());
         }

@@ -9,10 +9,10 @@ CREATE TABLE cases (
 CREATE TABLE rulings (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
     op_id       TEXT    NOT NULL,
-    nonce       BLOB    NOT NULL CHECK (length(nonce) = 32),
+    hash        BLOB    NOT NULL CHECK (length(hash) = 32),
     ruling      BLOB    NOT NULL,
     received_at INTEGER NOT NULL,
-    UNIQUE (op_id, nonce)
+    UNIQUE (op_id, hash)
 ) STRICT;
 
 -- Version 0 is the genesis.

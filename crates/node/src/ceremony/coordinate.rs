@@ -17,6 +17,7 @@ use super::sign::{Asked, run};
 use super::{Attempt, Ceremony, Failure, quorum};
 use crate::audit;
 use crate::control::{Done, Outcome, Proposal, Work};
+use crate::governance::permit::Subject;
 use crate::judge::Judged;
 use crate::operations::{conflict, stored_result};
 use crate::registry::locked;
@@ -65,6 +66,8 @@ pub(crate) async fn sign(
         // The first attempt runs since the operation began. The nonce tells attempts apart, the number is for people.
         let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };
         attempts = attempts.saturating_add(1);
+        // GOV.3  Whatever changed since, such as a freeze, counts.
+        shared.convinced(judged, Subject::Sign(&asked)).await?;
         match try_once(shared, judged, &asked, &parties, number, deadline, &before).await? {
             Tried::Done(signatures, quorum, mut figures, receipts) => {
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

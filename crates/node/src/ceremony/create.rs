@@ -23,6 +23,7 @@ use super::conversation::{Conversation, Said};
 use super::{Attempt, Ceremony, Failure, protocols};
 use crate::clock;
 use crate::control::{Done, Member, Outcome, Proposal, Work};
+use crate::governance::permit::Subject;
 use crate::judge::Judged;
 use crate::keys::{Pending, Record, RecordParty, api_key};
 use crate::operations::stored_result;
@@ -307,6 +308,8 @@ async fn try_once(
         .map(|member| (peer_of(&member.identity), member.index))
         .filter(|(peer, _)| *peer != shared.id)
         .collect();
+    // GOV.3
+    shared.convinced(judged, Subject::Create(create)).await?;
     let proposal = Proposal {
         ceremony: attempt.ceremony,
         attempt: number,

@@ -14,7 +14,6 @@ use super::sign::{self, Asked};
 use super::{Attempt, Ceremony, Failure, create};
 use crate::audit::Standing;
 use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, Work};
-use crate::governance::hidden;
 use crate::governance::permit::Subject;
 use crate::judge::{Ask, Judged, judge};
 use crate::operations::stored_result;
@@ -103,11 +102,9 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     let _one = shared.spender().await;
     let work = match (&judged.ask, &proposal.work) {
         (Ask::Sign(key, request), Work::Sign { quorum }) => {
+            shared.check_key_sight(judged.request.client(), key).await?;
             let asked = sign::ask(shared, key, request, from).await;
             let asked = shared.decided(&judged, asked).await?;
-            if !shared.may_see(judged.request.client(), asked.key.record.tenant.as_ref()) {
-                return Err(hidden(key).into());
-            }
             rule = shared.convinced(&judged, Subject::Sign(&asked)).await?.or(rule);
             let committee = asked.quorum(quorum)?;
             if !quorum.contains(&asked.me()) {

@@ -24,7 +24,7 @@ use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
 /// Most cases of other nodes' clients that a list shows.
-const SHOWN: u32 = 200;
+const SHOWN: usize = 200;
 /// Most rulings of one person on one request that are kept.
 const MAX_KEPT: usize = 16;
 /// Most cases that wait at once.
@@ -59,6 +59,20 @@ impl Shared {
     /// Whether an operation waits, or waited, for people, as far as this node knows.
     pub(crate) fn waits(&self, id: &OperationId) -> bool {
         self.governance.as_ref().is_some_and(|governance| locked(&governance.waiting).contains_key(id))
+    }
+
+    /// The request that people were asked about, if this one repeats it: approvals are for exact bytes, and a repetition has another
+    /// expiry.
+    pub(crate) async fn first_of(&self, judged: Judged) -> Result<Judged, Problem> {
+        let Some(case) = self.case(&judged.operation).await? else { return Ok(judged) };
+        let Ok(first) = SignedRequest::decode(&case.request) else { return Ok(judged) };
+        if first.fingerprint() != judged.request.fingerprint() {
+            return Err(crate::operations::conflict(&judged.operation));
+        }
+        match judge(self, first) {
+            Ok(first) => Ok(first),
+            Err(_) => Ok(judged),
+        }
     }
 
     pub(crate) async fn case(&self, id: &OperationId) -> Result<Option<Case>, Problem> {
@@ -161,8 +175,8 @@ impl Shared {
             }
         };
         let id = judged.operation.clone();
-        let waiting = locked(&governance.waiting).contains_key(&id);
-        if !waiting {
+        let known = self.case(&id).await?.is_some();
+        if !known {
             // Only what this node would ask people about itself.
             let Ok(prepared) = self.prepare(&judged, self.id).await else { return Ok(()) };
             let permission = self.permission(&judged, prepared.subject()).await?;
@@ -204,9 +218,14 @@ impl Shared {
         ruling: &SignedRequest,
     ) -> Result<(Ruling, bool), Problem> {
         let regime = self.governed()?.regime();
-        let judged = approval::judge(regime.state.directory(), about, ruling, Some(self.now()))
-            .map_err(|error| ruling_problem(&error))?;
-        if !regime.asks(&judged.by) {
+        let judge = |now| approval::judge(regime.state.directory(), about, ruling, now);
+        let mut judged = judge(None).map_err(|error| ruling_problem(&error))?;
+        // A no does not lose its meaning by age, also if it comes late.
+        if judged.verdict == Verdict::Approve {
+            judged = judge(Some(self.now())).map_err(|error| ruling_problem(&error))?;
+        }
+        let asked = regime.principal(about.client()).is_some_and(|(name, _)| *name == judged.by);
+        if !asked && !regime.asks(&judged.by) {
             let detail = format!("no rule asks `{}` for anything", judged.by);
             return Err(Problem::new(Code::Forbidden, detail));
         }
@@ -231,7 +250,13 @@ impl Shared {
         };
         let kind = if judged.verdict == Verdict::Approve { Kind::Approval } else { Kind::Rejection };
         let entry = audit::about(audit::entry(kind, &logged)?, &id, None)?;
-        let added = self.store.add_ruling(id.as_str(), judged.nonce, ruling.encode(), clock::millis(), entry);
+        let added = self.store.add_ruling(
+            id.as_str(),
+            ruling.request_hash(),
+            ruling.encode(),
+            clock::millis(),
+            entry,
+        );
         let fresh = added.await.map_err(|error| store_problem(&error))?;
         if fresh {
             let detail = format!("{}: {}", judged.by, judged.verdict.as_str());
@@ -246,10 +271,12 @@ impl Shared {
     pub(crate) async fn tally(&self, judged: &Judged, regime: &Regime) -> Result<Tally, Problem> {
         let rulings = self.store.rulings(judged.operation.as_str()).await;
         let rulings = rulings.map_err(|error| store_problem(&error))?;
-        let now = self.now();
+        let (now, _) = self.now();
         let valid = rulings.iter().filter_map(|bytes| {
             let ruling = SignedRequest::decode(bytes).ok()?;
-            approval::judge(regime.state.directory(), &judged.request, &ruling, Some(now)).ok()
+            let ruling = approval::judge(regime.state.directory(), &judged.request, &ruling, None).ok()?;
+            // An approval ends with its time; a withdrawal or a rejection stays, or what was taken back would come back.
+            (ruling.verdict != Verdict::Approve || ruling.expires >= now).then_some(ruling)
         });
         Ok(Tally::of(&valid.collect::<Vec<_>>()))
     }
@@ -267,13 +294,21 @@ impl Shared {
         let about = SignedRequest::decode(&case.request).map_err(unreadable)?;
         let judged = judge(self, about)?;
         let prepared = self.prepare(&judged, self.id).await?;
+        let approves = approval::read_path(ruling).is_ok_and(|(verdict, _)| verdict == Verdict::Approve);
         match self.permission(&judged, prepared.subject()).await? {
+            Permission::Wait(waiting) => self.may_rule(&judged, &waiting, ruling)?,
+            // A no is heard as long as nothing is done, also while the key is frozen.
+            _ if !approves => {
+                if self.operation(id).await?.is_some_and(|row| row.status.is_final()) {
+                    let detail = "it has ended: look at the operation";
+                    return Err(Problem::new(Code::OperationCancelled, detail).with_operation(id.clone()));
+                }
+            }
             Permission::Go(_) => {
                 let detail = "enough people have agreed already: look at the operation";
                 return Err(Problem::new(Code::OperationCancelled, detail).with_operation(id.clone()));
             }
             Permission::No(problem) => return Err(problem.with_operation(id.clone())),
-            Permission::Wait(waiting) => self.may_rule(&judged, &waiting, ruling)?,
         }
         let (_, fresh) = self.keep_ruling(&judged.request, ruling).await?;
         if fresh {
@@ -293,6 +328,10 @@ impl Shared {
         let (by, _) = regime.principal(ruling.client()).ok_or_else(unknown)?;
         let requester = regime.principal(judged.request.client()).map(|(name, _)| name);
         let approves = approval::read_path(ruling).is_ok_and(|(verdict, _)| verdict == Verdict::Approve);
+        if !approves && requester == Some(by) {
+            // Whoever asked may take it back.
+            return Ok(());
+        }
         if approves && requester == Some(by) && !waiting.requester_counts() {
             let detail = format!("`{by}` asked for this, and the rule wants others to approve it");
             return Err(Problem::new(Code::Forbidden, detail).with_operation(judged.operation.clone()));
@@ -338,7 +377,7 @@ impl Shared {
             }
             Err(problem) => return self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
         };
-        let _one = self.spender().await;
+        let one = if matches!(prepared, Prepared::Sign(_)) { self.spender().await } else { None };
         match self.permission(&judged, prepared.subject()).await? {
             Permission::Wait(waiting) if waiting.expires < clock::seconds() => {
                 let detail = "it was not approved in time: send a new request";
@@ -359,6 +398,7 @@ impl Shared {
                         if let Prepared::Sign(asked) = &prepared {
                             self.spend(id, self.spends(&judged, asked).as_ref()).await?;
                         }
+                        drop(one);
                         crate::rest::operations::go_on(self, judged, prepared);
                         Ok(())
                     }
@@ -370,9 +410,10 @@ impl Shared {
     /// The change with what people said about it that counts.
     pub(crate) async fn entry_of(&self, judged: &Judged) -> Result<Entry, Problem> {
         let regime = self.governed()?.regime();
-        let now = self.now();
+        let (now, _) = self.now();
         let counts = |ruling: &SignedRequest| {
-            approval::judge(regime.state.directory(), &judged.request, ruling, Some(now)).is_ok()
+            let ruling = approval::judge(regime.state.directory(), &judged.request, ruling, None);
+            ruling.is_ok_and(|ruling| ruling.verdict != Verdict::Approve || ruling.expires >= now)
         };
         let rulings = self.rulings(&judged.operation).await?;
         let rulings = rulings.iter().filter_map(|bytes| SignedRequest::decode(bytes).ok()).filter(counts);
@@ -506,10 +547,8 @@ impl Shared {
             None => self.case(id).await?.map(|case| case.request),
         };
         match request {
-            Some(request) if !self.may_see_request(client, &request) => {
-                Err(Problem::new(Code::NotFound, format!("there is no operation `{id}`")))
-            }
-            _ => Ok(()),
+            Some(request) if self.may_see_request(client, &request) => Ok(()),
+            _ => Err(Problem::new(Code::NotFound, format!("there is no operation `{id}`"))),
         }
     }
 
@@ -518,9 +557,10 @@ impl Shared {
         if self.governance.is_none() {
             return Ok(Vec::new());
         }
-        let cases = self.store.open_cases(SHOWN).await.map_err(|error| store_problem(&error))?;
+        let cases = self.store.open_cases(quorate_store::MAX_PAGE_LEN).await;
+        let cases = cases.map_err(|error| store_problem(&error))?;
         let mut found = Vec::new();
-        for case in cases.iter().filter(|case| self.may_see_request(client, &case.request)) {
+        for case in cases.iter().filter(|case| self.may_see_request(client, &case.request)).take(SHOWN) {
             if let Ok(id) = case.op_id.parse::<OperationId>()
                 && self.operation(&id).await?.is_none()
             {

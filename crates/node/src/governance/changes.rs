@@ -36,7 +36,7 @@ impl Shared {
         judge_times: bool,
     ) -> Result<OperationResult, Problem> {
         let governance = self.governed()?;
-        let _one = governance.adopting.lock().await;
+        let one = governance.adopting.lock().await;
         let before = governance.regime();
         let now = judge_times.then(|| self.now());
         let adopted = before.state.adopt(entry, now).map_err(|error| chain_problem(&error))?;
@@ -59,10 +59,12 @@ impl Shared {
         self.events.tell(EventKind::DirectoryChanged, |event| {
             event.with_detail(&format!("version {version}, asked for by {}", adopted.requester))
         });
+        self.answer_change(&entry.request, version, head).await?;
+        // A peer that reads slowly holds up nobody else.
+        drop(one);
         for peer in self.network.connected() {
             self.tell(peer, &Control::Change { entry: bytes.clone() }).await;
         }
-        self.answer_change(&entry.request, version, head).await?;
         Ok(OperationResult::ChangeDirectory { version, head: head.into() })
     }
 
@@ -119,7 +121,7 @@ impl Shared {
         let Some(governance) = &self.governance else { return };
         let regime = governance.regime();
         let (version, head) = (regime.state.version(), regime.state.head());
-        let freezes = governance.freeze_count();
+        let freezes = governance.freeze_digest();
         for peer in self.network.connected() {
             self.tell(peer, &Control::Directory { version, head, freezes }).await;
         }
@@ -131,12 +133,12 @@ impl Shared {
         from: PeerId,
         version: u64,
         head: [u8; 32],
-        freezes: u64,
+        freezes: [u8; 32],
     ) -> Result<(), Problem> {
         let Some(governance) = &self.governance else { return Ok(()) };
         let regime = governance.regime();
         let own = regime.state.version();
-        if version > own || freezes > governance.freeze_count() {
+        if version > own || freezes != governance.freeze_digest() {
             self.tell(from, &Control::Behind { version: own }).await;
         } else if version == own && head != regime.state.head() {
             // Its change comes with the question, and is kept as evidence.

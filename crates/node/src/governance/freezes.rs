@@ -19,8 +19,8 @@ use crate::control::Control;
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
-/// Most freezes that are kept.
-const MAX_FREEZES: usize = 10_000;
+/// Most freezes of one admin that are in force.
+const MAX_FREEZES: usize = 500;
 
 #[derive(Debug)]
 struct Frozen {
@@ -126,9 +126,14 @@ impl Governance {
         freezes.in_force().map(show).collect()
     }
 
-    pub(super) fn freeze_count(&self) -> u64 {
-        let shared = locked(&self.freezes).set.values().filter(|frozen| !frozen.request.is_empty()).count();
-        u64::try_from(shared).unwrap_or(u64::MAX)
+    /// Names the set of freezes that nodes share: whoever has another one asks.
+    pub(super) fn freeze_digest(&self) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new_derive_key("quorate 2026 node freezes v1");
+        let freezes = locked(&self.freezes);
+        for (id, _) in freezes.set.iter().filter(|(_, frozen)| !frozen.request.is_empty()) {
+            hash.update(id);
+        }
+        *hash.finalize().as_bytes()
     }
 
     pub(super) fn freeze_requests(&self) -> Vec<Vec<u8>> {
@@ -161,8 +166,10 @@ impl Shared {
         let id = request.request_hash();
         {
             let freezes = locked(&governance.freezes);
-            if freezes.set.len() >= MAX_FREEZES && !freezes.set.contains_key(&id) {
-                let detail = "there are too many freezes: freeze everything, or lift some";
+            // Each admin has room of their own: nobody can keep another one from freezing.
+            let own = freezes.in_force().filter(|(_, frozen)| frozen.client == request.client()).count();
+            if own >= MAX_FREEZES && !freezes.set.contains_key(&id) {
+                let detail = "you have set too many freezes: freeze everything, or let some be lifted";
                 return Err(Problem::new(Code::RateLimited, detail));
             }
         }

@@ -14,7 +14,7 @@ use quorate_policy::policies::Policies;
 use quorate_policy::quorum::{Missing, Quorum};
 
 use super::spending::Spends;
-use super::{Regime, chain_problem, hidden};
+use super::{Regime, chain_problem};
 use crate::ceremony::sign::Asked;
 use crate::clock;
 use crate::judge::{Ask, Judged};
@@ -169,10 +169,8 @@ impl Shared {
     ) -> Result<Prepared, Problem> {
         Ok(match &judged.ask {
             Ask::Sign(key, sign) => {
+                self.check_key_sight(judged.request.client(), key).await?;
                 let asked = crate::ceremony::sign::ask(self, key, sign, coordinator).await?;
-                if !self.may_see(judged.request.client(), asked.key.record.tenant.as_ref()) {
-                    return Err(hidden(key));
-                }
                 Prepared::Sign(Box::new(asked))
             }
             Ask::Create(create) => {
@@ -271,6 +269,9 @@ impl Shared {
         let people = decision.alternatives.iter().all(|rule| rule.quorum.is_some() || rule.delay.is_some());
         let (tally, first_seen) = if people && decision.effect == Effect::Permit {
             let case = self.case(&judged.operation).await?;
+            // Only of these very bytes, and while they wait: a delay that nobody could have seen passing is none.
+            let own = judged.request.encode();
+            let case = case.filter(|case| case.request == own && case.closed.is_none());
             let first_seen = case.map_or(now, |case| case.first_seen / 1000);
             (self.tally(judged, regime).await?, first_seen)
         } else {

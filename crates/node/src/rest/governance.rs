@@ -39,6 +39,7 @@ pub(super) async fn directory(
 ) -> Result<Response, Failed> {
     no_query(request.query())?;
     let governance = shared.governed()?;
+    shared.check_insider(request.client())?;
     let regime = governance.regime();
     let directory = regime.state.directory();
     let view = DirectoryView {

@@ -21,6 +21,7 @@ pub(super) async fn checkpoint(
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
     no_query(request.query())?;
+    shared.check_insider(request.client())?;
     let head = shared.store.log_head().await.map_err(|error| store_problem(&error))?;
     let head = head.ok_or_else(|| Problem::new(Code::NotFound, "the log is empty"))?;
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], head).into_response())
@@ -32,6 +33,7 @@ pub(super) async fn cosigned(
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
     no_query(request.query())?;
+    shared.check_insider(request.client())?;
     let head = shared.store.log_cosigned().await.map_err(|error| store_problem(&error))?;
     let missing = "no other node has cosigned a head of this log yet: ask again in some seconds";
     let head = head.ok_or_else(|| Problem::new(Code::NotFound, missing))?;
@@ -45,6 +47,7 @@ pub(super) async fn tile(
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
     no_query(request.query())?;
+    shared.check_insider(request.client())?;
     let unknown = |detail: String| Problem::new(Code::NotFound, detail);
     let tile = Tile::parse(&format!("tile/{path}")).map_err(|error| unknown(error.to_string()))?;
     let bytes = shared.store.log_tile(tile).await.map_err(|error| store_problem(&error))?;

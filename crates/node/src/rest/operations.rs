@@ -69,7 +69,7 @@ pub(super) async fn start_here(
 /// The operation, ended well or not ended; the problem of one that failed.
 async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<Operation, Problem> {
     let until = Instant::now() + OperationQuery::parse(request.query())?.wait;
-    let judged = judge(shared, request)?;
+    let judged = shared.first_of(judge(shared, request)?).await?;
     let id = judged.operation.clone();
     let known = shared.known_operation(&judged).await?;
     if known.as_ref().is_none_or(|op| !op.status.is_final()) {
@@ -80,7 +80,7 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
         // CER.1  What cannot be is said at once, and leaves nothing behind.
         let prepared = shared.prepare(&judged, shared.id).await;
         let prepared = shared.decided(&judged, prepared).await?;
-        let _one = shared.spender().await;
+        let one = shared.spender().await;
         let standing = match shared.permission(&judged, prepared.subject()).await? {
             Permission::Go(rule) => Standing::Go(rule),
             Permission::Wait(waiting) => Standing::Wait(waiting.rule),
@@ -106,6 +106,7 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
         };
         let (counted, begun) =
             tokio::join!(shared.spend(&id, spends.as_ref()), shared.begin(&judged, &standing));
+        drop(one);
         counted?;
         let begun = begun?;
         match standing {

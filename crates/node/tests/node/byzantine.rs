@@ -36,7 +36,7 @@ enum Control {
     Seen { size: u64 },
     Case { request: Vec<u8>, rulings: Vec<Vec<u8>> },
     Closed { operation: String, how: String },
-    Directory { version: u64, head: [u8; 32], freezes: u64 },
+    Directory { version: u64, head: [u8; 32], freezes: [u8; 32] },
     Behind { version: u64 },
     Change { entry: Vec<u8> },
     Freeze { request: Vec<u8> },

@@ -542,6 +542,8 @@ async fn a_tenant_sees_only_its_own() {
         assert_eq!((theirs.code, absent.code), (Code::NotFound, Code::NotFound));
         assert_eq!(theirs.detail.replace(key.as_str(), "X"), absent.detail.replace(nothing.as_str(), "X"));
     };
+    assert_eq!(problem(zoe.directory().await.unwrap_err()).code, Code::Forbidden);
+    assert_eq!(problem(zoe.log_checkpoint().await.unwrap_err()).code, Code::Forbidden);
     for at in 0..3 {
         let zoe = cluster.client_as(at, "zoe", 12);
         let shown = (zoe.key(&key.id).await, zoe.key(&nothing).await);
@@ -655,7 +657,7 @@ async fn a_hostile_database_authorises_nothing() {
     let own = cluster.configs[0].clone();
     // bob's approval of the small payment, put under the large one, and that one called approved.
     let moved = format!(
-        "INSERT INTO rulings (op_id, nonce, ruling, received_at) SELECT '{}', nonce, ruling, received_at \
+        "INSERT INTO rulings (op_id, hash, ruling, received_at) SELECT '{}', hash, ruling, received_at \
          FROM rulings WHERE op_id = '{}'",
         large.id, small.id
     );
@@ -700,4 +702,58 @@ async fn people_learn_that_they_are_wanted_at_their_own_node() {
     let create = create_key(Scheme::Ed25519, 2, Some(vec![Purpose::Message]));
     let refused = cluster.as_user(1, "alice").create_key(&create, &unique("create"), WAIT).await.unwrap_err();
     assert_eq!(problem(refused).code, Code::Frozen);
+}
+
+/// What a request was shown as is what it is: another one under the same idempotency key is none, at any node, whatever it asks for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_case_is_one_request_at_every_node() {
+    const LATER: &str = r#"
+@id("create")
+permit (principal in Group::"admins", action == Action::"create_key", resource);
+@id("later")
+@delay("2s")
+permit (principal in Group::"admins", action == Action::"sign:ethereum", resource);
+"#;
+    let cluster = Cluster::governed(3, &[("later", LATER)]).await;
+    let key = wallet(&cluster).await;
+    let (alice, at_b) = (cluster.as_user(0, "alice"), cluster.as_user(1, "alice"));
+    let directory = alice.directory().await.unwrap();
+    let harmless = ChangeDirectory {
+        base: directory.version,
+        previous: directory.head,
+        steps: group(&["bob"]),
+        reason: None,
+    };
+    let asked = alice.change_directory(&harmless, "one-key", Duration::ZERO).await.unwrap();
+    until(async || at_b.operation(&asked.id, Duration::ZERO).await.is_ok()).await;
+    let refused = at_b.sign(&key.id, &payment(1, PAYEE), "one-key", WAIT).await.unwrap_err();
+    assert_eq!(problem(refused).code, Code::IdempotencyConflict);
+    // A delay counts from when a node first saw these very bytes, and is waited for.
+    let begun = tokio::time::Instant::now();
+    let waits = cluster.pay(0, "alice", &key, &payment(1, PAYEE)).await.unwrap();
+    assert_eq!(waits.status, OperationStatus::PendingApproval);
+    assert!(waits.approvals.unwrap().not_before.is_some());
+    let waits = cluster.as_user(0, "alice").operation(&waits.id, Duration::ZERO).await.unwrap();
+    assert_eq!(cluster.ended(0, "alice", &waits).await.status, OperationStatus::Succeeded);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+}
+
+/// A no is heard while a key is frozen, and whoever asked may take it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_no_is_heard_at_any_time() {
+    let cluster = Cluster::governed(2, &[("payments", PAYMENTS)]).await;
+    let key = wallet(&cluster).await;
+    let own = cluster.pay(0, "alice", &key, &payment(2000, PAYEE)).await.unwrap();
+    cluster.rule(0, "alice", "reject", &own).await.unwrap();
+    assert_eq!(cluster.ended(0, "alice", &own).await.status, OperationStatus::Rejected);
+    let large = cluster.pay(0, "alice", &key, &payment(2000, PAYEE)).await.unwrap();
+    let freeze = SetFreeze { scope: Scope::Key { key: key.id.clone() }, reason: None };
+    let frozen = cluster.as_user(0, "carol").freeze(&freeze, &unique("freeze")).await.unwrap();
+    assert_eq!(cluster.rule(0, "bob", "approve", &large).await.unwrap_err().code, Code::Frozen);
+    cluster.rule(0, "bob", "reject", &large).await.unwrap();
+    let thaw = vec![Step::Thaw { freezes: vec![frozen.id] }];
+    let asked = cluster.change(0, "alice", thaw).await.unwrap();
+    cluster.rule(0, "bob", "approve", &asked).await.unwrap();
+    let ended = cluster.ended(0, "alice", &large).await;
+    assert_eq!(ended.status, OperationStatus::Rejected, "not carried out by the thaw");
 }

@@ -207,7 +207,7 @@ async fn is_served(address: SocketAddr, what: &str) {
         other.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{what}: {answer}");
     };
-    timeout(Duration::from_secs(3), asked).await.unwrap_or_else(|_| panic!("{what} holds its connection"));
+    timeout(Duration::from_secs(10), asked).await.unwrap_or_else(|_| panic!("{what} holds its connection"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

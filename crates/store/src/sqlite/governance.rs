@@ -73,7 +73,7 @@ impl Sqlite {
     pub(crate) async fn add_ruling(
         &self,
         op_id: String,
-        nonce: [u8; 32],
+        hash: [u8; 32],
         ruling: Vec<u8>,
         now: i64,
         entry: Entry,
@@ -82,11 +82,11 @@ impl Sqlite {
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
-                        "INSERT INTO rulings (op_id, nonce, ruling, received_at) VALUES (?, ?, ?, ?) \
+                        "INSERT INTO rulings (op_id, hash, ruling, received_at) VALUES (?, ?, ?, ?) \
                          ON CONFLICT DO NOTHING",
                     )
                     .bind(op_id)
-                    .bind(nonce.to_vec())
+                    .bind(hash.to_vec())
                     .bind(ruling)
                     .bind(now)
                     .execute(connection)

@@ -48,14 +48,14 @@ impl Store {
         ask!(self, open_cases(limit))
     }
 
-    /// Keeps what a person said about an operation, and logs it; `false` if its fresh bytes are known, which changes nothing. Durable.
+    /// Keeps what a person said about an operation, and logs it; `false` if these bytes, named by their hash, are known. Durable.
     ///
     /// # Errors
     /// [`StoreError::TooLong`], [`StoreError::NoLog`] and those of the backend.
     pub async fn add_ruling(
         &self,
         op_id: &str,
-        nonce: [u8; 32],
+        hash: [u8; 32],
         ruling: Vec<u8>,
         now: u64,
         entry: Entry,
@@ -63,7 +63,7 @@ impl Store {
         limits::id("operation id", op_id.as_bytes())?;
         limits::blob("ruling", &ruling)?;
         let now = limits::signed("time", now)?;
-        ask!(self, add_ruling(op_id.to_owned(), nonce, ruling, now, entry))
+        ask!(self, add_ruling(op_id.to_owned(), hash, ruling, now, entry))
     }
 
     /// What people said about an operation, in the order in which it came.
