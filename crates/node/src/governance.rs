@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use quorate_api::{Code, KeyId, OperationId, Problem};
+use quorate_api::{Code, KeyId, OperationId, Problem, SignedRequest};
 use quorate_net::PeerId;
 use quorate_policy::chain::{ChainError, Entry, State};
 use quorate_policy::change::Step;
@@ -112,6 +112,15 @@ impl Regime {
     }
 }
 
+/// How this node came to know a case.
+#[derive(Clone, Debug)]
+struct Told {
+    /// Which peer told of it first, since the start; `None` for one that a client asked for here.
+    by: Option<PeerId>,
+    /// Who asks.
+    client: String,
+}
+
 /// What a governed node knows.
 pub(crate) struct Governance {
     pub(crate) cluster: Name,
@@ -121,8 +130,10 @@ pub(crate) struct Governance {
     freezes: Mutex<Freezes>,
     /// Held from the look at what was spent until the request is counted: two requests cannot both be the last one below a limit.
     pub(crate) spender: tokio::sync::Mutex<()>,
-    /// Cases whose end this node does not know, and which peer told of each.
-    waiting: Mutex<BTreeMap<OperationId, Option<PeerId>>>,
+    /// Cases whose end this node does not know.
+    waiting: Mutex<BTreeMap<OperationId, Told>>,
+    /// The version of the directory at the last look at everything that waits.
+    looked: Mutex<u64>,
     genesis: Genesis,
 }
 
@@ -186,7 +197,13 @@ impl Governance {
             freezes.restore(&stored);
         }
         let waiting = store.open_cases(MAX_PAGE_LEN).await?;
-        let waiting = waiting.into_iter().filter_map(|case| Some((case.op_id.parse().ok()?, None))).collect();
+        let waiting = waiting
+            .into_iter()
+            .filter_map(|case| {
+                let client = SignedRequest::decode(&case.request).ok()?.client().to_owned();
+                Some((case.op_id.parse().ok()?, Told { by: None, client }))
+            })
+            .collect();
         Ok(Some(Self {
             cluster: genesis.terms().cluster.clone(),
             regime: Mutex::new(Arc::new(regime)),
@@ -194,6 +211,7 @@ impl Governance {
             freezes: Mutex::new(freezes),
             spender: tokio::sync::Mutex::default(),
             waiting: Mutex::new(waiting),
+            looked: Mutex::default(),
             genesis,
         }))
     }

@@ -14,8 +14,8 @@ use quorate_policy::chain::{Entry, MAX_RULINGS};
 use quorate_store::{Case, Operation, OperationStatus, OperationUpdate};
 use serde::Serialize;
 
-use super::Regime;
 use super::permit::{Permission, Prepared, Waiting};
+use super::{Regime, Told};
 use crate::audit;
 use crate::clock;
 use crate::control::Control;
@@ -89,7 +89,8 @@ impl Shared {
         let bytes = judged.request.encode();
         let opened = self.store.open_case(id.as_str(), bytes, clock::millis(), Vec::new()).await;
         opened.map_err(|error| store_problem(&error))?;
-        if locked(&governance.waiting).insert(id.clone(), None).is_none() {
+        let told = Told { by: None, client: judged.request.client().to_owned() };
+        if locked(&governance.waiting).insert(id.clone(), told).is_none() {
             self.tell_wanted(judged);
         }
         self.pass_on(id, None).await
@@ -98,13 +99,14 @@ impl Shared {
     /// Keeps a request that waits for people, of which a coordinator told.
     pub(super) async fn hear(&self, judged: &Judged) -> Result<(), Problem> {
         let governance = self.governed()?;
-        if locked(&governance.waiting).len() >= MAX_WAITING {
+        if self.is_full(judged)? {
             return Ok(());
         }
         let (id, bytes) = (&judged.operation, judged.request.encode());
         let opened = self.store.open_case(id.as_str(), bytes, clock::millis(), audit::heard(judged)?).await;
         if opened.map_err(|error| store_problem(&error))? {
-            locked(&governance.waiting).insert(id.clone(), None);
+            let told = Told { by: None, client: judged.request.client().to_owned() };
+            locked(&governance.waiting).insert(id.clone(), told);
             self.tell_wanted(judged);
         }
         Ok(())
@@ -180,8 +182,7 @@ impl Shared {
             // Only what this node would ask people about itself.
             let Ok(prepared) = self.prepare(&judged, self.id).await else { return Ok(()) };
             let permission = self.permission(&judged, prepared.subject()).await?;
-            let full = locked(&governance.waiting).len() >= MAX_WAITING;
-            if full || !matches!(permission, Permission::Wait(_)) {
+            if self.is_full(&judged)? || !matches!(permission, Permission::Wait(_)) {
                 return Ok(());
             }
         }
@@ -190,7 +191,8 @@ impl Shared {
             self.store.open_case(id.as_str(), judged.request.encode(), clock::millis(), entries).await;
         let mut news = opened.map_err(|error| store_problem(&error))?;
         if news {
-            locked(&governance.waiting).insert(id.clone(), Some(from));
+            let told = Told { by: Some(from), client: judged.request.client().to_owned() };
+            locked(&governance.waiting).insert(id.clone(), told);
             self.tell_wanted(&judged);
         } else if self.case(&id).await?.is_some_and(|case| case.request != judged.request.encode()) {
             // Another request under the same idempotency key: the first one stands.
@@ -495,7 +497,7 @@ impl Shared {
         };
         // Only whoever told of it says that it ended; nobody else can hide it from people.
         let told = self.governed()?;
-        let told = locked(&told.waiting).get(&id).copied().flatten() == Some(from);
+        let told = locked(&told.waiting).get(&id).is_some_and(|told| told.by == Some(from));
         if told && status.is_final() && self.operation(&id).await?.is_none() {
             self.close(&id, status.as_str()).await?;
         }
@@ -506,11 +508,31 @@ impl Shared {
     pub(crate) async fn advance_all(self: &Arc<Self>) {
         let Some(governance) = &self.governance else { return };
         let waiting: Vec<OperationId> = locked(&governance.waiting).keys().cloned().collect();
+        let version = governance.regime().state.version();
+        let changed = std::mem::replace(&mut *locked(&governance.looked), version) != version;
         for id in waiting {
+            // What a change waits for comes with rulings; only a new directory or its own end makes it worth another look.
+            if !changed && !self.is_due(&id).await {
+                continue;
+            }
             if let Err(problem) = self.advance(&id).await {
                 tracing::warn!(operation = %id, detail = %problem.detail, "a case cannot be looked at");
             }
         }
+    }
+
+    /// Whether time alone may have changed something: for all but changes of the directory that have not expired.
+    async fn is_due(&self, id: &OperationId) -> bool {
+        let Ok(Some(case)) = self.case(id).await else { return false };
+        let Ok(request) = SignedRequest::decode(&case.request) else { return false };
+        request.path() != quorate_policy::chain::PATH || request.expires() < clock::seconds()
+    }
+
+    /// Whether there is no room for another case of this client that somebody else tells of: each client has its own.
+    fn is_full(&self, judged: &Judged) -> Result<bool, Problem> {
+        let waiting = locked(&self.governed()?.waiting);
+        let own = waiting.values().filter(|told| told.client == judged.request.client()).count();
+        Ok(own >= self.config.limits.max_pending_per_client || waiting.len() >= MAX_WAITING)
     }
 
     /// The operation with where its approvals stand, if it waits for people or did.

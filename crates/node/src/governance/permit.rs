@@ -184,6 +184,8 @@ impl Shared {
     /// A change of the directory, read against what is in force.
     pub(crate) fn proposed(&self, request: &SignedRequest) -> Result<Proposed, Problem> {
         let regime = self.governed()?.regime();
+        // GOV.10: tenants do not decide on the cluster, nor keep those busy who do.
+        self.check_insider(request.client())?;
         let proposed =
             regime.state.propose(request, Some(self.now())).map_err(|error| chain_problem(&error))?;
         Regime::of(proposed.next.clone())?;

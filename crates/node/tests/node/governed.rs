@@ -544,6 +544,10 @@ async fn a_tenant_sees_only_its_own() {
     };
     assert_eq!(problem(zoe.directory().await.unwrap_err()).code, Code::Forbidden);
     assert_eq!(problem(zoe.log_checkpoint().await.unwrap_err()).code, Code::Forbidden);
+    let change =
+        ChangeDirectory { base: 0, previous: Hex(vec![0; 32]), steps: group(&["bob"]), reason: None };
+    let refused = zoe.change_directory(&change, &unique("change"), Duration::ZERO).await.unwrap_err();
+    assert_eq!(problem(refused).code, Code::Forbidden);
     for at in 0..3 {
         let zoe = cluster.client_as(at, "zoe", 12);
         let shown = (zoe.key(&key.id).await, zoe.key(&nothing).await);
