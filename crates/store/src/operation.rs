@@ -116,6 +116,24 @@ impl NewOperation {
         limits::signed("expiry", self.expires_at)?;
         limits::blob("request", &self.request)
     }
+
+    /// As it is stored at this time.
+    pub(crate) fn begun(self, now: u64) -> Operation {
+        Operation {
+            op_id: self.op_id,
+            request_hash: self.request_hash,
+            request: self.request,
+            kind: self.kind,
+            key_id: self.key_id,
+            status: self.status,
+            result: None,
+            error: None,
+            attempt: 0,
+            created_at: now,
+            updated_at: now,
+            expires_at: self.expires_at,
+        }
+    }
 }
 
 /// A stored operation.

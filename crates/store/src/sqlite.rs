@@ -67,6 +67,8 @@ impl Sqlite {
         }
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
+            // There is no network that could have closed it: asking costs as much as the read itself.
+            .test_before_acquire(false)
             .connect_with(reader_options(&path))
             .await
             .map_err(|error| named(Failure::from(error)))?;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use quorate_log::checkpoint::SignedCheckpoint;
-use quorate_log::entry::{Entry, Kind};
+use quorate_log::entry::{Entry, Id, Kind};
 use quorate_log::note::LogSigner;
 use quorate_log::offer::Offer;
 use quorate_log::proof::BuildError;
@@ -15,7 +15,7 @@ use quorate_log::receipt::Receipt;
 use quorate_log::tile::{Level, ReadTile, TILE_WIDTH, Tile, TileBytes};
 use quorate_log::tree::{Frontier, Growth, Tree};
 use quorate_log::{Hash, MAX_SIZE};
-use sqlx::{Executor, Row, Sqlite as Database, SqliteConnection};
+use sqlx::{AssertSqlSafe, Executor, Row, Sqlite as Database, SqliteConnection};
 
 use super::Sqlite;
 use super::failure::Failure;
@@ -94,22 +94,6 @@ impl Ledger {
             self.tree.append_encoded(&encoded).map_err(|error| Failure::Corrupt(error.to_string()))?;
         let signed = self.signer.sign(growth.size, growth.root);
         let checkpoint = signed.map_err(|error| Failure::Corrupt(error.to_string()))?;
-        for (index, entry) in (growth.first..).zip(encoded) {
-            sqlx::query("INSERT INTO log_entries (idx, entry) VALUES (?, ?)")
-                .bind(signed_index(index)?)
-                .bind(entry)
-                .execute(&mut *connection)
-                .await?;
-        }
-        for (index, entry) in (growth.first..).zip(&entries) {
-            if let (Kind::Outcome, Some(operation)) = (entry.kind(), entry.operation_id()) {
-                sqlx::query("INSERT INTO log_outcomes (op_id, idx) VALUES (?, ?) ON CONFLICT DO NOTHING")
-                    .bind(operation.as_str())
-                    .bind(signed_index(index)?)
-                    .execute(&mut *connection)
-                    .await?;
-            }
-        }
         for TileBytes { tile, bytes } in &growth.tiles {
             if let (Level::Hashes(level), false) = (tile.level(), tile.is_partial()) {
                 sqlx::query("INSERT INTO log_tiles (level, idx, root, bytes) VALUES (?, ?, ?, ?)")
@@ -121,14 +105,15 @@ impl Ledger {
                     .await?;
             }
         }
-        sqlx::query(
-            "INSERT INTO log_head (id, size, note) VALUES (1, ?1, ?2) \
-             ON CONFLICT (id) DO UPDATE SET size = ?1, note = ?2",
-        )
-        .bind(signed_index(growth.size)?)
-        .bind(checkpoint.to_string())
-        .execute(connection)
-        .await?;
+        let rows: Vec<NewRow<'_>> = (growth.first..)
+            .zip(entries.iter().zip(encoded))
+            .map(|(index, (entry, bytes))| {
+                let outcome = entry.operation_id().filter(|_| entry.kind() == Kind::Outcome);
+                Ok((signed_index(index)?, bytes, outcome.map(Id::as_str)))
+            })
+            .collect::<Result<_, Failure>>()?;
+        let head = (signed_index(growth.size)?, checkpoint.to_string());
+        insert(connection, rows, head).await?;
         Ok(Added { growth, checkpoint, entries })
     }
 
@@ -141,6 +126,64 @@ impl Ledger {
         }
         Recent { first: growth.first, entries, checkpoint, tiles }
     }
+}
+
+/// An entry's place, its bytes, and the operation that it is the outcome of.
+type NewRow<'a> = (i64, Vec<u8>, Option<&'a str>);
+
+/// Entries that one statement inserts. Each number of them is a statement of its own that stays prepared.
+const AT_ONCE: usize = 8;
+
+/// Writes entries, and the head with the last of them. Few statements, because each is a journey to the thread of the connection and
+/// back.
+async fn insert(
+    connection: &mut SqliteConnection,
+    mut rows: Vec<NewRow<'_>>,
+    (size, note): (i64, String),
+) -> Result<(), Failure> {
+    let mut head = Some((size, note));
+    while head.is_some() {
+        let rest = rows.split_off(rows.len().min(AT_ONCE));
+        let head = if rest.is_empty() { head.take() } else { None };
+        let outcomes = rows.iter().filter(|(_, _, outcome)| outcome.is_some()).count();
+        let mut query = sqlx::query(AssertSqlSafe(statement(rows.len(), outcomes, head.is_some())));
+        for (index, bytes, _) in &mut rows {
+            query = query.bind(*index).bind(std::mem::take(bytes));
+        }
+        for (index, _, outcome) in &rows {
+            if let Some(operation) = outcome {
+                query = query.bind(*operation).bind(*index);
+            }
+        }
+        if let Some((size, note)) = head {
+            query = query.bind(size).bind(note);
+        }
+        query.execute(&mut *connection).await?;
+        rows = rest;
+    }
+    Ok(())
+}
+
+/// The text of the statement for so many rows: it holds numbers of placeholders and nothing from outside.
+fn statement(entries: usize, outcomes: usize, head: bool) -> String {
+    let pairs = |count: usize| vec!["(?, ?)"; count].join(", ");
+    let mut text = String::new();
+    if entries > 0 {
+        text.push_str(&format!("INSERT INTO log_entries (idx, entry) VALUES {};", pairs(entries)));
+    }
+    if outcomes > 0 {
+        let values = pairs(outcomes);
+        text.push_str(&format!(
+            "INSERT INTO log_outcomes (op_id, idx) VALUES {values} ON CONFLICT DO NOTHING;"
+        ));
+    }
+    if head {
+        text.push_str(
+            "INSERT INTO log_head (size, note, id) VALUES (?, ?, 1) \
+             ON CONFLICT (id) DO UPDATE SET size = excluded.size, note = excluded.note;",
+        );
+    }
+    text
 }
 
 /// The entries of the last commit, and all that receipts for them need.

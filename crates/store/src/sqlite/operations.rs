@@ -33,19 +33,21 @@ impl Sqlite {
                     )
                     .bind(&new.op_id)
                     .bind(new.request_hash.to_vec())
-                    .bind(new.request)
-                    .bind(new.kind)
-                    .bind(new.key_id)
+                    .bind(&new.request)
+                    .bind(&new.kind)
+                    .bind(&new.key_id)
                     .bind(new.status.as_str())
                     .bind(now)
                     .bind(expires_at)
                     .execute(&mut *connection)
                     .await?;
+                    if done.rows_affected() == 1 {
+                        return Ok(Begin::New(new.begun(now.unsigned_abs())));
+                    }
                     let stored = load(connection, new.op_id).await?;
-                    Ok(match done.rows_affected() {
-                        1 => Begin::New(stored),
-                        _ if stored.request_hash == new.request_hash => Begin::Existing(stored),
-                        _ => Begin::Conflict,
+                    Ok(match stored.request_hash == new.request_hash {
+                        true => Begin::Existing(stored),
+                        false => Begin::Conflict,
                     })
                 })
             },
@@ -66,10 +68,11 @@ impl Sqlite {
         let updated = self.writer.write_logged(
             move |connection| {
                 Box::pin(async move {
-                    let done = sqlx::query(
+                    let updated = sqlx::query(
                         "UPDATE operations SET status = ?, key_id = coalesce(?, key_id), \
                          result = coalesce(?, result), error = coalesce(?, error), \
-                         attempt = coalesce(?, attempt), updated_at = ? WHERE op_id = ? AND status = ?",
+                         attempt = coalesce(?, attempt), updated_at = ? WHERE op_id = ? AND status = ? \
+                         RETURNING *",
                     )
                     .bind(update.status.as_str())
                     .bind(update.key_id)
@@ -79,12 +82,12 @@ impl Sqlite {
                     .bind(now)
                     .bind(&op_id)
                     .bind(expected.as_str())
-                    .execute(&mut *connection)
+                    .fetch_optional(&mut *connection)
                     .await?;
-                    let stored = load(connection, op_id).await?;
-                    if done.rows_affected() == 1 {
-                        return Ok(stored);
+                    if let Some(row) = updated {
+                        return operation(&row);
                     }
+                    let stored = load(connection, op_id).await?;
                     Err(Failure::Refused(StoreError::Changed {
                         what: WHAT,
                         id: stored.op_id,

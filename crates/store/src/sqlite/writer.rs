@@ -318,17 +318,33 @@ impl WriteTask {
         // Of each entry: for which write, and whether a receipt is wanted.
         let (mut entries, mut owners) = (Vec::new(), Vec::new());
         let mut receipts: Vec<Vec<Receipt>> = batch.iter().map(|_| Vec::new()).collect();
-        for (at, job) in batch.iter_mut().enumerate() {
-            let mut savepoint = transaction.begin().await.map_err(named)?;
-            match job.run(&mut savepoint, &path, faults.next()).await {
+        if let [job] = batch {
+            // Alone it needs no savepoint: it is the whole transaction.
+            match job.run(&mut transaction, &path, faults.next()).await {
                 Step::Keep => {
-                    savepoint.commit().await.map_err(named)?;
                     let (logged, wanted) = job.entries();
-                    owners.extend(logged.iter().map(|_| wanted.then_some(at)));
-                    entries.extend(logged);
+                    owners.extend(logged.iter().map(|_| wanted.then_some(0)));
+                    entries = logged;
                 }
-                Step::Undo => savepoint.rollback().await.map_err(named)?,
+                Step::Undo => {
+                    transaction.rollback().await.map_err(named)?;
+                    return Ok(receipts);
+                }
                 Step::FailBatch(error) => return Err(error),
+            }
+        } else {
+            for (at, job) in batch.iter_mut().enumerate() {
+                let mut savepoint = transaction.begin().await.map_err(named)?;
+                match job.run(&mut savepoint, &path, faults.next()).await {
+                    Step::Keep => {
+                        savepoint.commit().await.map_err(named)?;
+                        let (logged, wanted) = job.entries();
+                        owners.extend(logged.iter().map(|_| wanted.then_some(at)));
+                        entries.extend(logged);
+                    }
+                    Step::Undo => savepoint.rollback().await.map_err(named)?,
+                    Step::FailBatch(error) => return Err(error),
+                }
             }
         }
         let added = if entries.is_empty() {
