@@ -1,7 +1,7 @@
 //! `cluster`: what a signature takes over the REST interface of three node processes on this machine.
 
-mod load;
-mod processes;
+pub(crate) mod load;
+pub(crate) mod processes;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
 
 async fn measure(options: &Options) -> anyhow::Result<Found> {
     let begin = Instant::now();
-    let cluster = Cluster::start(&options.binary)?;
+    let cluster = Cluster::start(&options.binary, None)?;
     let ready = begin.elapsed();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let fresh = cluster.memory()?;
@@ -127,7 +127,7 @@ async fn loaded(cluster: &Cluster, key: &Key, clients: usize, time: Duration) ->
 }
 
 /// A key for plain messages; any two of the three nodes sign.
-async fn create(client: &Client, scheme: Scheme) -> anyhow::Result<Key> {
+pub(crate) async fn create(client: &Client, scheme: Scheme) -> anyhow::Result<Key> {
     let purposes = Some(vec![Purpose::Message]);
     let wanted = CreateKey { scheme, threshold: 2, parties: None, purposes, label: Some("bench".to_owned()) };
     let mut operation = client.create_key(&wanted, &fresh()?, WAIT).await?;

@@ -10,6 +10,7 @@ mod machine;
 mod measure;
 mod ours;
 mod protocols;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ enum Report {
     Protocols(protocols::Options),
     /// Latency, rate and memory of three local node processes
     Cluster(cluster::Options),
+    /// What log, directory and policies cost a signature
+    Trust(trust::Options),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let done = match &arguments.report {
         Report::Protocols(options) => protocols::run(options, arguments.json),
         Report::Cluster(options) => cluster::run(options, arguments.json),
+        Report::Trust(options) => trust::run(options, arguments.json),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

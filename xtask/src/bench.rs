@@ -12,7 +12,7 @@ use anyhow::Context as _;
 /// What the command line of `cargo xtask bench` can say.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Reports to make: `protocols`, `cluster`, `build`, `demo`; all when none is named
+    /// Reports to make: `protocols`, `cluster`, `trust`, `build`, `demo`; all when none is named
     reports: Vec<String>,
     /// One JSON object a line in place of tables
     #[arg(long)]
@@ -25,9 +25,10 @@ struct Report {
     make: fn(&Path, &Options) -> anyhow::Result<bool>,
 }
 
-const REPORTS: [Report; 4] = [
+const REPORTS: [Report; 5] = [
     Report { name: "protocols", make: protocols },
     Report { name: "cluster", make: cluster },
+    Report { name: "trust", make: trust },
     Report { name: "demo", make: demo },
     Report { name: "build", make: build },
 ];
@@ -88,6 +89,25 @@ fn program(root: &Path) -> anyhow::Result<Option<PathBuf>> {
 fn cluster(root: &Path, options: &Options) -> anyhow::Result<bool> {
     let Some(program) = program(root)? else { return Ok(false) };
     measure(root, options, &["cluster".as_ref(), "--binary".as_ref(), program.as_os_str()])
+}
+
+/// What log, directory and policies cost a signature.
+fn trust(root: &Path, options: &Options) -> anyhow::Result<bool> {
+    let Some(program) = program(root)? else { return Ok(false) };
+    let target = root.join("target");
+    let kept = target.join("release").join("quorate-logged");
+    std::fs::copy(&program, &kept).context("cannot keep the program")?;
+    let mut command = cargo(root, &["build", "--release", "--locked", "--package", "quorate"]);
+    command.args(["--features", "unlogged", "--target-dir"]).arg(&target);
+    if !command.status().context("cannot start cargo")?.success() {
+        return Ok(false);
+    }
+    let without = target.join("release").join("quorate-unlogged");
+    std::fs::copy(&program, &without).context("cannot keep the program")?;
+    std::fs::copy(&kept, &program).context("cannot put the program back")?;
+    let arguments =
+        ["trust".as_ref(), "--binary".as_ref(), kept.as_os_str(), "--unlogged".as_ref(), without.as_os_str()];
+    measure(root, options, &arguments)
 }
 
 /// Wall time of a release build from nothing, into a folder that is removed afterwards.

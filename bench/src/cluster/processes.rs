@@ -48,13 +48,16 @@ fn assigned<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 
 impl Cluster {
     /// Starts it and waits until all nodes see each other.
-    pub(crate) fn start(binary: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(binary: &Path, policy: Option<&Path>) -> anyhow::Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("no temporary folder")?;
-        let mut dev = Command::new(binary)
-            .arg("dev")
-            .arg("--folder")
-            .arg(folder.path().join("cluster"))
+        let mut command = Command::new(binary);
+        command.arg("dev").arg("--folder").arg(folder.path().join("cluster"));
+        if let Some(policy) = policy {
+            let shown = policy.to_str().context("the path of the policy is no text")?;
+            command.arg("--governed").arg("--policy").arg(format!("bench={shown}"));
+        }
+        let mut dev = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -40,19 +40,38 @@ pub(crate) enum Control {
     Cosigned { head: String },
     /// The sender saw this much of the receiver's log: the proof must begin there.
     Seen { size: u64 },
-    /// A request that waits for people, and what they said: signed requests all.
-    Case { request: Vec<u8>, rulings: Vec<Vec<u8>> },
+    /// News of a request that waits for people.
+    Case(Case),
+    /// All that waits for people at the sender, for a peer that was not there.
+    Cases(Vec<Case>),
     /// How a case ended at the node that the client asked; a hint for people.
     Closed { operation: String, how: String },
     /// The sender's directory, and what names the freezes that it knows.
     Directory { version: u64, head: [u8; 32], freezes: [u8; 32] },
     /// The sender wants the changes after this version, and all freezes.
     Behind { version: u64 },
-    /// A change of the directory with what makes it valid.
-    Change { entry: Vec<u8> },
+    /// Changes of the directory, one after the other, each with what makes it valid.
+    Changes { entries: Vec<Vec<u8>> },
     /// A freeze: the signed request for it.
     Freeze { request: Vec<u8> },
 }
+
+/// A request that waits for people, and what they said: signed requests all.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Case {
+    pub(crate) request: Vec<u8>,
+    pub(crate) rulings: Vec<Vec<u8>>,
+}
+
+impl Case {
+    /// Its bytes in a message, about.
+    pub(crate) fn len(&self) -> usize {
+        self.rulings.iter().fold(self.request.len(), |sum, ruling| sum.saturating_add(ruling.len()))
+    }
+}
+
+/// Most bytes of what one message carries of many things; a single larger one goes alone.
+pub(crate) const BUNDLE: usize = 256 * 1024;
 
 /// Names one request that was passed on.
 pub(crate) type Ticket = [u8; 16];

@@ -234,6 +234,12 @@ pub(crate) async fn watch_peers(shared: Arc<Shared>) {
         }
         for (peer, _) in now.iter().filter(|(peer, number)| up.get(peer) != Some(number)) {
             tell(EventKind::PeerUp, peer);
+            let (greeting, peer) = (Arc::clone(&shared), *peer);
+            shared.tasks.spawn(async move {
+                if let Err(problem) = greeting.greet(peer).await {
+                    tracing::warn!(peer = %greeting.name_of(peer), detail = %problem.detail, "a peer is not told what waits");
+                }
+            });
         }
         up = now;
         match shared.stop.run_until_cancelled(changes.changed()).await {

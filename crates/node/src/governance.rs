@@ -8,12 +8,14 @@
 //! | `cases` | requests that wait for people: what they said, and what follows |
 //! | `changes` | the chain of changes: adopting, catching up, forks |
 //! | `freezes` | what an admin stopped |
+//! | `pace` | how often peers are asked and heard |
 //! | `permit` | the decision on one request |
 //! | `spending` | what was agreed to before |
 
 pub(crate) mod cases;
 mod changes;
 mod freezes;
+mod pace;
 pub(crate) mod permit;
 pub(crate) mod spending;
 
@@ -134,6 +136,7 @@ pub(crate) struct Governance {
     waiting: Mutex<BTreeMap<OperationId, Told>>,
     /// The version of the directory at the last look at everything that waits.
     looked: Mutex<u64>,
+    pace: pace::Pace,
     genesis: Genesis,
 }
 
@@ -212,6 +215,7 @@ impl Governance {
             spender: tokio::sync::Mutex::default(),
             waiting: Mutex::new(waiting),
             looked: Mutex::default(),
+            pace: pace::Pace::default(),
             genesis,
         }))
     }

@@ -339,8 +339,14 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
             Some(Control::Seen { size }) => {
                 answer(&shared, from, move |shared| async move { shared.seen(from, size).await });
             }
-            Some(Control::Case { request, rulings }) => answer(&shared, from, move |shared| async move {
-                shared.take_case(from, &request, &rulings).await
+            Some(Control::Case(case)) => {
+                answer(&shared, from, move |shared| async move { shared.take_case(from, &case).await });
+            }
+            Some(Control::Cases(cases)) => answer(&shared, from, move |shared| async move {
+                for case in &cases {
+                    shared.take_case(from, case).await?;
+                }
+                Ok(())
             }),
             Some(Control::Closed { operation, how }) => answer(&shared, from, move |shared| async move {
                 shared.take_closed(from, &operation, &how).await
@@ -353,8 +359,8 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
             Some(Control::Behind { version }) => {
                 answer(&shared, from, move |shared| async move { shared.catch_up(from, version).await });
             }
-            Some(Control::Change { entry }) => {
-                answer(&shared, from, move |shared| async move { shared.take_change(from, &entry).await });
+            Some(Control::Changes { entries }) => {
+                answer(&shared, from, move |shared| async move { shared.take_changes(from, &entries).await });
             }
             Some(Control::Freeze { request }) => {
                 answer(&shared, from, move |shared| async move { shared.take_freeze(from, &request).await });

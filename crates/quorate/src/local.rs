@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::Client;
-use quorate_api::{ClientAlgorithm, ClientKey, Hex};
+use quorate_api::{ClientAlgorithm, ClientKey, ClientPublicKey, Hex};
 use quorate_node::config::{Client as EnrolledClient, Config, Limits, Listen, Peer, Seal};
 use quorate_policy::change::{AdminRule, Step};
 use quorate_policy::directory::PrincipalKind;
@@ -59,6 +59,15 @@ fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     file.and_then(|mut f| f.write_all(content)).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
+/// Makes a client key and writes its private half to a file.
+pub(crate) fn new_client_key(path: &Path) -> anyhow::Result<ClientPublicKey> {
+    let mut entropy = Zeroizing::new([0u8; 32]);
+    getrandom::fill(&mut *entropy).context("the operating system gave no random bytes")?;
+    let key = ClientKey::from_entropy(ClientAlgorithm::Ed25519, &entropy)?;
+    write_private(path, key.to_pem()?.as_bytes())?;
+    Ok(key.public_key())
+}
+
 fn random_hex() -> anyhow::Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0u8; 32]);
     getrandom::fill(&mut *bytes).context("the operating system gave no random bytes")?;
@@ -89,12 +98,9 @@ impl LocalCluster {
     /// Makes the folders, identities, passphrases, client key and configurations of three nodes below `folder`.
     pub(crate) async fn create(folder: &Path) -> anyhow::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut entropy = Zeroizing::new([0u8; 32]);
-        getrandom::fill(&mut *entropy).context("the operating system gave no random bytes")?;
-        let client = ClientKey::from_entropy(ClientAlgorithm::Ed25519, &entropy)?;
         let client_key = folder.join("operator.pem");
-        write_private(&client_key, client.to_pem()?.as_bytes())?;
-        let enrolled = EnrolledClient { name: CLIENT.to_owned(), key: client.public_key().to_string() };
+        let key = new_client_key(&client_key)?;
+        let enrolled = EnrolledClient { name: CLIENT.to_owned(), key: key.to_string() };
 
         let ports = free_ports(2 * NAMES.len())?;
         let mut nodes = Vec::new();

@@ -23,6 +23,12 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
             "[seal] must name exactly one of passphrase_file, passphrase_env and passphrase_fd".to_owned(),
         );
     }
+    let listens = [config.listen.peers, config.listen.api];
+    if cfg!(feature = "unlogged") && listens.iter().any(|address| !address.ip().is_loopback()) {
+        found.push(
+            "this program was built to measure, and logs nothing: it listens on loopback only".to_owned(),
+        );
+    }
     peers(config, &mut found);
     clients(config, &mut found);
     if config.genesis.is_some() && !config.clients.is_empty() {

@@ -1,6 +1,7 @@
 //! Requests that wait for people: kept by every node that hears of them, counted by each on its own, carried out by the node that the
 //! client asked. A change of the directory is carried out by every node.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_api::{
@@ -11,6 +12,7 @@ use quorate_log::entry::Kind;
 use quorate_net::PeerId;
 use quorate_policy::approval::{self, Ruling, RulingError, Tally, Verdict};
 use quorate_policy::chain::{Entry, MAX_RULINGS};
+use quorate_policy::name::Name;
 use quorate_store::{Case, Operation, OperationStatus, OperationUpdate};
 use serde::Serialize;
 
@@ -18,7 +20,7 @@ use super::permit::{Permission, Prepared, Waiting};
 use super::{Regime, Told};
 use crate::audit;
 use crate::clock;
-use crate::control::Control;
+use crate::control::{self, BUNDLE, Control};
 use crate::judge::{Ask, Judged, judge};
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
@@ -124,18 +126,53 @@ impl Shared {
     async fn pass_on(&self, id: &OperationId, from: Option<PeerId>) -> Result<(), Problem> {
         let Some(case) = self.case(id).await? else { return Ok(()) };
         let rulings = self.rulings(id).await?;
+        let message = Control::Case(control::Case { request: case.request, rulings });
         for peer in self.network.connected().into_iter().filter(|peer| Some(*peer) != from) {
-            let message = Control::Case { request: case.request.clone(), rulings: rulings.clone() };
             self.tell(peer, &message).await;
         }
         Ok(())
     }
 
-    /// What people said about an operation, as they signed it.
+    /// GOV.4: a peer that was not there learns what waits, and what people said meanwhile.
+    pub(crate) async fn greet(&self, peer: PeerId) -> Result<(), Problem> {
+        let Some(governance) = &self.governance else { return Ok(()) };
+        self.announce_directory_to(peer).await;
+        let waiting: Vec<OperationId> = locked(&governance.waiting).keys().cloned().collect();
+        let (mut cases, mut bytes) = (Vec::new(), 0_usize);
+        for id in waiting {
+            let Some(case) = self.case(&id).await? else { continue };
+            let case = control::Case { request: case.request, rulings: self.rulings(&id).await? };
+            if !cases.is_empty() && bytes.saturating_add(case.len()) > BUNDLE {
+                self.tell(peer, &Control::Cases(std::mem::take(&mut cases))).await;
+                bytes = 0;
+            }
+            bytes = bytes.saturating_add(case.len());
+            cases.push(case);
+        }
+        if !cases.is_empty() {
+            self.tell(peer, &Control::Cases(cases)).await;
+        }
+        Ok(())
+    }
+
+    /// What people said about an operation, as they signed it: if it is more than is passed on, then the last words of each first, so
+    /// that nobody crowds the others out.
     pub(crate) async fn rulings(&self, id: &OperationId) -> Result<Vec<Vec<u8>>, Problem> {
-        let mut rulings = self.store.rulings(id.as_str()).await.map_err(|error| store_problem(&error))?;
-        rulings.truncate(MAX_RULINGS);
-        Ok(rulings)
+        let rulings = self.store.rulings(id.as_str()).await.map_err(|error| store_problem(&error))?;
+        if rulings.len() <= MAX_RULINGS {
+            return Ok(rulings);
+        }
+        let mut said: BTreeMap<Option<Name>, usize> = BTreeMap::new();
+        let mut ranked: Vec<(usize, Vec<u8>)> = Vec::with_capacity(rulings.len());
+        for ruling in rulings.into_iter().rev() {
+            let by = SignedRequest::decode(&ruling).ok().and_then(|ruling| self.owner(ruling.client()).0);
+            let later = said.entry(by).or_default();
+            ranked.push((*later, ruling));
+            *later = later.saturating_add(1);
+        }
+        // A stable order: what each said last, then what each said before that.
+        ranked.sort_by_key(|(later, _)| *later);
+        Ok(ranked.into_iter().take(MAX_RULINGS).map(|(_, ruling)| ruling).collect())
     }
 
     /// What people said about a request, for the members of its ceremony.
@@ -164,11 +201,10 @@ impl Shared {
     pub(crate) async fn take_case(
         self: &Arc<Self>,
         from: PeerId,
-        request: &[u8],
-        rulings: &[Vec<u8>],
+        case: &control::Case,
     ) -> Result<(), Problem> {
         let governance = self.governed()?;
-        let Ok(request) = SignedRequest::decode(request) else { return Ok(()) };
+        let Ok(request) = SignedRequest::decode(&case.request) else { return Ok(()) };
         let judged = match judge(self, request) {
             Ok(judged) => judged,
             Err(problem) => {
@@ -198,7 +234,7 @@ impl Shared {
             // Another request under the same idempotency key: the first one stands.
             return Ok(());
         }
-        for ruling in rulings.iter().take(MAX_RULINGS) {
+        for ruling in case.rulings.iter().take(MAX_RULINGS) {
             let Ok(ruling) = SignedRequest::decode(ruling) else { continue };
             match self.keep_ruling(&judged.request, &ruling).await {
                 Ok((_, fresh)) => news |= fresh,

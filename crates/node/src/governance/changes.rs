@@ -6,17 +6,21 @@ use quorate_api::{Code, EventKind, OperationResult, Problem, SignedRequest};
 use quorate_log::entry::Kind;
 use quorate_net::PeerId;
 use quorate_policy::chain::{self, ChainError, Entry, State};
-use quorate_store::{MAX_PAGE_LEN, OperationStatus};
+use quorate_store::OperationStatus;
 use serde::Serialize;
 
+use super::pace::Ask;
 use super::permit::ADMINS;
 use super::{Regime, chain_problem, thawed};
 use crate::audit;
 use crate::clock;
-use crate::control::Control;
+use crate::control::{BUNDLE, Control};
 use crate::judge::{Judged, read};
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
+
+/// Most changes of one answer to a peer that is behind.
+const AT_ONCE: u32 = 64;
 
 #[derive(Serialize)]
 struct Forked {
@@ -63,7 +67,7 @@ impl Shared {
         // A peer that reads slowly holds up nobody else.
         drop(one);
         for peer in self.network.connected() {
-            self.tell(peer, &Control::Change { entry: bytes.clone() }).await;
+            self.tell(peer, &Control::Changes { entries: vec![bytes.clone()] }).await;
         }
         Ok(OperationResult::ChangeDirectory { version, head: head.into() })
     }
@@ -107,9 +111,8 @@ impl Shared {
     /// Whether a change was adopted here, by whomever: then it is answered.
     pub(super) async fn was_adopted(&self, request: &SignedRequest) -> Result<bool, Problem> {
         let Some((version, head)) = chain::outcome(request) else { return Ok(false) };
-        let stored = self.store.directory(version, 1).await.map_err(|error| store_problem(&error))?;
-        let same = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|entry| entry.request == *request);
-        if !stored.first().is_some_and(|(at, bytes)| *at == version && same(bytes)) {
+        let adopted = self.change_after(version.saturating_sub(1)).await?;
+        if adopted.is_none_or(|entry| entry.request != *request) {
             return Ok(false);
         }
         self.answer_change(request, version, head).await?;
@@ -118,13 +121,27 @@ impl Shared {
 
     /// GOV.6: says what this node has, so that whoever is behind can ask.
     pub(crate) async fn announce_directory(&self) {
+        if self.governance.is_some() {
+            for peer in self.network.connected() {
+                self.announce_directory_to(peer).await;
+            }
+        }
+    }
+
+    pub(super) async fn announce_directory_to(&self, peer: PeerId) {
         let Some(governance) = &self.governance else { return };
         let regime = governance.regime();
         let (version, head) = (regime.state.version(), regime.state.head());
         let freezes = governance.freeze_digest();
-        for peer in self.network.connected() {
-            self.tell(peer, &Control::Directory { version, head, freezes }).await;
+        self.tell(peer, &Control::Directory { version, head, freezes }).await;
+    }
+
+    /// Asks a peer for what this node misses, but not again and again.
+    async fn ask_for_changes(&self, peer: PeerId, version: u64) -> Result<(), Problem> {
+        if self.governed()?.pace.may(Ask::Changes(peer)) {
+            self.tell(peer, &Control::Behind { version }).await;
         }
+        Ok(())
     }
 
     /// A peer says what it has.
@@ -139,95 +156,135 @@ impl Shared {
         let regime = governance.regime();
         let own = regime.state.version();
         if version > own || freezes != governance.freeze_digest() {
-            self.tell(from, &Control::Behind { version: own }).await;
+            self.ask_for_changes(from, own).await?;
         } else if version == own && head != regime.state.head() {
             // Its change comes with the question, and is kept as evidence.
-            self.tell(from, &Control::Behind { version: own.saturating_sub(1) }).await;
+            self.ask_for_changes(from, own.saturating_sub(1)).await?;
         }
         Ok(())
     }
 
-    /// A peer wants what it misses.
+    /// A peer wants what it misses: as many changes as go into one message. If it took them and misses more, it asks again.
     pub(crate) async fn catch_up(&self, from: PeerId, version: u64) -> Result<(), Problem> {
         let Some(governance) = &self.governance else { return Ok(()) };
+        if !governance.pace.may(Ask::Answer(from, version)) {
+            return Ok(());
+        }
         for request in governance.freeze_requests() {
             self.tell(from, &Control::Freeze { request }).await;
         }
         let after = version.saturating_add(1);
-        let changes = self.store.directory(after, MAX_PAGE_LEN).await;
-        for (_, entry) in changes.map_err(|error| store_problem(&error))? {
-            self.tell(from, &Control::Change { entry }).await;
+        let changes = self.store.directory(after, AT_ONCE).await.map_err(|error| store_problem(&error))?;
+        let (mut entries, mut bytes) = (Vec::new(), 0_usize);
+        for (_, entry) in changes {
+            bytes = bytes.saturating_add(entry.len());
+            if !entries.is_empty() && bytes > BUNDLE {
+                break;
+            }
+            entries.push(entry);
+        }
+        if !entries.is_empty() {
+            self.tell(from, &Control::Changes { entries }).await;
         }
         Ok(())
     }
 
-    /// A peer passes a change on. Adopted if it is the next one, kept as evidence if it is a rival of one that was adopted.
-    pub(crate) async fn take_change(self: &Arc<Self>, from: PeerId, bytes: &[u8]) -> Result<(), Problem> {
+    /// A peer passes changes on. Each is adopted if it is the next one, kept as evidence if it is a rival of one that was adopted.
+    pub(crate) async fn take_changes(
+        self: &Arc<Self>,
+        from: PeerId,
+        entries: &[Vec<u8>],
+    ) -> Result<(), Problem> {
         let governance = self.governed()?;
-        let Ok(entry) = Entry::decode(bytes) else { return Ok(()) };
-        let regime = governance.regime();
-        match regime.state.adopt(&entry, None) {
-            Ok(_) => {
-                if let Err(problem) = self.adopt(&entry, false).await {
-                    tracing::warn!(peer = %self.name_of(from), detail = %problem.detail, "a change is not adopted");
+        let before = governance.regime().state.version();
+        for bytes in entries {
+            let Ok(entry) = Entry::decode(bytes) else { return Ok(()) };
+            let regime = governance.regime();
+            let next = match regime.state.adopt(&entry, None) {
+                Ok(_) => match self.adopt(&entry, false).await {
+                    Ok(_) => true,
+                    Err(problem) => {
+                        tracing::warn!(peer = %self.name_of(from), detail = %problem.detail, "a change is not adopted");
+                        false
+                    }
+                },
+                Err(ChainError::Base { base, now }) if base < now => {
+                    self.rival(from, &entry, base).await?;
+                    true
                 }
-                Ok(())
-            }
-            Err(ChainError::Base { base, now }) if base < now => self.rival(from, &entry, base).await,
-            Err(ChainError::Fork(base)) => self.rival(from, &entry, base).await,
-            Err(ChainError::Base { .. }) => {
-                self.tell(from, &Control::Behind { version: regime.state.version() }).await;
-                Ok(())
-            }
-            Err(error) => {
-                tracing::warn!(peer = %self.name_of(from), %error, "a change that was passed on does not hold");
-                Ok(())
+                Err(ChainError::Fork(base)) => {
+                    self.rival(from, &entry, base).await?;
+                    false
+                }
+                Err(ChainError::Base { .. }) => {
+                    self.ask_for_changes(from, regime.state.version()).await?;
+                    false
+                }
+                Err(error) => {
+                    tracing::warn!(peer = %self.name_of(from), %error, "a change that was passed on does not hold");
+                    false
+                }
+            };
+            if !next {
+                return Ok(());
             }
         }
+        let now = governance.regime().state.version();
+        // Several at once are an answer, and there may be more.
+        if entries.len() > 1 && now > before {
+            self.tell(from, &Control::Behind { version: now }).await;
+        }
+        Ok(())
     }
 
     /// GOV.7: whether a change rivals the one that this node adopted on the same base.
     async fn rival(&self, from: PeerId, entry: &Entry, base: u64) -> Result<(), Problem> {
         let governance = self.governed()?;
-        let own =
-            self.store.directory(base.saturating_add(1), 1).await.map_err(|error| store_problem(&error))?;
-        let same = |bytes: &[u8]| Entry::decode(bytes).is_ok_and(|own| own.request == entry.request);
+        let own = self.change_after(base).await?;
         // Mostly it is the very change that this node has: everybody passes it on.
-        if own.first().is_some_and(|(_, bytes)| same(bytes)) {
+        if own.as_ref().is_none_or(|own| own.request == entry.request) {
+            return Ok(());
+        }
+        // To look at one is work, and a peer can send many.
+        let Some((version, theirs)) = chain::outcome(&entry.request) else { return Ok(()) };
+        if governance.pace.has_seen(theirs) || !governance.pace.may(Ask::Rival(from)) {
             return Ok(());
         }
         let mut state = State::of_genesis(&governance.genesis);
-        let versions = self.store.directory(1, MAX_PAGE_LEN).await.map_err(|error| store_problem(&error))?;
-        for (version, bytes) in versions {
-            let Ok(own) = Entry::decode(&bytes) else { return Ok(()) };
+        while state.version() < base {
+            let Some(own) = self.change_after(state.version()).await? else { return Ok(()) };
             let Ok(adopted) = state.adopt(&own, None) else { return Ok(()) };
-            if version == base.saturating_add(1) {
-                if own.request == entry.request {
-                    return Ok(());
-                }
-                // Only what would have been valid is a fork; everything else is noise.
-                let Ok(theirs) = state.adopt(entry, None) else { return Ok(()) };
-                let (ours, theirs) = (adopted.next.head(), theirs.next.head());
-                let body = Forked {
-                    what: "two changes of one version, both approved",
-                    version,
-                    ours: hex::encode(ours),
-                    theirs: hex::encode(theirs),
-                    from: self.name_of(from),
-                };
-                let logged = audit::entry(Kind::Evidence, &body)?;
-                let kept = self.store.keep_fork(theirs, entry.encode(), clock::millis(), logged).await;
-                if kept.map_err(|error| store_problem(&error))? {
-                    self.metrics.contradiction(self.name_of(from));
-                    tracing::error!(
-                        peer = %self.name_of(from), version, ours = %hex::encode(ours), theirs = %hex::encode(theirs),
-                        "the admins approved two changes of one version, and nodes adopted different ones: both are kept"
-                    );
-                }
-                return Ok(());
-            }
             state = adopted.next;
         }
+        let ours = own.and_then(|own| state.adopt(&own, None).ok());
+        // Only what would have been valid is a fork; everything else is noise.
+        let (Some(ours), Ok(rival)) = (ours, state.adopt(entry, None)) else { return Ok(()) };
+        let (ours, theirs) = (ours.next.head(), rival.next.head());
+        let body = Forked {
+            what: "two changes of one version, both approved",
+            version,
+            ours: hex::encode(ours),
+            theirs: hex::encode(theirs),
+            from: self.name_of(from),
+        };
+        let logged = audit::entry(Kind::Evidence, &body)?;
+        let kept = self.store.keep_fork(theirs, entry.encode(), clock::millis(), logged).await;
+        let kept = kept.map_err(|error| store_problem(&error))?;
+        governance.pace.saw(theirs);
+        if kept {
+            self.metrics.contradiction(self.name_of(from));
+            tracing::error!(
+                peer = %self.name_of(from), version, ours = %hex::encode(ours), theirs = %hex::encode(theirs),
+                "the admins approved two changes of one version, and nodes adopted different ones: both are kept"
+            );
+        }
         Ok(())
+    }
+
+    /// The change that this node adopted on a version.
+    async fn change_after(&self, version: u64) -> Result<Option<Entry>, Problem> {
+        let next = version.saturating_add(1);
+        let stored = self.store.directory(next, 1).await.map_err(|error| store_problem(&error))?;
+        Ok(stored.first().filter(|(at, _)| *at == next).and_then(|(_, bytes)| Entry::decode(bytes).ok()))
     }
 }

@@ -41,15 +41,25 @@ fn nodes_below(folder: &Path) -> Vec<u64> {
 
 #[test]
 fn what_dev_prints_can_be_typed() {
+    typed(&[], "op list");
+}
+
+#[test]
+fn what_a_governed_dev_prints_can_be_typed() {
+    typed(&["--governed"], "freeze");
+}
+
+/// Types what `dev` prints, up to the line with `last`.
+fn typed(options: &[&str], last: &str) {
     let _place = Place::take();
     let home = TempDir::with_prefix("quorate-story-").unwrap();
     // A blank in the path, and a path relative to where it was started: the other terminal is somewhere else.
     let mut command = program();
-    command.args(["dev", "--folder", "my cluster"]).current_dir(home.path());
+    command.args(["dev", "--folder", "my cluster"]).args(options).current_dir(home.path());
     let mut dev = Guard(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut printed = BufReader::new(dev.0.stdout.take().unwrap());
     let mut lines: Vec<String> = Vec::new();
-    while !lines.iter().any(|line| line.contains("op list")) {
+    while !lines.iter().any(|line| line.contains(last)) {
         let mut line = String::new();
         assert!(printed.read_line(&mut line).unwrap() > 0, "dev has ended: {lines:?}");
         lines.push(line.trim().to_owned());
@@ -60,8 +70,10 @@ fn what_dev_prints_can_be_typed() {
 
     let export =
         lines.iter().find(|line| line.starts_with("export ")).expect("a line to export the connection");
-    let commands: Vec<&String> = lines.iter().filter(|line| line.starts_with("quorate ")).collect();
-    assert!(commands.len() >= 5, "{lines:?}");
+    // Nothing waits here that could be approved.
+    let typeable = |line: &&String| line.starts_with("quorate ") && !line.contains(" OPERATION");
+    let commands: Vec<&String> = lines.iter().filter(typeable).collect();
+    assert!(commands.len() >= 5 + options.len(), "{lines:?}");
     let elsewhere = TempDir::new().unwrap();
     let binary = Path::new(env!("CARGO_BIN_EXE_quorate")).parent().unwrap();
     let mut key = String::new();
@@ -88,6 +100,11 @@ fn what_dev_prints_can_be_typed() {
         }
     }
     assert!(signed >= 1);
+    if !options.is_empty() {
+        let script = format!("{export}\n{} key sign {key} --message again", env!("CARGO_BIN_EXE_quorate"));
+        let refused = run(Command::new("sh").args(["-c", &script]).stdin(Stdio::null()));
+        assert!(refused.code != 0 && refused.err.contains("frozen"), "{refused:?}");
+    }
     for line in lines.iter().filter(|line| line.contains("log ")) {
         let log = line.split_once("log ").unwrap().1;
         let log = if Path::new(log).is_absolute() { log.into() } else { home.path().join(log) };
