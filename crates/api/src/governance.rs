@@ -205,6 +205,27 @@ pub struct DirectoryView {
     pub policies: serde_json::Value,
     /// The freezes in force.
     pub freezes: Vec<Freeze>,
+    /// Branches that other nodes follow: the admins approved two changes of one version. Empty in a healthy cluster.
+    #[serde(default)]
+    pub forks: Vec<Fork>,
+}
+
+/// A change that the admins approved beside the one that this node adopted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Fork {
+    /// The version that both changes make.
+    pub version: u64,
+    /// The head of this node's branch at that version, 32 bytes.
+    pub ours: Hex,
+    /// The head of the other branch, 32 bytes.
+    pub theirs: Hex,
+    /// Who asked for the other change: a credential.
+    pub client: String,
+    /// What the other change does.
+    #[schema(value_type = Object)]
+    pub steps: serde_json::Value,
+    /// When this node learned of it, in unix milliseconds.
+    pub seen_at: u64,
 }
 
 /// Who must agree to a change of the directory.

@@ -30,7 +30,7 @@ pub use client_key::{ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey
 pub use credential::{Credential, CredentialError, MAX_EXPIRY_AHEAD, VerifyError, verify_request};
 pub use event::{Event, EventKind, HEADER_LAST_EVENT_ID, MAX_EVENT_DETAIL};
 pub use governance::{
-    AdminView, Approvals, Approved, ChangeDirectory, DirectoryView, Freeze, MissingPeople, Rule, Scope,
+    AdminView, Approvals, Approved, ChangeDirectory, DirectoryView, Fork, Freeze, MissingPeople, Rule, Scope,
     SetFreeze,
 };
 pub use id::{Hex, IdError, KeyId, OperationId};

@@ -5,6 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `branches` | two branches of the directory, and taking the other one |
 //! | `cases` | requests that wait for people: what they said, and what follows |
 //! | `changes` | the chain of changes: adopting, catching up, forks |
 //! | `freezes` | what an admin stopped |
@@ -12,6 +13,7 @@
 //! | `permit` | the decision on one request |
 //! | `spending` | what was agreed to before |
 
+pub(crate) mod branches;
 pub(crate) mod cases;
 mod changes;
 mod freezes;

@@ -57,5 +57,6 @@ pub use audit::{log_key, logged_result};
 pub use config::{Config, ConfigError};
 pub use folder::{FolderError, InitReport, init, init_with, sign_genesis};
 pub use governance::GovernanceError;
+pub use governance::branches::{SwitchError, Switched, switch_branch};
 pub use node::{Node, NodeError};
 pub use quorate_net::PeerId;

@@ -22,6 +22,11 @@ use crate::shared::{Shared, store_problem};
 /// Most changes of one answer to a peer that is behind.
 const AT_ONCE: u32 = 64;
 
+/// From where changes are asked for to find out where two branches part.
+fn before(version: u64) -> u64 {
+    version.saturating_sub(u64::from(AT_ONCE))
+}
+
 #[derive(Serialize)]
 struct Forked {
     what: &'static str,
@@ -138,7 +143,7 @@ impl Shared {
 
     /// Asks a peer for what this node misses, but not again and again.
     async fn ask_for_changes(&self, peer: PeerId, version: u64) -> Result<(), Problem> {
-        if self.governed()?.pace.may(Ask::Changes(peer)) {
+        if self.governed()?.pace.may(Ask::Changes(peer, version)) {
             self.tell(peer, &Control::Behind { version }).await;
         }
         Ok(())
@@ -159,7 +164,7 @@ impl Shared {
             self.ask_for_changes(from, own).await?;
         } else if version == own && head != regime.state.head() {
             // Its change comes with the question, and is kept as evidence.
-            self.ask_for_changes(from, own.saturating_sub(1)).await?;
+            self.ask_for_changes(from, before(own)).await?;
         }
         Ok(())
     }
@@ -196,7 +201,7 @@ impl Shared {
         entries: &[Vec<u8>],
     ) -> Result<(), Problem> {
         let governance = self.governed()?;
-        let before = governance.regime().state.version();
+        let had = governance.regime().state.version();
         for bytes in entries {
             let Ok(entry) = Entry::decode(bytes) else { return Ok(()) };
             let regime = governance.regime();
@@ -213,7 +218,8 @@ impl Shared {
                     true
                 }
                 Err(ChainError::Fork(base)) => {
-                    self.rival(from, &entry, base).await?;
+                    // It continues another branch: what rivals ours came before.
+                    self.ask_for_changes(from, before(base)).await?;
                     false
                 }
                 Err(ChainError::Base { .. }) => {
@@ -231,7 +237,7 @@ impl Shared {
         }
         let now = governance.regime().state.version();
         // Several at once are an answer, and there may be more.
-        if entries.len() > 1 && now > before {
+        if entries.len() > 1 && now > had {
             self.tell(from, &Control::Behind { version: now }).await;
         }
         Ok(())
@@ -256,9 +262,14 @@ impl Shared {
             let Ok(adopted) = state.adopt(&own, None) else { return Ok(()) };
             state = adopted.next;
         }
-        let ours = own.and_then(|own| state.adopt(&own, None).ok());
+        let Some(own) = own else { return Ok(()) };
+        let ours = state.adopt(&own, None).ok();
         // Only what would have been valid is a fork; everything else is noise.
-        let (Some(ours), Ok(rival)) = (ours, state.adopt(entry, None)) else { return Ok(()) };
+        let (ours, rival) = match (ours, state.adopt(entry, None)) {
+            (Some(ours), Ok(rival)) => (ours, rival),
+            (Some(_), Err(ChainError::Fork(_))) => return self.ask_for_changes(from, before(base)).await,
+            _ => return Ok(()),
+        };
         let (ours, theirs) = (ours.next.head(), rival.next.head());
         let body = Forked {
             what: "two changes of one version, both approved",
@@ -277,12 +288,14 @@ impl Shared {
                 peer = %self.name_of(from), version, ours = %hex::encode(ours), theirs = %hex::encode(theirs),
                 "the admins approved two changes of one version, and nodes adopted different ones: both are kept"
             );
+            // So that the other side has the evidence too.
+            self.tell(from, &Control::Changes { entries: vec![own.encode()] }).await;
         }
         Ok(())
     }
 
     /// The change that this node adopted on a version.
-    async fn change_after(&self, version: u64) -> Result<Option<Entry>, Problem> {
+    pub(super) async fn change_after(&self, version: u64) -> Result<Option<Entry>, Problem> {
         let next = version.saturating_add(1);
         let stored = self.store.directory(next, 1).await.map_err(|error| store_problem(&error))?;
         Ok(stored.first().filter(|(at, _)| *at == next).and_then(|(_, bytes)| Entry::decode(bytes).ok()))

@@ -18,8 +18,8 @@ const KEPT: usize = 1_000;
 /// What is not done too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ask {
-    /// This peer is asked for changes.
-    Changes(PeerId),
+    /// This peer is asked for the changes after this version.
+    Changes(PeerId, u64),
     /// This peer asks for the changes after this version.
     Answer(PeerId, u64),
     /// This peer sends a change that rivals one of ours.
@@ -72,14 +72,14 @@ mod tests {
     async fn the_same_is_not_done_twice_in_a_row() {
         let pace = Pace::default();
         let (one, other) = (peer(1), peer(2));
-        assert!(pace.may(Ask::Changes(one)));
-        assert!(!pace.may(Ask::Changes(one)));
-        assert!(pace.may(Ask::Changes(other)) && pace.may(Ask::Rival(one)));
+        assert!(pace.may(Ask::Changes(one, 0)));
+        assert!(!pace.may(Ask::Changes(one, 0)));
+        assert!(pace.may(Ask::Changes(other, 0)) && pace.may(Ask::Rival(one)));
         assert!(
             pace.may(Ask::Answer(one, 0)) && pace.may(Ask::Answer(one, 1)) && !pace.may(Ask::Answer(one, 1))
         );
         tokio::time::advance(REST).await;
-        assert!(pace.may(Ask::Changes(one)));
+        assert!(pace.may(Ask::Changes(one, 0)));
     }
 
     #[tokio::test]

@@ -57,6 +57,7 @@ pub(super) async fn directory(
         credentials: value(directory.credentials())?,
         policies: value(directory.policies())?,
         freezes: governance.freezes(),
+        forks: shared.forks().await?,
     };
     Ok(json(StatusCode::OK, &view))
 }

@@ -88,7 +88,7 @@ async fn cosigned(cluster: &Cluster, at: usize) -> (u64, Vec<usize>) {
 }
 
 /// The first entries of a node's log, at most 256.
-async fn entries(cluster: &Cluster, at: usize) -> Vec<Entry> {
+pub(crate) async fn entries(cluster: &Cluster, at: usize) -> Vec<Entry> {
     let client = cluster.client(at);
     let head = SignedCheckpoint::parse(&client.log_checkpoint().await.unwrap()).unwrap();
     let bundle = Tile::at(Level::Entries, 0, head.claim().size()).unwrap();

@@ -4,6 +4,7 @@
 mod audit;
 mod byzantine;
 mod canary;
+mod catch_up;
 mod cluster;
 mod elsewhere;
 mod end_to_end;

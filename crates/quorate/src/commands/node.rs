@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use quorate_node::config::{Config, ConfigError};
 use quorate_seal::PassphraseSource;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Commands about nodes.
 #[derive(Debug, Subcommand)]
@@ -19,6 +19,22 @@ pub(crate) enum NodeCommand {
     Run(RunArgs),
     /// Show a running node and its peers.
     Status,
+    /// Take the other branch of a directory that has two (see `quorate directory show`). The node must not be running.
+    SwitchBranch(SwitchArgs),
+}
+
+/// Arguments of `quorate node switch-branch`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Two changes of one version can be approved at the same moment and adopted by different nodes, which then follow two branches. People choose
+one; the operators of the nodes on the other one run this. What the node gives up is kept as evidence, and the switch is logged.")]
+pub(crate) struct SwitchArgs {
+    /// The head of the other branch, 64 hexadecimal digits.
+    #[arg(value_name = "HEAD")]
+    head: String,
+    /// The node's configuration file.
+    #[arg(long, value_name = "FILE", default_value = "quorate.toml")]
+    config: PathBuf,
 }
 
 /// Arguments of `quorate node init`.
@@ -66,6 +82,7 @@ pub(crate) fn run(command: NodeCommand, connection: &Connection, output: &Output
         NodeCommand::Init(args) => init(args, output),
         NodeCommand::Run(args) => run_node(&args),
         NodeCommand::Status => status(connection, output),
+        NodeCommand::SwitchBranch(args) => switch_branch(&args, output),
     }
 }
 
@@ -96,14 +113,33 @@ fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
     })
 }
 
+fn load(path: &Path) -> anyhow::Result<Config> {
+    Config::load(path, quorate_node::config::environment()).map_err(|error| match error {
+        ConfigError::Read { .. } => {
+            anyhow!("{error}; name the node's file with `--config FILE`, docs/operating.md shows one")
+        }
+        error => error.into(),
+    })
+}
+
+fn switch_branch(args: &SwitchArgs, output: &Output) -> anyhow::Result<()> {
+    let mut head = [0; 32];
+    hex::decode_to_slice(&args.head, &mut head)
+        .map_err(|error| usage(format!("`{}`: {error}", args.head)))?;
+    let config = load(&args.config)?;
+    let switched = block_on(async { Ok(quorate_node::switch_branch(&config, head).await?) })?;
+    let value = serde_json::json!({ "version": switched.version, "dropped": switched.dropped });
+    output.result(&value, || {
+        format!(
+            "the node follows the other branch from version {} on; it gave up {} of its own, kept as evidence",
+            switched.version,
+            if switched.dropped == 1 { "change".to_owned() } else { format!("{} changes", switched.dropped) }
+        )
+    })
+}
+
 fn run_node(args: &RunArgs) -> anyhow::Result<()> {
-    let config =
-        Config::load(&args.config, quorate_node::config::environment()).map_err(|error| match error {
-            ConfigError::Read { .. } => {
-                anyhow!("{error}; name the node's file with `--config FILE`, docs/operating.md shows one")
-            }
-            error => error.into(),
-        })?;
+    let config = load(&args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

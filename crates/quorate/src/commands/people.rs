@@ -358,6 +358,13 @@ fn show(connection: &Connection, output: &Output) -> anyhow::Result<()> {
             let rows: Vec<_> = view.freezes.iter().map(row).collect();
             text.push_str(&table(["FROZEN", "BY", "REASON", "SINCE", "ID"], &rows));
         }
+        for fork in &view.forks {
+            text.push_str(&format!(
+                "\nThe admins approved two changes of version {}.\nthis node took  {}\nnot taken       {}, asked for by {}: {}\n\
+                 If nodes took different ones: choose one, and on each node of the other stop it, `quorate node switch-branch HEAD`, start it.\n",
+                fork.version, fork.ours, fork.theirs, fork.client, fork.steps
+            ));
+        }
         text
     })
 }

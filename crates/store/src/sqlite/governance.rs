@@ -186,6 +186,56 @@ impl Sqlite {
         kept.await.map(|(kept, _)| kept)
     }
 
+    pub(crate) async fn forks(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let rows = sqlx::query("SELECT at, entry FROM directory_forks ORDER BY at, head LIMIT ?")
+            .bind(i64::from(MAX_PAGE_LEN))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        let read = |row: &SqliteRow| Ok((unsigned(row, "at")?, row.try_get("entry")?));
+        rows.iter().map(read).collect::<Result<_, Failure>>().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn switch_branch(
+        &self,
+        version: i64,
+        change: Vec<u8>,
+        dropped: Vec<([u8; 32], Vec<u8>)>,
+        now: i64,
+        entry: Entry,
+    ) -> Result<(), StoreError> {
+        let switched = self.writer.write_logged(
+            move |connection| {
+                Box::pin(async move {
+                    for (head, change) in dropped {
+                        sqlx::query(
+                            "INSERT INTO directory_forks (head, entry, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                        )
+                        .bind(head.to_vec())
+                        .bind(change)
+                        .bind(now)
+                        .execute(&mut *connection)
+                        .await?;
+                    }
+                    sqlx::query("DELETE FROM directory WHERE version >= ?")
+                        .bind(version)
+                        .execute(&mut *connection)
+                        .await?;
+                    sqlx::query("INSERT INTO directory (version, entry, adopted_at) VALUES (?, ?, ?)")
+                        .bind(version)
+                        .bind(change)
+                        .bind(now)
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            },
+            |()| vec![entry],
+            false,
+        );
+        switched.await.map(|_| ())
+    }
+
     pub(crate) async fn freeze(
         &self,
         hash: [u8; 32],

@@ -118,6 +118,34 @@ impl Store {
         ask!(self, keep_fork(head, change, now, entry))
     }
 
+    /// The changes that were kept as forks, oldest first, each with the time at which it was: at most
+    /// [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN).
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn forks(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        ask!(self, forks())
+    }
+
+    /// Puts a change that was kept as a fork in place of the own ones from a version on, keeps these as forks with their heads, and logs
+    /// it, in one commit. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`], [`StoreError::NoLog`] and those of the backend.
+    pub async fn switch_branch(
+        &self,
+        version: u64,
+        change: Vec<u8>,
+        dropped: Vec<([u8; 32], Vec<u8>)>,
+        now: u64,
+        entry: Entry,
+    ) -> Result<(), StoreError> {
+        limits::blob("change", &change)?;
+        let version = limits::signed("version", version)?;
+        let now = limits::signed("time", now)?;
+        ask!(self, switch_branch(version, change, dropped, now, entry))
+    }
+
     /// Keeps a freeze and logs it; `false` if it is known, lifted or not. Durable: say nothing of it before.
     ///
     /// # Errors

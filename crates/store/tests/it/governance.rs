@@ -54,6 +54,15 @@ async fn each_thing_is_kept_and_logged_once() {
     store.close_case("op_1", "failed").await.unwrap();
     assert_eq!(store.case("op_1").await.unwrap().unwrap().closed.as_deref(), Some("succeeded"));
     assert!(store.open_cases(10).await.unwrap().is_empty());
+    // Another branch: what it takes the place of is kept, as is what is taken.
+    let dropped = vec![([4; 32], b"thaw".to_vec())];
+    let refused = store.switch_branch(1, b"other".to_vec(), Vec::new(), 12, entry(Kind::Change)).await;
+    assert!(refused.unwrap_err().to_string().contains("kept for ever"), "what is not kept stays");
+    assert_eq!(store.directory(1, 10).await.unwrap(), [(1, b"thaw".to_vec())]);
+    store.switch_branch(1, b"other".to_vec(), dropped, 12, entry(Kind::Change)).await.unwrap();
+    assert_eq!(store.directory(1, 10).await.unwrap(), [(1, b"other".to_vec())]);
+    assert_eq!(store.forks().await.unwrap(), [(8, b"other".to_vec()), (12, b"thaw".to_vec())]);
+    assert_eq!(logged(&store).await.len(), once.len() + 2);
     store.close().await;
     // The database itself keeps them.
     let path = folder.path().join(DATABASE_FILE);
@@ -62,6 +71,8 @@ async fn each_thing_is_kept_and_logged_once() {
     for statement in [
         "DELETE FROM directory",
         "UPDATE directory SET entry = x'00'",
+        "DELETE FROM directory_forks",
+        "UPDATE directory_forks SET entry = x'00'",
         "DELETE FROM rulings",
         "DELETE FROM freezes",
     ] {
