@@ -19,6 +19,7 @@ use sqlx::{AssertSqlSafe, Executor, Row, Sqlite as Database, SqliteConnection};
 
 use super::Sqlite;
 use super::failure::Failure;
+use super::writer::Unit;
 use crate::StoreError;
 
 /// The log's right edge in memory.
@@ -211,7 +212,8 @@ impl Sqlite {
     }
 
     pub(crate) async fn log(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
-        let logged = self.writer.write_logged(|_| Box::pin(async { Ok(()) }), |()| entries, false);
+        let logged =
+            self.writer.write_logged(Unit::Statement, |_| Box::pin(async { Ok(()) }), |()| entries, false);
         logged.await.map(|_| ())
     }
 
@@ -246,7 +248,7 @@ impl Sqlite {
         let statement = "INSERT INTO log_seen (peer, note) VALUES (?1, ?2) \
                          ON CONFLICT (peer) DO UPDATE SET note = ?2";
         self.writer
-            .write(move |connection| {
+            .write_statement(move |connection| {
                 Box::pin(async move {
                     sqlx::query(statement).bind(peer).bind(note).execute(connection).await?;
                     Ok(())
@@ -266,7 +268,7 @@ impl Sqlite {
         let statement =
             "INSERT INTO log_cosigned (id, note) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET note = ?1";
         self.writer
-            .write(move |connection| {
+            .write_statement(move |connection| {
                 Box::pin(async move {
                     sqlx::query(statement).bind(note).execute(connection).await?;
                     Ok(())

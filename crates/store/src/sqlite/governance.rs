@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::Sqlite;
 use super::failure::Failure;
 use super::keys::unsigned;
+use super::writer::Unit;
 use crate::{Case, Freeze, MAX_PAGE_LEN, Spending, StoreError};
 
 impl Sqlite {
@@ -18,6 +19,7 @@ impl Sqlite {
         entries: Vec<Entry>,
     ) -> Result<bool, StoreError> {
         let opened = self.writer.write_logged(
+            Unit::Savepoint,
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
@@ -79,6 +81,7 @@ impl Sqlite {
         entry: Entry,
     ) -> Result<bool, StoreError> {
         let added = self.writer.write_logged(
+            Unit::Savepoint,
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
@@ -118,6 +121,7 @@ impl Sqlite {
         entries: Vec<Entry>,
     ) -> Result<bool, StoreError> {
         let adopted = self.writer.write_logged(
+            Unit::Savepoint,
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
@@ -167,6 +171,7 @@ impl Sqlite {
         entry: Entry,
     ) -> Result<bool, StoreError> {
         let kept = self.writer.write_logged(
+            Unit::Savepoint,
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
@@ -205,6 +210,7 @@ impl Sqlite {
         entry: Entry,
     ) -> Result<(), StoreError> {
         let switched = self.writer.write_logged(
+            Unit::Savepoint,
             move |connection| {
                 Box::pin(async move {
                     for (head, change) in dropped {
@@ -244,6 +250,7 @@ impl Sqlite {
         entry: Entry,
     ) -> Result<bool, StoreError> {
         let frozen = self.writer.write_logged(
+            Unit::Savepoint,
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
@@ -273,7 +280,7 @@ impl Sqlite {
 
     pub(crate) async fn spend(&self, spending: Spending, at: i64) -> Result<(), StoreError> {
         self.writer
-            .write(move |connection| {
+            .write_statement(move |connection| {
                 Box::pin(async move {
                     sqlx::query(
                         "INSERT INTO spending (op_id, at, key_id, principal, chain, native, tokens) \

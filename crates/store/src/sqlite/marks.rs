@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::Sqlite;
 use super::failure::Failure;
 use super::keys::{page, unsigned};
+use super::writer::Unit;
 use crate::{Burn, Cursor, InstanceId, MAX_PAGE_LEN, OtDirection, Page, StoreError, limits};
 
 impl Sqlite {
@@ -15,7 +16,7 @@ impl Sqlite {
         let generation = limits::signed("generation", burn.instance.generation)?;
         let burned_at = limits::signed("burn time", burn.burned_at)?;
         self.writer
-            .write(move |connection| {
+            .write_statement(move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "INSERT INTO burns (key_id, epoch, peer, direction, generation, session, \
@@ -77,6 +78,7 @@ impl Sqlite {
         log: impl FnOnce(&bool) -> Vec<Entry> + Send + 'static,
     ) -> Result<bool, StoreError> {
         let consumed = self.writer.write_logged(
+            Unit::Statement,
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(

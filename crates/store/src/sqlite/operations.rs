@@ -8,6 +8,7 @@ use sqlx::{Row, SqliteConnection};
 use super::Sqlite;
 use super::failure::Failure;
 use super::keys::{page, unsigned};
+use super::writer::Unit;
 use crate::{
     Begin, Cursor, MAX_PAGE_LEN, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate,
     Page, StoreError, limits,
@@ -24,6 +25,7 @@ impl Sqlite {
     ) -> Result<Begin, StoreError> {
         let expires_at = limits::signed("expiry", new.expires_at)?;
         let begun = self.writer.write_logged(
+            Unit::Statement,
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
@@ -66,6 +68,7 @@ impl Sqlite {
         entry: Option<Entry>,
     ) -> Result<(Operation, Vec<Receipt>), StoreError> {
         let updated = self.writer.write_logged(
+            Unit::Statement,
             move |connection| {
                 Box::pin(async move {
                     let updated = sqlx::query(

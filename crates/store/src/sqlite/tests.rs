@@ -117,3 +117,40 @@ async fn a_refused_write_does_not_undo_its_neighbours() {
     }
     assert_eq!(refused, 20);
 }
+
+#[tokio::test]
+async fn a_refused_statement_does_not_undo_its_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = Arc::new(open(folder.path()).await);
+    assert!(sqlite.consume(vec![255], 1, |_| Vec::new()).await.unwrap());
+    let writes: Vec<_> = (0..60_u8)
+        .map(|index| {
+            let sqlite = Arc::clone(&sqlite);
+            tokio::spawn(async move {
+                sqlite
+                    .writer
+                    .write_statement(move |connection| {
+                        Box::pin(async move {
+                            // Every third is two rows of which the second is there already: none of them stays.
+                            let second = if index % 3 == 0 { 255 } else { index + 100 };
+                            sqlx::query("INSERT INTO consumed (id, consumed_at) VALUES (?, 1), (?, 1)")
+                                .bind(vec![index])
+                                .bind(vec![second])
+                                .execute(connection)
+                                .await?;
+                            Ok(())
+                        })
+                    })
+                    .await
+            })
+        })
+        .collect();
+    let mut refused = 0;
+    for (index, write) in (0_u8..).zip(writes) {
+        let result = write.await.unwrap();
+        assert_eq!(result.is_err(), index % 3 == 0, "{result:?}");
+        assert_eq!(sqlite.is_consumed(&[index]).await.unwrap(), index % 3 != 0);
+        refused += u32::from(result.is_err());
+    }
+    assert_eq!(refused, 20);
+}

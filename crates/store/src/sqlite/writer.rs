@@ -31,6 +31,16 @@ pub(super) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>>
 type Log<T> = Box<dyn FnOnce(&T) -> Vec<Entry> + Send>;
 type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send>;
 
+/// What of a write is undone if it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// It changes rows with at most one statement. SQLite undoes a statement that fails by itself, so no savepoint is needed: two
+    /// journeys less to the thread of the connection.
+    Statement,
+    /// Everything since a savepoint.
+    Savepoint,
+}
+
 /// The door to the writing task.
 pub(super) struct Writer {
     tasks: Mutex<Option<mpsc::Sender<Task>>>,
@@ -76,13 +86,23 @@ impl Writer {
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
     {
-        self.write_logged(work, |_| Vec::new(), false).await.map(|(value, _)| value)
+        self.write_logged(Unit::Savepoint, work, |_| Vec::new(), false).await.map(|(value, _)| value)
+    }
+
+    /// The same for work that changes rows with one statement.
+    pub(super) async fn write_statement<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+    {
+        self.write_logged(Unit::Statement, work, |_| Vec::new(), false).await.map(|(value, _)| value)
     }
 
     /// The same, with what is to be logged of its outcome in the same commit; gives the receipts of these entries, if they are
     /// wanted.
     pub(super) async fn write_logged<T, W>(
         &self,
+        unit: Unit,
         work: W,
         log: impl FnOnce(&T) -> Vec<Entry> + Send + 'static,
         receipts: bool,
@@ -94,8 +114,16 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let (work, log): (Work<T>, Log<T>) = (Box::new(work), Box::new(log));
         let (work, log) = (Some(work), Some(log));
-        self.queue(Task::Write(Box::new(Write { work, log, receipts, outcome: None, fault: None, reply })))
-            .await?;
+        self.queue(Task::Write(Box::new(Write {
+            unit,
+            work,
+            log,
+            receipts,
+            outcome: None,
+            fault: None,
+            reply,
+        })))
+        .await?;
         let answer = answer.await.map_err(|_| StoreError::Closed)?;
         if answer.as_ref().is_err_and(StoreError::may_have_been_written) {
             self.failed.fetch_add(1, Ordering::Relaxed);
@@ -134,7 +162,9 @@ enum Task {
 
 /// A queued write, whatever it answers.
 trait Job: Send {
-    /// Does the work inside the caller's savepoint.
+    fn unit(&self) -> Unit;
+
+    /// Does the work inside the caller's transaction or savepoint.
     fn run<'a>(
         &'a mut self,
         connection: &'a mut SqliteConnection,
@@ -157,6 +187,7 @@ enum Step {
 }
 
 struct Write<T> {
+    unit: Unit,
     work: Option<Work<T>>,
     log: Option<Log<T>>,
     receipts: bool,
@@ -166,6 +197,10 @@ struct Write<T> {
 }
 
 impl<T: Send> Job for Write<T> {
+    fn unit(&self) -> Unit {
+        self.unit
+    }
+
     fn run<'a>(
         &'a mut self,
         connection: &'a mut SqliteConnection,
@@ -193,6 +228,10 @@ impl<T: Send> Job for Write<T> {
                     Step::Keep
                 }
                 Err(failure) if failure.is_fatal() => Step::FailBatch(failure.at(path)),
+                // What cannot be read back may have been written.
+                Err(failure @ Failure::Row(_)) if self.unit == Unit::Statement => {
+                    Step::FailBatch(failure.at(path))
+                }
                 Err(failure) => {
                     self.outcome = Some(Err(failure.at(path)));
                     Step::Undo
@@ -311,7 +350,7 @@ impl WriteTask {
         Ok(())
     }
 
-    /// All in one transaction, each in a savepoint: one refused write does not undo the others. Gives the receipts of each.
+    /// All in one transaction: one refused write does not undo the others. Gives the receipts of each.
     async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Vec<Receipt>>, StoreError> {
         let path = Arc::clone(&self.path);
         let faults = self.faults.clone();
@@ -322,33 +361,33 @@ impl WriteTask {
         // Of each entry: for which write, and whether a receipt is wanted.
         let (mut entries, mut owners) = (Vec::new(), Vec::new());
         let mut receipts: Vec<Vec<Receipt>> = batch.iter().map(|_| Vec::new()).collect();
-        if let [job] = batch {
-            // Alone it needs no savepoint: it is the whole transaction.
-            match job.run(&mut transaction, &path, faults.next()).await {
+        let alone = batch.len() == 1;
+        for (at, job) in batch.iter_mut().enumerate() {
+            // Alone, its savepoint is the transaction.
+            let step = if alone || job.unit() == Unit::Statement {
+                job.run(&mut transaction, &path, faults.next()).await
+            } else {
+                let mut savepoint = transaction.begin().await.map_err(named)?;
+                let step = job.run(&mut savepoint, &path, faults.next()).await;
+                match &step {
+                    Step::Keep => savepoint.commit().await.map_err(named)?,
+                    Step::Undo => savepoint.rollback().await.map_err(named)?,
+                    Step::FailBatch(_) => {}
+                }
+                step
+            };
+            match step {
                 Step::Keep => {
                     let (logged, wanted) = job.entries();
-                    owners.extend(logged.iter().map(|_| wanted.then_some(0)));
-                    entries = logged;
+                    owners.extend(logged.iter().map(|_| wanted.then_some(at)));
+                    entries.extend(logged);
                 }
-                Step::Undo => {
+                Step::Undo if alone => {
                     transaction.rollback().await.map_err(named)?;
                     return Ok(receipts);
                 }
+                Step::Undo => {}
                 Step::FailBatch(error) => return Err(error),
-            }
-        } else {
-            for (at, job) in batch.iter_mut().enumerate() {
-                let mut savepoint = transaction.begin().await.map_err(named)?;
-                match job.run(&mut savepoint, &path, faults.next()).await {
-                    Step::Keep => {
-                        savepoint.commit().await.map_err(named)?;
-                        let (logged, wanted) = job.entries();
-                        owners.extend(logged.iter().map(|_| wanted.then_some(at)));
-                        entries.extend(logged);
-                    }
-                    Step::Undo => savepoint.rollback().await.map_err(named)?,
-                    Step::FailBatch(error) => return Err(error),
-                }
             }
         }
         let added = if entries.is_empty() {
