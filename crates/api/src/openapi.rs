@@ -164,6 +164,8 @@ const ROUTES: &[Route] = &[
             Code::OperationCancelled,
             Code::IntentInvalid,
             Code::PolicyDenied,
+            Code::PresignDenied,
+            Code::PresignFailed,
             Code::ApprovalMissing,
             Code::OperationRejected,
             Code::OperationExpired,

@@ -6,6 +6,7 @@ use crate::key::Key;
 use crate::problem::Problem;
 use crate::sign::{Figures, SignResult, Skipped};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use utoipa::ToSchema;
 
 /// What an operation does.
@@ -197,4 +198,8 @@ pub struct Operation {
     /// Who has agreed and who is missing, while it waits for people; not in lists of other nodes' operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals: Option<Box<Approvals>>,
+    /// The address it came from, as the node says that took it from the client; the asked node may not be that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub source: Option<IpAddr>,
 }

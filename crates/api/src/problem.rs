@@ -65,6 +65,8 @@ codes! {
     PurposeNotAllowed = "purpose_not_allowed", 403, false, "the key may not sign this";
     /// No rule of the policies allows it, or one forbids it.
     PolicyDenied = "policy_denied", 403, false, "the policies do not allow this";
+    /// The pre-sign hook of a node says no.
+    PresignDenied = "presign_denied", 403, false, "the pre-sign hook of a node does not allow this";
     /// People who must agree have not, or their agreement does not count.
     ApprovalMissing = "approval_missing", 403, true, "people who must agree have not";
     /// There is no such thing, or the client may not see it.
@@ -105,6 +107,8 @@ codes! {
     CeremonyAborted = "ceremony_aborted", 502, true, "the ceremony was aborted";
     /// Fewer parties are connected than the key needs.
     NotEnoughParties = "not_enough_parties", 503, true, "not enough parties are connected";
+    /// The pre-sign hook of a node gave no valid answer.
+    PresignFailed = "presign_failed", 503, true, "the pre-sign hook of a node gave no valid answer";
     /// The node is starting or shutting down.
     Unavailable = "unavailable", 503, true, "the node does not take requests now";
     /// The ceremony did not end in time.

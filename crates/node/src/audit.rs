@@ -287,6 +287,8 @@ const fn is_judgement(code: Code) -> bool {
             | Code::KeyDisabled
             | Code::KeyBurned
             | Code::PolicyDenied
+            | Code::PresignDenied
+            | Code::PresignFailed
             | Code::Frozen
     )
 }

@@ -27,6 +27,10 @@ pub struct Config {
     /// what. A relative path is taken from the folder of the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis: Option<PathBuf>,
+    /// Addresses (`10.0.0.7`) and ranges (`10.0.0.0/8`) of proxies in front of the API, whose `X-Forwarded-For` says where a
+    /// request came from. Without them it is the address of the connection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
     /// Where to listen.
     pub listen: Listen,
     /// Where the passphrase is.
@@ -52,6 +56,9 @@ pub struct Config {
     /// Who may ask, in a cluster without a directory.
     #[serde(default)]
     pub clients: Vec<Client>,
+    /// Who is asked before this node agrees to sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presign: Option<Presign>,
     /// Who is told of events.
     #[serde(default)]
     pub webhooks: Vec<Webhook>,
@@ -125,6 +132,28 @@ impl Default for Webhook {
             first_retry: Duration::from_secs(2),
             longest_retry: Duration::from_secs(3600),
         }
+    }
+}
+
+/// The pre-sign hook: asked before this node agrees to sign, and nothing is signed here without its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Presign {
+    /// `https://…`, or `http://…` for a hook on this machine.
+    pub url: String,
+    /// The public key that answers are signed with, `whpk_…`.
+    pub key: String,
+    /// The certificate authorities that are trusted for it, in PEM; those that browsers trust if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// How long it may take to answer, 1 s to 10 s. Default 10 s.
+    #[serde(with = "time")]
+    pub timeout: Duration,
+}
+
+impl Default for Presign {
+    fn default() -> Self {
+        Self { url: String::new(), key: String::new(), ca_file: None, timeout: Duration::from_secs(10) }
     }
 }
 
@@ -351,6 +380,9 @@ impl Config {
             *file = folder.join(&file);
         }
         if let Some(file) = &mut self.genesis {
+            *file = folder.join(&file);
+        }
+        if let Some(file) = self.presign.as_mut().and_then(|hook| hook.ca_file.as_mut()) {
             *file = folder.join(&file);
         }
         for file in self.webhooks.iter_mut().filter_map(|hook| hook.ca_file.as_mut()) {

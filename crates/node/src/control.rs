@@ -5,7 +5,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{Code, OperationResult, Problem, SignatureResult};
 use quorate_protocol::party::{IdentityKey, PartyIndex};
 
-const VERSION: u8 = 1;
+use crate::source::WireSource;
+
+const VERSION: u8 = 2;
 /// Longest text of a refusal that is kept, in characters.
 const MAX_DETAIL: usize = 600;
 
@@ -31,7 +33,7 @@ pub(crate) enum Control {
     /// The answer to it.
     Recalled { ceremony: CeremonyId, known: Known },
     /// A request about what the sender does not hold.
-    Relay { ticket: Ticket, request: Vec<u8> },
+    Relay { ticket: Ticket, request: Vec<u8>, source: Option<WireSource> },
     /// The answer to it: HTTP status and JSON.
     Relayed { ticket: Ticket, status: u16, body: Vec<u8> },
     /// The head of the sender's log, with the proof that it continues what the receiver saw: an offer of tlog-witness.
@@ -61,6 +63,8 @@ pub(crate) enum Control {
 pub(crate) struct Case {
     pub(crate) request: Vec<u8>,
     pub(crate) rulings: Vec<Vec<u8>>,
+    /// Where it came from, as the sender says.
+    pub(crate) source: Option<WireSource>,
 }
 
 impl Case {
@@ -99,6 +103,8 @@ pub(crate) struct Proposal {
     pub(crate) request: Vec<u8>,
     /// What people said about it, as they signed it.
     pub(crate) rulings: Vec<Vec<u8>>,
+    /// Where the request came from, as the coordinator says.
+    pub(crate) source: Option<WireSource>,
     pub(crate) work: Work,
 }
 
@@ -126,6 +132,8 @@ pub(crate) enum Answer {
     Refuse(Refusal),
     /// The operation was done before.
     Done(Done),
+    /// It asks its pre-sign hook first, and answers again.
+    Asking,
 }
 
 /// Why not, as code and text.

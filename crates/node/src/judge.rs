@@ -1,5 +1,7 @@
 //! Judging a request: who asks, whether in time, and for what. Every node does this for itself on the same bytes.
 
+use std::net::IpAddr;
+
 use quorate_api::{Code, CreateKey, KeyId, Method, OperationId, Problem, Sign, SignedRequest, parse_body};
 
 use crate::clock;
@@ -32,6 +34,15 @@ pub(crate) struct Judged {
     pub(crate) request: SignedRequest,
     pub(crate) operation: OperationId,
     pub(crate) ask: Ask,
+    /// Where it came from, as the node says that took it from the client.
+    pub(crate) source: Option<IpAddr>,
+}
+
+impl Judged {
+    /// The same, of which it is known where it came from.
+    pub(crate) fn from(self, source: Option<IpAddr>) -> Self {
+        Self { source, ..self }
+    }
 }
 
 /// Who asks, and whether in time.
@@ -54,7 +65,7 @@ pub(crate) fn read(request: SignedRequest) -> Result<Judged, Problem> {
         return Err(unknown());
     }
     if request.path() == quorate_policy::chain::PATH {
-        return Ok(Judged { operation: request.operation_id(), request, ask: Ask::Change });
+        return Ok(Judged { operation: request.operation_id(), request, ask: Ask::Change, source: None });
     }
     let rest = request.path().strip_prefix("/v1/keys").ok_or_else(unknown)?;
     let ask = if rest.is_empty() {
@@ -64,5 +75,5 @@ pub(crate) fn read(request: SignedRequest) -> Result<Judged, Problem> {
         let key = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;
         Ask::Sign(key, Box::new(parse_body(request.body())?))
     };
-    Ok(Judged { operation: request.operation_id(), request, ask })
+    Ok(Judged { operation: request.operation_id(), request, ask, source: None })
 }

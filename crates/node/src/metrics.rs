@@ -75,6 +75,20 @@ impl Metrics {
         self.count("quorate_requests_limited_total", vec![Label::new("whose", whose)]);
     }
 
+    /// The pre-sign hook was asked.
+    pub(crate) fn presign(&self, result: &'static str, took: Duration) {
+        self.count("quorate_presign_questions_total", vec![Label::new("result", result)]);
+        let key = Key::from_parts("quorate_presign_seconds", Vec::new());
+        self.recorder.register_histogram(&key, &METADATA).record(took.as_secs_f64());
+    }
+
+    /// There is a pre-sign hook, and it was not asked yet.
+    pub(crate) fn presign_begin(&self) {
+        for result in ["allowed", "denied", "failed"] {
+            self.counted("quorate_presign_questions_total", vec![Label::new("result", result)], 0);
+        }
+    }
+
     /// A webhook was tried.
     pub(crate) fn webhook(&self, to: &str, result: &'static str) {
         let labels = vec![Label::new("to", to.to_owned()), Label::new("result", result)];

@@ -1,10 +1,11 @@
 //! A running node: start, the control loop, shutdown.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use quorate_api::{ClientPublicKey, EventKind, Problem, SignedRequest};
 use quorate_net::{ControlReceiver, NetConfig, Network, Peer, PeerId, StartError};
 use quorate_seal::PassphraseError;
@@ -23,13 +24,17 @@ use crate::folder::{self, FolderError};
 use crate::governance::{Governance, GovernanceError};
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
+use crate::presign::Presign;
 use crate::registry::{Registry, locked};
 use crate::rest;
 use crate::shared::{Joined, Reply, Shared, store_problem};
+use crate::source::{Proxies, from_wire};
 use crate::webhook;
 
 /// Replies that one member may send in one attempt: its answer and its end, and one more of each for good measure.
 const REPLIES: u8 = 4;
+/// Cases of one bundle that are looked at at once.
+const CASES_AT_ONCE: usize = 16;
 /// How long a shutdown waits for what was broken off to write down that it was.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Time between two foldings of metric samples.
@@ -125,13 +130,18 @@ impl Node {
             let key: ClientPublicKey = client.key.parse().map_err(|error| invalid(format!("{error}")))?;
             clients.insert(client.name.clone(), key.into());
         }
+        let metrics = Arc::new(Metrics::new());
+        let presign =
+            config.presign.as_ref().map(|hook| Presign::new(hook, &config.name, Arc::clone(&metrics)));
+        let presign = presign.transpose().map_err(|reason| invalid(format!("[presign]: {reason}")))?;
+        let proxies = Proxies::new(&config.trusted_proxies).map_err(|reason| invalid(reason.to_string()))?;
         let governance = Governance::open(config.genesis.as_ref(), &store, id, &names).await?;
         let limits = net_limits();
         let per_peer = config.limits.max_proposals_per_peer;
         let slots = || {
             peers.iter().map(|peer| (peer.id, Arc::new(Semaphore::new(per_peer)))).collect::<BTreeMap<_, _>>()
         };
-        let (peer_slots, recall_slots) = (slots(), slots());
+        let (peer_slots, recall_slots, case_slots) = (slots(), slots(), slots());
         let listen = config.listen.api;
         let listener =
             TcpListener::bind(listen).await.map_err(|source| NodeError::Listen { listen, source })?;
@@ -159,13 +169,16 @@ impl Node {
             clients,
             governance,
             registry: Registry::default(),
-            metrics: Metrics::new(),
+            metrics,
+            presign: presign.map(Arc::new),
+            proxies,
             events,
             streams: Arc::new(Semaphore::new(config.limits.max_event_streams)),
             limiter,
             slots: Semaphore::new(config.limits.max_ceremonies),
             peer_slots,
             recall_slots,
+            case_slots,
             mute: Mutex::default(),
             coordinated: Mutex::default(),
             relayed: Mutex::default(),
@@ -205,6 +218,9 @@ impl Node {
                 counted.save_burns().await;
                 counted.announce_directory().await;
                 counted.advance_all().await;
+                if let Some(presign) = &counted.presign {
+                    presign.forget(|id| counted.waits(id));
+                }
                 if let Err(problem) = counted.offer_head().await {
                     tracing::error!(detail = %problem.detail, "the head of the log is not offered");
                 }
@@ -340,14 +356,25 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
                 answer(&shared, from, move |shared| async move { shared.seen(from, size).await });
             }
             Some(Control::Case(case)) => {
-                answer(&shared, from, move |shared| async move { shared.take_case(from, &case).await });
+                let slots = &shared.case_slots;
+                answer_in(
+                    &shared,
+                    from,
+                    slots,
+                    move |shared| async move { shared.take_case(from, &case).await },
+                );
             }
-            Some(Control::Cases(cases)) => answer(&shared, from, move |shared| async move {
-                for case in &cases {
-                    shared.take_case(from, case).await?;
-                }
-                Ok(())
-            }),
+            Some(Control::Cases(cases)) => {
+                let slots = &shared.case_slots;
+                answer_in(&shared, from, slots, move |shared| async move {
+                    let cases = stream::iter(cases).map(Ok);
+                    let take = |case| {
+                        let shared = Arc::clone(&shared);
+                        async move { shared.take_case(from, &case).await }
+                    };
+                    cases.try_for_each_concurrent(CASES_AT_ONCE, take).await
+                });
+            }
             Some(Control::Closed { operation, how }) => answer(&shared, from, move |shared| async move {
                 shared.take_closed(from, &operation, &how).await
             }),
@@ -365,7 +392,9 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
             Some(Control::Freeze { request }) => {
                 answer(&shared, from, move |shared| async move { shared.take_freeze(from, &request).await });
             }
-            Some(Control::Relay { ticket, request }) => relay(&shared, from, ticket, request),
+            Some(Control::Relay { ticket, request, source }) => {
+                relay(&shared, from, ticket, request, from_wire(source));
+            }
             Some(Control::Relayed { ticket, status, body }) => {
                 let mut relayed = locked(&shared.relayed);
                 let theirs = relayed.get(&ticket).is_some_and(|waiting| waiting.peer == from);
@@ -407,7 +436,7 @@ fn propose(shared: &Arc<Shared>, from: PeerId, proposal: Proposal) {
 }
 
 /// Answers what a peer passes on, if it does not pass on too much at once.
-fn relay(shared: &Arc<Shared>, from: PeerId, ticket: Ticket, request: Vec<u8>) {
+fn relay(shared: &Arc<Shared>, from: PeerId, ticket: Ticket, request: Vec<u8>, source: Option<IpAddr>) {
     let Some(slots) = shared.peer_slots.get(&from) else { return };
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
         shared.metrics.dropped_proposal(shared.name_of(from));
@@ -416,7 +445,7 @@ fn relay(shared: &Arc<Shared>, from: PeerId, ticket: Ticket, request: Vec<u8>) {
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
-        let (status, body) = rest::relay::answer(&shared, &request).await;
+        let (status, body) = rest::relay::answer(&shared, &request, source).await;
         shared.tell(from, &Control::Relayed { ticket, status, body }).await;
         drop(slot);
     });
@@ -427,7 +456,19 @@ fn answer<F>(shared: &Arc<Shared>, from: PeerId, work: impl FnOnce(Arc<Shared>) 
 where
     F: Future<Output = Result<(), Problem>> + Send + 'static,
 {
-    let Some(slots) = shared.recall_slots.get(&from) else { return };
+    answer_in(shared, from, &shared.recall_slots, work);
+}
+
+/// The same, with places of its own.
+fn answer_in<F>(
+    shared: &Arc<Shared>,
+    from: PeerId,
+    slots: &BTreeMap<PeerId, Arc<Semaphore>>,
+    work: impl FnOnce(Arc<Shared>) -> F,
+) where
+    F: Future<Output = Result<(), Problem>> + Send + 'static,
+{
+    let Some(slots) = slots.get(&from) else { return };
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return };
     let work = work(Arc::clone(shared));
     shared.tasks.spawn(async move {

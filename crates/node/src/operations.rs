@@ -102,6 +102,7 @@ impl Shared {
             key_id,
             status,
             expires_at: judged.request.expires().saturating_mul(1000),
+            source: judged.source,
         };
         // CER.14
         let entries = audit::begun(judged, standing)?;
@@ -268,6 +269,7 @@ impl Shared {
                 .filter(|_| matches!(status, ApiStatus::Failed | ApiStatus::Rejected | ApiStatus::Expired)),
             progress: if status == ApiStatus::Running { self.registry.progress(&id) } else { None },
             approvals: None,
+            source: op.source,
             id,
         })
     }

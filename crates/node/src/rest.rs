@@ -13,10 +13,13 @@ mod serve;
 
 pub(crate) use serve::serve;
 
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::routing::{get, post};
 use quorate_api::{Code, HEADER_CLIENT, Problem, SignedRequest, VerifyError, check_client};
 use tokio::time::timeout;
@@ -55,6 +58,18 @@ fn router(shared: Arc<Shared>) -> Router {
         })
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), guard::pass))
         .with_state(shared)
+}
+
+/// The address that a request came from, as far as it is known.
+pub(crate) struct Source(pub(crate) Option<IpAddr>);
+
+impl FromRequestParts<Arc<Shared>> for Source {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<guard::From>().map(|from| from.0);
+        Ok(Self(peer.and_then(|peer| shared.proxies.client(peer, &parts.headers))))
+    }
 }
 
 /// A request whose client, signature and expiry were checked, with its exact bytes.

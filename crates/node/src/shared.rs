@@ -24,8 +24,10 @@ use crate::governance::Governance;
 use crate::keys::OpenMaterials;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
+use crate::presign::Presign;
 use crate::registry::{Registry, locked};
 use crate::rest::relay::Waiting;
+use crate::source::Proxies;
 use crate::witness::Witnesses;
 
 /// The state of a running node.
@@ -42,9 +44,13 @@ pub(crate) struct Shared {
     pub(crate) clients: HashMap<String, Credential>,
     pub(crate) governance: Option<Governance>,
     pub(crate) registry: Registry,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Who is asked before this node agrees to sign.
+    pub(crate) presign: Option<Arc<Presign>>,
     /// What changes here, for those who watch.
     pub(crate) events: Arc<Events>,
+    /// Proxies that are believed when they say whom they took a request from.
+    pub(crate) proxies: Proxies,
     /// Places for those who watch.
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) limiter: Arc<Limiter>,
@@ -54,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) peer_slots: BTreeMap<PeerId, Arc<Semaphore>>,
     /// Questions about operations that are answered at once, for each peer.
     pub(crate) recall_slots: BTreeMap<PeerId, Arc<Semaphore>>,
+    /// Cases that are looked at at once, for each peer: a slow pre-sign hook holds up nothing else.
+    pub(crate) case_slots: BTreeMap<PeerId, Arc<Semaphore>>,
     /// Peers that did not answer such a question in time: they are not asked before then.
     pub(crate) mute: Mutex<HashMap<PeerId, Instant>>,
     /// Attempts that this node coordinates: where answers go.

@@ -7,7 +7,7 @@
 //! Events go from the ring into the store first, so that a restart loses none that is there. While a webhook has too many waiting, the
 //! ring is not read for it; what the ring drops then arrives as one gap.
 
-mod post;
+pub(crate) mod post;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(crate) async fn start(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let hooks = &shared.config.webhooks;
     shared.store.outbox_keep_only(hooks.iter().map(name).collect()).await?;
     for hook in hooks {
-        match Receiver::new(hook) {
+        match Receiver::new(&hook.url, hook.ca_file.as_deref(), hook.timeout) {
             Ok(receiver) => {
                 let sender = Sender {
                     shared: Arc::clone(shared),
@@ -65,7 +65,7 @@ pub(crate) async fn start(shared: &Arc<Shared>) -> Result<(), StoreError> {
 }
 
 /// The place of a receiver without what may be secret in its address.
-fn shown(url: &str) -> &str {
+pub(crate) fn shown(url: &str) -> &str {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     host.split(['/', '?', '#']).next().unwrap_or_default()
 }

@@ -43,7 +43,7 @@ pub struct Facts {
     pub resource: Resource,
     /// The node's time, in unix seconds.
     pub now: u64,
-    /// Where the request came from, if this node took it from the client itself.
+    /// Where the request came from, as the node says that took it from the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
     /// What would be signed; of signing only.
@@ -235,24 +235,32 @@ impl Facts {
         if let Some(intent) = &self.intent {
             intent.check()?;
         }
-        if self.extra.len() > MAX_EXTRA {
-            return Err(FactsError::TooMany("facts of the webhook", MAX_EXTRA));
-        }
-        for (name, value) in &self.extra {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            if name.is_empty() || name.len() > MAX_EXTRA_NAME || !name.chars().all(plain) {
-                return Err(FactsError::ExtraName);
-            }
-            let fits = match value {
-                serde_json::Value::String(text) => text.len() <= MAX_EXTRA_TEXT,
-                serde_json::Value::Number(number) => number.as_i64().is_some(),
-                serde_json::Value::Bool(_) => true,
-                _ => false,
-            };
-            if !fits {
-                return Err(FactsError::Extra(name.clone()));
-            }
-        }
-        Ok(())
+        check_extra(&self.extra)
     }
+}
+
+/// Whether facts of a pre-sign webhook are few and small enough, and have plain names.
+///
+/// # Errors
+/// What does not fit.
+pub fn check_extra(extra: &BTreeMap<String, serde_json::Value>) -> Result<(), FactsError> {
+    if extra.len() > MAX_EXTRA {
+        return Err(FactsError::TooMany("facts of the webhook", MAX_EXTRA));
+    }
+    for (name, value) in extra {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if name.is_empty() || name.len() > MAX_EXTRA_NAME || !name.chars().all(plain) {
+            return Err(FactsError::ExtraName);
+        }
+        let fits = match value {
+            serde_json::Value::String(text) => text.len() <= MAX_EXTRA_TEXT,
+            serde_json::Value::Number(number) => number.as_i64().is_some(),
+            serde_json::Value::Bool(_) => true,
+            _ => false,
+        };
+        if !fits {
+            return Err(FactsError::Extra(name.clone()));
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ pub const WEEKDAYS: [&str; 7] =
 const ALWAYS: &str = "
     // This node's time, in UTC.
     now: datetime, hour: Long, minute: Long, weekday: Weekday,
-    // Where the request came from, if this node took it from the client itself.
+    // Where the request came from, as the node says that took it from the client: use it to forbid, or beside other conditions.
     source_ip?: ipaddr,
     // What the pre-sign webhook said: `context.extra.texts.hasTag(\"risk\") && context.extra.texts.getTag(\"risk\") == \"low\"`.
     extra: { texts: Texts, numbers: Units, flags: Flags },";

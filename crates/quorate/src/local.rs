@@ -174,6 +174,7 @@ impl LocalCluster {
         let others = self.nodes.iter().filter(|other| other.name != node.name);
         Config {
             genesis: None,
+            trusted_proxies: Vec::new(),
             name: node.name.clone(),
             data: PathBuf::from("data"),
             listen: Listen { peers: node.peers, api: node.api },
@@ -196,6 +197,7 @@ impl LocalCluster {
                 })
                 .collect(),
             clients: vec![client.clone()],
+            presign: None,
             webhooks: Vec::new(),
         }
     }

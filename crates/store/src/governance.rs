@@ -1,5 +1,7 @@
 //! What people decided: requests that wait for them, what they said, the chain of changes of the directory, freezes.
 
+use std::net::IpAddr;
+
 /// A request that waits for people, as this node first saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
@@ -11,6 +13,8 @@ pub struct Case {
     pub first_seen: u64,
     /// How another node says it ended.
     pub closed: Option<String>,
+    /// Where it came from, as the node says that took it from the client.
+    pub source: Option<IpAddr>,
 }
 
 /// A freeze.

@@ -1,6 +1,7 @@
 //! Operations and their states.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::{StoreError, limits};
@@ -104,6 +105,8 @@ pub struct NewOperation {
     pub status: OperationStatus,
     /// When it ends unanswered, in milliseconds since the Unix epoch.
     pub expires_at: u64,
+    /// Where it came from, as the node says that took it from the client.
+    pub source: Option<IpAddr>,
 }
 
 impl NewOperation {
@@ -132,6 +135,7 @@ impl NewOperation {
             created_at: now,
             updated_at: now,
             expires_at: self.expires_at,
+            source: self.source,
         }
     }
 }
@@ -163,6 +167,8 @@ pub struct Operation {
     pub updated_at: u64,
     /// When it ends unanswered, in milliseconds since the Unix epoch.
     pub expires_at: u64,
+    /// Where it came from, as the node says that took it from the client.
+    pub source: Option<IpAddr>,
 }
 
 /// What beginning an operation found.

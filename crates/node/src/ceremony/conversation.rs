@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::control::{Answer, CeremonyId, Control, Done, Known, Outcome, Proposal};
+use crate::presign::MAX_TIMEOUT;
 use crate::registry::locked;
 use crate::shared::{Coordinated, Reply, Shared};
 
@@ -118,6 +119,9 @@ impl Conversation {
     /// Waits until all accept, one does not, or time is over. Bystanders are waited for no longer than [`RECALL`].
     pub(crate) async fn answers(&mut self, within: Duration) -> Said {
         let until = Instant::now() + within;
+        // Who asks a hook of its own first may take as long as hooks may.
+        let mut asking: BTreeSet<PartyIndex> = BTreeSet::new();
+        let late = until + MAX_TIMEOUT;
         let recalled_by = (Instant::now() + RECALL).min(until);
         let mut awaited: BTreeSet<PartyIndex> = self.members.values().copied().collect();
         let mut asked: BTreeSet<PartyIndex> = self.bystanders.values().copied().collect();
@@ -125,6 +129,7 @@ impl Conversation {
             let until = match (awaited.is_empty(), asked.is_empty()) {
                 (true, true) => return Said::All,
                 (true, false) => recalled_by,
+                (false, _) if awaited.is_subset(&asking) => late,
                 (false, _) => until,
             };
             let Some((party, reply)) = self.next(until).await else {
@@ -132,7 +137,12 @@ impl Conversation {
                     self.mute(&asked);
                     return Said::All;
                 }
-                return Said::Silent(awaited.into_iter().collect());
+                let silent: Vec<PartyIndex> = if Instant::now() < late {
+                    awaited.difference(&asking).copied().collect()
+                } else {
+                    awaited.into_iter().collect()
+                };
+                return Said::Silent(silent);
             };
             match reply {
                 Reply::Recalled(known) => {
@@ -150,6 +160,9 @@ impl Conversation {
                 }
                 Reply::Answer(Answer::Accept) => {
                     awaited.remove(&party);
+                }
+                Reply::Answer(Answer::Asking) => {
+                    asking.insert(party);
                 }
                 Reply::Answer(Answer::Done(done)) => return Said::Done(party, done),
                 Reply::Answer(Answer::Refuse(refusal)) => {

@@ -20,8 +20,10 @@ use crate::control::{Done, Outcome, Proposal, Work};
 use crate::governance::permit::Subject;
 use crate::judge::Judged;
 use crate::operations::{conflict, stored_result};
+use crate::presign::Need;
 use crate::registry::locked;
 use crate::shared::{Shared, random};
+use crate::source::to_wire;
 
 /// What one attempt of the coordinator came to.
 enum Tried {
@@ -37,7 +39,7 @@ pub(crate) async fn sign(
     shared: &Arc<Shared>,
     judged: &Judged,
     key: &KeyId,
-    asked: Asked,
+    mut asked: Asked,
 ) -> Result<OperationResult, Problem> {
     let begun = Instant::now();
     let deadline = begun + shared.config.limits.ceremony_deadline;
@@ -67,6 +69,7 @@ pub(crate) async fn sign(
         let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };
         attempts = attempts.saturating_add(1);
         // GOV.3  Whatever changed since, such as a freeze, counts.
+        asked.said = shared.consult(judged, &asked, Need::Fresh).await?;
         shared.convinced(judged, Subject::Sign(&asked)).await?;
         match try_once(shared, judged, &asked, &parties, number, deadline, &before).await? {
             Tried::Done(signatures, quorum, mut figures, receipts) => {
@@ -273,7 +276,8 @@ async fn try_once(
     let work = Work::Sign { quorum: parties.to_vec() };
     let request = judged.request.encode();
     let rulings = shared.rulings_for(judged).await?;
-    let proposal = Proposal { ceremony: attempt.ceremony, attempt: number, request, rulings, work };
+    let source = to_wire(judged.source);
+    let proposal = Proposal { ceremony: attempt.ceremony, attempt: number, request, rulings, source, work };
     let me = asked.me();
     let members: BTreeMap<PeerId, PartyIndex> = asked
         .peers
@@ -282,7 +286,7 @@ async fn try_once(
         .map(|(party, peer)| (*peer, *party))
         .collect();
     let limits = &shared.config.limits;
-    let until = (Instant::now() + limits.attempt_deadline).min(deadline);
+    let until = |now: Instant| (now + limits.attempt_deadline).min(deadline);
     let quorum: Vec<String> = parties.iter().map(|party| asked.name(*party)).collect();
     // CER.3
     let recall = Recall {
@@ -292,7 +296,8 @@ async fn try_once(
         alone: !asked.quorums_intersect(),
     };
     let mut talk = Conversation::open(shared, proposal, members, Some(recall)).await;
-    match talk.answers(limits.answer_deadline.min(until.saturating_duration_since(Instant::now()))).await {
+    let now = Instant::now();
+    match talk.answers(limits.answer_deadline.min(until(now).saturating_duration_since(now))).await {
         Said::All => {}
         Said::Done(party, done) => {
             talk.cancel().await;
@@ -328,6 +333,8 @@ async fn try_once(
             return Ok(Tried::Failed(Failure::of(Code::DeadlineExceeded, detail, silent)));
         }
     }
+    // Hooks may have taken their time.
+    let until = until(Instant::now());
     if !parties.contains(&me) {
         let wanted = |outcome: &Outcome| match outcome {
             Outcome::Signed { signatures, .. } => asked.accept(signatures),

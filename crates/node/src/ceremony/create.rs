@@ -28,6 +28,7 @@ use crate::judge::Judged;
 use crate::keys::{Pending, Record, RecordParty, api_key};
 use crate::operations::stored_result;
 use crate::shared::{Shared, peer_of, random};
+use crate::source::to_wire;
 
 /// A key on its way into the store.
 pub(crate) struct Draft {
@@ -315,6 +316,7 @@ async fn try_once(
         attempt: number,
         request: judged.request.encode(),
         rulings: shared.rulings_for(judged).await?,
+        source: to_wire(judged.source),
         work: Work::Create { members },
     };
     let mut talk = Conversation::open(shared, proposal, others, None).await;

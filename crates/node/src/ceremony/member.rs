@@ -17,8 +17,10 @@ use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, Work};
 use crate::governance::permit::Subject;
 use crate::judge::{Ask, Judged, judge};
 use crate::operations::stored_result;
+use crate::presign::Need;
 use crate::registry::Hold;
 use crate::shared::Shared;
+use crate::source::from_wire;
 
 /// What the coordinator may still say.
 pub(crate) struct Line {
@@ -85,7 +87,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         return Err(Problem::new(Code::Unavailable, "this node is shutting down").into());
     }
     let request = SignedRequest::decode(&proposal.request).map_err(Problem::from)?;
-    let judged = judge(shared, request)?;
+    let judged = judge(shared, request)?.from(from_wire(proposal.source));
     let attempt = Attempt::of(proposal, from);
     if let Some(op) = shared.known_operation(&judged).await? {
         if let Some(done) = stored_result(&op)?.and_then(Done::of) {
@@ -99,12 +101,27 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     }
     shared.take_rulings(&judged, &proposal.rulings).await?;
     let mut rule = None;
-    let _one = shared.spender().await;
-    let work = match (&judged.ask, &proposal.work) {
-        (Ask::Sign(key, request), Work::Sign { quorum }) => {
+    let mut signs = match (&judged.ask, &proposal.work) {
+        (Ask::Sign(key, request), Work::Sign { .. }) => {
             shared.check_key_sight(judged.request.client(), key).await?;
             let asked = sign::ask(shared, key, request, from).await;
-            let asked = shared.decided(&judged, asked).await?;
+            let mut asked = shared.decided(&judged, asked).await?;
+            let hook = shared.presign.as_ref();
+            if hook.is_some_and(|hook| hook.known(&judged, Need::Fresh).is_none()) {
+                let (ceremony, answer) = (proposal.ceremony, Answer::Asking);
+                shared.tell(from, &Control::Answer { ceremony, answer }).await;
+            }
+            let said = shared.consult(&judged, &asked, Need::Fresh).await;
+            asked.said = shared.decided(&judged, said).await?;
+            Some(asked)
+        }
+        _ => None,
+    };
+    let _one = shared.spender().await;
+    let work = match (&judged.ask, &proposal.work) {
+        (Ask::Sign(..), Work::Sign { quorum }) => {
+            let other = || Problem::new(Code::Internal, "the request was not prepared");
+            let asked = signs.take().ok_or_else(other)?;
             rule = shared.convinced(&judged, Subject::Sign(&asked)).await?.or(rule);
             let committee = asked.quorum(quorum)?;
             if !quorum.contains(&asked.me()) {

@@ -15,6 +15,7 @@ use super::{Attempt, Ceremony, Failure, Purpose, protocols};
 use crate::control::WireSignature;
 use crate::judge::Judged;
 use crate::keys::OpenKey;
+use crate::presign::Said;
 use crate::shared::{Shared, party_name};
 use crate::verify::verify;
 
@@ -28,6 +29,8 @@ pub(crate) struct Asked {
     pub(super) peers: BTreeMap<PartyIndex, PeerId>,
     /// With whom this node's set-up is burned.
     pub(crate) burned: BTreeSet<PartyIndex>,
+    /// What the pre-sign hook of this node said, if there is one and it was asked.
+    pub(crate) said: Option<Arc<Said>>,
 }
 
 /// Checks the request for the node that coordinates it: key, purpose, intent.
@@ -74,7 +77,7 @@ pub(crate) async fn ask(
         }
     };
     let burned = key.material.setup.burned();
-    Ok(Asked { key, prepared, wanted, names, peers, burned })
+    Ok(Asked { key, prepared, wanted, names, peers, burned, said: None })
 }
 
 impl Asked {

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use quorate_api::webhook::WebhookPublicKey;
 use quorate_api::{ClientPublicKey, EventKind, check_client, check_node_name};
 use quorate_net::PeerId;
 
 use super::{Config, selects};
+use crate::presign::MAX_TIMEOUT;
+use crate::source::Range;
 
 /// Every problem, in the order of the file.
 pub(super) fn problems(config: &Config) -> Vec<String> {
@@ -34,6 +37,12 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     if config.genesis.is_some() && !config.clients.is_empty() {
         found.push("with a genesis the directory says who may ask: remove the [[clients]]".to_owned());
     }
+    for proxy in &config.trusted_proxies {
+        if let Err(reason) = proxy.parse::<Range>() {
+            found.push(format!("trusted_proxies `{proxy}`: {reason}"));
+        }
+    }
+    presign(config, &mut found);
     webhooks(config, &mut found);
     if let Some(endpoint) = &config.telemetry.otlp_endpoint {
         let uri = endpoint.parse::<http::Uri>();
@@ -127,6 +136,21 @@ fn webhooks(config: &Config, found: &mut Vec<String>) {
     }
     if config.webhooks.len() > 16 {
         found.push("there are more than 16 webhooks: remove some".to_owned());
+    }
+}
+
+fn presign(config: &Config, found: &mut Vec<String>) {
+    let Some(hook) = &config.presign else { return };
+    if let Err(reason) = webhook_url(&hook.url) {
+        // Not shown: it may hold what is wrong with it, such as a password.
+        found.push(format!("presign.url: {reason}"));
+    }
+    if let Err(error) = hook.key.parse::<WebhookPublicKey>() {
+        found
+            .push(format!("presign.key: {error}; it is the public key that the hook signs its answers with"));
+    }
+    if hook.timeout < Duration::from_secs(1) || hook.timeout > MAX_TIMEOUT {
+        found.push("presign.timeout must be 1s to 10s".to_owned());
     }
 }
 

@@ -24,6 +24,7 @@ use crate::control::{self, BUNDLE, Control};
 use crate::judge::{Ask, Judged, judge};
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
+use crate::source::{from_wire, to_wire};
 
 /// Most cases of other nodes' clients that a list shows.
 const SHOWN: usize = 200;
@@ -72,7 +73,7 @@ impl Shared {
             return Err(crate::operations::conflict(&judged.operation));
         }
         match judge(self, first) {
-            Ok(first) => Ok(first),
+            Ok(first) => Ok(first.from(judged.source)),
             Err(_) => Ok(judged),
         }
     }
@@ -89,7 +90,8 @@ impl Shared {
         let governance = self.governed()?;
         let id = &judged.operation;
         let bytes = judged.request.encode();
-        let opened = self.store.open_case(id.as_str(), bytes, clock::millis(), Vec::new()).await;
+        let opened =
+            self.store.open_case(id.as_str(), bytes, judged.source, clock::millis(), Vec::new()).await;
         opened.map_err(|error| store_problem(&error))?;
         let told = Told { by: None, client: judged.request.client().to_owned() };
         if locked(&governance.waiting).insert(id.clone(), told).is_none() {
@@ -105,7 +107,10 @@ impl Shared {
             return Ok(());
         }
         let (id, bytes) = (&judged.operation, judged.request.encode());
-        let opened = self.store.open_case(id.as_str(), bytes, clock::millis(), audit::heard(judged)?).await;
+        let opened = self
+            .store
+            .open_case(id.as_str(), bytes, judged.source, clock::millis(), audit::heard(judged)?)
+            .await;
         if opened.map_err(|error| store_problem(&error))? {
             let told = Told { by: None, client: judged.request.client().to_owned() };
             locked(&governance.waiting).insert(id.clone(), told);
@@ -126,7 +131,8 @@ impl Shared {
     async fn pass_on(&self, id: &OperationId, from: Option<PeerId>) -> Result<(), Problem> {
         let Some(case) = self.case(id).await? else { return Ok(()) };
         let rulings = self.rulings(id).await?;
-        let message = Control::Case(control::Case { request: case.request, rulings });
+        let message =
+            Control::Case(control::Case { request: case.request, rulings, source: to_wire(case.source) });
         for peer in self.network.connected().into_iter().filter(|peer| Some(*peer) != from) {
             self.tell(peer, &message).await;
         }
@@ -141,7 +147,8 @@ impl Shared {
         let (mut cases, mut bytes) = (Vec::new(), 0_usize);
         for id in waiting {
             let Some(case) = self.case(&id).await? else { continue };
-            let case = control::Case { request: case.request, rulings: self.rulings(&id).await? };
+            let rulings = self.rulings(&id).await?;
+            let case = control::Case { request: case.request, rulings, source: to_wire(case.source) };
             if !cases.is_empty() && bytes.saturating_add(case.len()) > BUNDLE {
                 self.tell(peer, &Control::Cases(std::mem::take(&mut cases))).await;
                 bytes = 0;
@@ -206,7 +213,7 @@ impl Shared {
         let governance = self.governed()?;
         let Ok(request) = SignedRequest::decode(&case.request) else { return Ok(()) };
         let judged = match judge(self, request) {
-            Ok(judged) => judged,
+            Ok(judged) => judged.from(from_wire(case.source)),
             Err(problem) => {
                 tracing::info!(peer = %self.name_of(from), detail = %problem.detail, "a case that was passed on does not hold");
                 return Ok(());
@@ -223,8 +230,10 @@ impl Shared {
             }
         }
         let entries = audit::heard(&judged)?;
-        let opened =
-            self.store.open_case(id.as_str(), judged.request.encode(), clock::millis(), entries).await;
+        let opened = self
+            .store
+            .open_case(id.as_str(), judged.request.encode(), judged.source, clock::millis(), entries)
+            .await;
         let mut news = opened.map_err(|error| store_problem(&error))?;
         if news {
             let told = Told { by: Some(from), client: judged.request.client().to_owned() };
@@ -330,7 +339,7 @@ impl Shared {
         self.check_sight(ruling.client(), id).await?;
         let unreadable = |_| Problem::new(Code::Internal, "the stored request is unreadable");
         let about = SignedRequest::decode(&case.request).map_err(unreadable)?;
-        let judged = judge(self, about)?;
+        let judged = judge(self, about)?.from(case.source);
         let prepared = self.prepare(&judged, self.id).await?;
         let approves = approval::read_path(ruling).is_ok_and(|(verdict, _)| verdict == Verdict::Approve);
         match self.permission(&judged, prepared.subject()).await? {
@@ -390,7 +399,7 @@ impl Shared {
         let row = self.operation(id).await?;
         let Ok(request) = SignedRequest::decode(&case.request) else { return Ok(()) };
         let judged = match judge(self, request) {
-            Ok(judged) => judged,
+            Ok(judged) => judged.from(case.source),
             Err(problem) if problem.code == Code::RequestExpired => {
                 let detail = "it was not approved in time: send a new request";
                 let problem = Problem::new(Code::OperationExpired, detail);
@@ -403,7 +412,7 @@ impl Shared {
         if !pending && !matches!(judged.ask, Ask::Change) {
             return Ok(());
         }
-        let prepared = match self.prepare(&judged, self.id).await {
+        let prepared = match self.prepare_to_go(&judged).await {
             Ok(prepared) => prepared,
             Err(problem) if problem.code.retryable() => return Ok(()),
             Err(problem) if problem.code == Code::DirectoryChanged => {
@@ -646,6 +655,7 @@ impl Shared {
             error: None,
             progress: None,
             approvals: None,
+            source: case.source,
         })
     }
 
@@ -666,6 +676,7 @@ impl Shared {
             expires: request.expires(),
         };
         let Ok(judged) = judge(self, request) else { return Some(shown) };
+        let judged = judged.from(case.source);
         let Ok(prepared) = self.prepare(&judged, self.id).await else { return Some(shown) };
         shown.summary = Some(prepared.summary());
         if let Ok(Permission::Wait(waiting)) = self.permission(&judged, prepared.subject()).await {

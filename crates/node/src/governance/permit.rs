@@ -1,6 +1,7 @@
 //! The decision on one request: every node makes its own, on its own directory, policies, freezes and count of what people said.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use quorate_api::{Code, CreateKey, MissingPeople, Problem, SignedRequest};
 use quorate_intent::{Summary, default_purposes};
@@ -18,6 +19,7 @@ use super::{Regime, chain_problem};
 use crate::ceremony::sign::Asked;
 use crate::clock;
 use crate::judge::{Ask, Judged};
+use crate::presign::Need;
 use crate::shared::Shared;
 
 /// The policies of a directory, read.
@@ -167,10 +169,26 @@ impl Shared {
         judged: &Judged,
         coordinator: quorate_net::PeerId,
     ) -> Result<Prepared, Problem> {
+        self.prepare_with(judged, coordinator, Need::Any).await
+    }
+
+    /// The same, with an answer of the pre-sign hook that is as new as needed.
+    pub(crate) async fn prepare_with(
+        &self,
+        judged: &Judged,
+        coordinator: quorate_net::PeerId,
+        need: Need,
+    ) -> Result<Prepared, Problem> {
         Ok(match &judged.ask {
             Ask::Sign(key, sign) => {
                 self.check_key_sight(judged.request.client(), key).await?;
-                let asked = crate::ceremony::sign::ask(self, key, sign, coordinator).await?;
+                let mut asked = crate::ceremony::sign::ask(self, key, sign, coordinator).await?;
+                // Whoever may not sign now need not be asked about.
+                let tenant = asked.key.record.tenant.as_ref();
+                let frozen = self.governance.as_ref().and_then(|known| known.frozen(Some(key), tenant));
+                if frozen.is_none() {
+                    asked.said = self.consult(judged, &asked, need).await?;
+                }
                 Prepared::Sign(Box::new(asked))
             }
             Ask::Create(create) => {
@@ -198,7 +216,12 @@ impl Shared {
         judged: &Judged,
         subject: Subject<'_>,
     ) -> Result<Permission, Problem> {
-        let Some(governance) = &self.governance else { return Ok(Permission::Go(None)) };
+        let Some(governance) = &self.governance else {
+            if let Subject::Sign(asked) = subject {
+                self.said(asked)?;
+            }
+            return Ok(Permission::Go(None));
+        };
         let regime = governance.regime();
         let unknown = || Problem::new(Code::UnknownClient, "no enabled principal has this credential");
         let (requester, principal) = regime.principal(judged.request.client()).ok_or_else(unknown)?;
@@ -232,7 +255,7 @@ impl Shared {
                 })
             }
             Subject::Sign(asked) => {
-                let mut facts = self.facts_of_signing(requester, asked)?;
+                let mut facts = self.facts_of_signing(requester, judged.source, asked)?;
                 let spends = facts.intent.as_ref().map(|intent| Spends::of(&asked.key.id, requester, intent));
                 if let Some(spends) = spends.as_ref().filter(|_| self.looks_back(&regime)) {
                     facts.spent = self.spent(&judged.operation, spends).await?;
@@ -250,7 +273,7 @@ impl Shared {
                 }
             }
             Subject::Create(create) => {
-                let facts = facts_of_creation(requester, principal, create, self.names.len());
+                let facts = facts_of_creation(requester, principal, judged.source, create, self.names.len());
                 self.by_policy(judged, &regime, requester, &facts).await
             }
         }
@@ -304,7 +327,12 @@ impl Shared {
         })
     }
 
-    fn facts_of_signing(&self, requester: &Name, asked: &Asked) -> Result<Facts, Problem> {
+    fn facts_of_signing(
+        &self,
+        requester: &Name,
+        source: Option<IpAddr>,
+        asked: &Asked,
+    ) -> Result<Facts, Problem> {
         let record = &asked.key.record;
         let key = KeyFacts {
             id: asked.key.id.clone(),
@@ -319,16 +347,22 @@ impl Shared {
             action: Action::Sign(asked.prepared.purpose),
             resource: Resource::Key(key),
             now: clock::seconds(),
-            source: None,
+            source,
             intent: Some(IntentFacts::of(&asked.prepared.facts, &asked.prepared.summary)),
             wanted: None,
             spent: Spent::default(),
-            extra: BTreeMap::new(),
+            extra: self.said(asked)?,
         })
     }
 }
 
-fn facts_of_creation(requester: &Name, principal: &Principal, create: &CreateKey, nodes: usize) -> Facts {
+fn facts_of_creation(
+    requester: &Name,
+    principal: &Principal,
+    source: Option<IpAddr>,
+    create: &CreateKey,
+    nodes: usize,
+) -> Facts {
     let parties = create.parties.as_ref().map_or(nodes, Vec::len);
     let purposes = match &create.purposes {
         Some(purposes) => purposes.iter().copied().collect(),
@@ -342,7 +376,7 @@ fn facts_of_creation(requester: &Name, principal: &Principal, create: &CreateKey
             None => Resource::Cluster,
         },
         now: clock::seconds(),
-        source: None,
+        source,
         intent: None,
         wanted: Some(Wanted {
             scheme: create.scheme,
@@ -364,7 +398,12 @@ impl Shared {
         subject: Subject<'_>,
     ) -> Result<Option<String>, Problem> {
         let refused = match self.permission(judged, subject).await? {
-            Permission::Go(rule) => return Ok(rule),
+            Permission::Go(rule) => {
+                if let Subject::Sign(asked) = subject {
+                    self.still_says(asked)?;
+                }
+                return Ok(rule);
+            }
             Permission::Wait(waiting) => {
                 // Seen first now: a delay counts from here at the latest.
                 self.hear(judged).await?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::answer::{Failed, json};
 use super::read::no_query;
-use super::{Signed, operations, relay};
+use super::{Signed, Source, operations, relay};
 use crate::shared::Shared;
 
 /// `POST /v1/operations/{operation}/approve`, `…/reject`, `…/withdraw`
@@ -27,7 +27,7 @@ pub(super) async fn rule(
         Some(operation) => Ok(json(StatusCode::OK, &operation)),
         None => {
             let missing = Problem::new(Code::NotFound, format!("no operation `{id}` waits for anybody"));
-            relay::elsewhere(&shared, &request, missing).await
+            relay::elsewhere(&shared, &request, None, missing).await
         }
     }
 }
@@ -70,10 +70,11 @@ fn value(of: &impl Serialize) -> Result<serde_json::Value, Problem> {
 /// `POST /v1/directory/changes`
 pub(super) async fn change(
     State(shared): State<Arc<Shared>>,
+    Source(source): Source,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
     shared.governed()?;
-    operations::start_here(&shared, request, "change_directory").await
+    operations::start_here(&shared, request, source, "change_directory").await
 }
 
 /// `POST /v1/freezes`

@@ -1,5 +1,6 @@
 //! Requests that start operations, and waiting for their end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use quorate_api::{Code, Operation, OperationId, OperationQuery, OperationStatus,
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Failed, json};
-use super::{Signed, relay};
+use super::{Signed, Source, relay};
 use crate::audit::Standing;
 use crate::ceremony;
 use crate::governance::hidden;
 use crate::governance::permit::{Permission, Prepared};
 use crate::judge::{Ask, Judged, judge};
+use crate::presign::Need;
 use crate::registry::Hold;
 use crate::shared::Shared;
 use crate::trace::carried;
@@ -28,33 +30,36 @@ const QUEUED_PER_SLOT: usize = 8;
 /// `POST /v1/keys`
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
+    Source(source): Source,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
-    start_here(&shared, request, "create_key").await
+    start_here(&shared, request, source, "create_key").await
 }
 
 /// `POST /v1/keys/{key}/sign`
 pub(super) async fn sign(
     State(shared): State<Arc<Shared>>,
     Path(key): Path<String>,
+    Source(source): Source,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
     if let Ok(id) = key.parse()
         && !shared.holds(&id).await?
     {
         let missing = hidden(&id);
-        return relay::elsewhere(&shared, &request, missing).await;
+        return relay::elsewhere(&shared, &request, source, missing).await;
     }
-    start_here(&shared, request, "sign").await
+    start_here(&shared, request, source, "sign").await
 }
 
 /// Starts the operation of a request on this node and waits for its end as long as the request says.
 pub(super) async fn start_here(
     shared: &Arc<Shared>,
     request: SignedRequest,
+    source: Option<IpAddr>,
     kind: &'static str,
 ) -> Result<Response, Failed> {
-    let answer = begin_and_wait(shared, request).await;
+    let answer = begin_and_wait(shared, request, source).await;
     let result = match &answer {
         Ok(operation) => operation.status.as_str(),
         Err(problem) => problem.code.as_str(),
@@ -67,9 +72,13 @@ pub(super) async fn start_here(
 }
 
 /// The operation, ended well or not ended; the problem of one that failed.
-async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<Operation, Problem> {
+async fn begin_and_wait(
+    shared: &Arc<Shared>,
+    request: SignedRequest,
+    source: Option<IpAddr>,
+) -> Result<Operation, Problem> {
     let until = Instant::now() + OperationQuery::parse(request.query())?.wait;
-    let judged = shared.first_of(judge(shared, request)?).await?;
+    let judged = shared.first_of(judge(shared, request)?.from(source)).await?;
     let id = judged.operation.clone();
     let known = shared.known_operation(&judged).await?;
     if known.as_ref().is_none_or(|op| !op.status.is_final()) {
@@ -78,7 +87,7 @@ async fn begin_and_wait(shared: &Arc<Shared>, request: SignedRequest) -> Result<
             return Err(Problem::new(Code::Unavailable, detail));
         }
         // CER.1  What cannot be is said at once, and leaves nothing behind.
-        let prepared = shared.prepare(&judged, shared.id).await;
+        let prepared = shared.prepare_with(&judged, shared.id, Need::Fresh).await;
         let prepared = shared.decided(&judged, prepared).await?;
         let one = shared.spender().await;
         let standing = match shared.permission(&judged, prepared.subject()).await? {
@@ -200,7 +209,7 @@ pub(super) async fn show(
     let id = id.map_err(|error| Problem::new(Code::NotFound, format!("`{operation}`: {error}")))?;
     match show_here(&shared, &id, &request).await {
         Err(failed) if failed.code() == Code::NotFound => {
-            relay::elsewhere(&shared, &request, failed.into_problem()).await
+            relay::elsewhere(&shared, &request, None, failed.into_problem()).await
         }
         answer => answer,
     }

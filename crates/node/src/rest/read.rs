@@ -56,7 +56,7 @@ pub(super) async fn key(
     let id: KeyId = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;
     match show_key(&shared, &id, &request).await {
         Err(failed) if failed.code() == Code::NotFound => {
-            relay::elsewhere(&shared, &request, failed.into_problem()).await
+            relay::elsewhere(&shared, &request, None, failed.into_problem()).await
         }
         answer => answer,
     }

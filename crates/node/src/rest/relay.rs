@@ -1,6 +1,7 @@
 //! Requests about what this node does not hold: passed on to a peer that does, which judges them as if the client had asked it,
 //! and its answer handed back. So every node can be asked for every key, whoever holds the shares.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use super::answer::{Failed, json};
 use super::{operations, read};
 use crate::control::{Control, Ticket};
 use crate::judge::authenticate;
+use crate::presign::MAX_TIMEOUT;
 use crate::registry::locked;
 use crate::shared::{Shared, random};
+use crate::source::to_wire;
 
 /// Longest answer that is passed on.
 const MAX_ANSWER: usize = SignedRequest::MAX_ENCODED;
@@ -45,20 +48,29 @@ impl Drop for Question<'_> {
 pub(super) async fn elsewhere(
     shared: &Shared,
     request: &SignedRequest,
+    source: Option<IpAddr>,
     missing: Problem,
 ) -> Result<Response, Failed> {
-    match ask_all(shared, request).await {
+    match ask_all(shared, request, source).await {
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err(missing.into()),
         Err(problem) => Err(problem.into()),
     }
 }
 
-async fn ask_all(shared: &Shared, request: &SignedRequest) -> Result<Option<Response>, Problem> {
+async fn ask_all(
+    shared: &Shared,
+    request: &SignedRequest,
+    source: Option<IpAddr>,
+) -> Result<Option<Response>, Problem> {
     let wait = OperationQuery::parse(request.query())?.wait;
-    let within = wait.saturating_add(shared.config.limits.answer_deadline);
+    let mut within = wait.saturating_add(shared.config.limits.answer_deadline);
+    if request.method() == Method::Post {
+        // It may ask its pre-sign hook.
+        within = within.saturating_add(MAX_TIMEOUT);
+    }
     for peer in shared.network.connected() {
-        if let Some((status, body)) = ask(shared, peer, request, within).await?
+        if let Some((status, body)) = ask(shared, peer, request, source, within).await?
             && status != StatusCode::NOT_FOUND
         {
             let problem = status.is_client_error() || status.is_server_error();
@@ -79,6 +91,7 @@ async fn ask(
     shared: &Shared,
     peer: PeerId,
     request: &SignedRequest,
+    source: Option<IpAddr>,
     within: Duration,
 ) -> Result<Option<(StatusCode, Vec<u8>)>, Problem> {
     let ticket: Ticket = random()?;
@@ -86,7 +99,7 @@ async fn ask(
     locked(&shared.relayed).insert(ticket, Waiting { peer, answer });
     let _question = Question { shared, ticket };
     let lost = shared.network.watch(peer);
-    shared.tell(peer, &Control::Relay { ticket, request: request.encode() }).await;
+    shared.tell(peer, &Control::Relay { ticket, request: request.encode(), source: to_wire(source) }).await;
     tokio::select! {
         answered = timeout(within, answered) => {
             let Ok(Ok((status, body))) = answered else { return Ok(None) };
@@ -97,8 +110,8 @@ async fn ask(
 }
 
 /// Answers what a peer passed on. What this node does not hold either is not passed on again.
-pub(crate) async fn answer(shared: &Arc<Shared>, request: &[u8]) -> (u16, Vec<u8>) {
-    let response = match judged(shared, request).await {
+pub(crate) async fn answer(shared: &Arc<Shared>, request: &[u8], source: Option<IpAddr>) -> (u16, Vec<u8>) {
+    let response = match judged(shared, request, source).await {
         Ok(response) => response,
         Err(failed) => failed.into_response(),
     };
@@ -117,13 +130,13 @@ fn unknown(error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::NotFound, error.to_string())
 }
 
-async fn judged(shared: &Arc<Shared>, request: &[u8]) -> Result<Response, Failed> {
+async fn judged(shared: &Arc<Shared>, request: &[u8], source: Option<IpAddr>) -> Result<Response, Failed> {
     let request = SignedRequest::decode(request).map_err(Problem::from)?;
     authenticate(shared, &request)?;
     let path: Vec<&str> = request.path().split('/').collect();
     match (request.method(), path.as_slice()) {
         (Method::Post, ["", "v1", "keys", _, "sign"]) => {
-            operations::start_here(shared, request, "sign").await
+            operations::start_here(shared, request, source, "sign").await
         }
         (Method::Post, ["", "v1", "operations", operation, "approve" | "reject" | "withdraw"]) => {
             let ruled = shared.rule(&operation.parse().map_err(unknown)?, &request).await?;

@@ -29,12 +29,13 @@ enum Control {
     Activate { ceremony: [u8; 32] },
     Recall { ceremony: [u8; 32], operation: String, fingerprint: [u8; 32] },
     Recalled { ceremony: [u8; 32], known: Known },
-    Relay { ticket: [u8; 16], request: Vec<u8> },
+    Relay { ticket: [u8; 16], request: Vec<u8>, source: Option<[u8; 16]> },
     Relayed { ticket: [u8; 16], status: u16, body: Vec<u8> },
     Offer { offer: String },
     Cosigned { head: String },
     Seen { size: u64 },
-    Case { request: Vec<u8>, rulings: Vec<Vec<u8>> },
+    Case { request: Vec<u8>, rulings: Vec<Vec<u8>>, source: Option<[u8; 16]> },
+    Cases(Vec<(Vec<u8>, Vec<Vec<u8>>, Option<[u8; 16]>)>),
     Closed { operation: String, how: String },
     Directory { version: u64, head: [u8; 32], freezes: [u8; 32] },
     Behind { version: u64 },
@@ -56,6 +57,7 @@ struct Proposal {
     attempt: u32,
     request: Vec<u8>,
     rulings: Vec<Vec<u8>>,
+    source: Option<[u8; 16]>,
     work: Work,
 }
 
@@ -70,6 +72,7 @@ enum Answer {
     Accept,
     Refuse { code: String, detail: String, burned: Option<u16> },
     Done(Done),
+    Asking,
 }
 
 #[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
@@ -208,7 +211,14 @@ impl Traitor {
         let ceremony = self.ceremony();
         self.send(
             to,
-            &Control::Propose(Proposal { ceremony, attempt: 1, request, rulings: Vec::new(), work }),
+            &Control::Propose(Proposal {
+                ceremony,
+                attempt: 1,
+                request,
+                rulings: Vec::new(),
+                source: None,
+                work,
+            }),
         )
         .await;
         loop {
@@ -663,8 +673,14 @@ async fn ten_thousand_bogus_proposals_cost_little() {
         let mut ceremony = [0; 32];
         ceremony[..4].copy_from_slice(&number.to_le_bytes());
         let work = Work::Sign { quorum: vec![1, 3] };
-        let proposal =
-            Proposal { ceremony, attempt: number, request: request.clone(), rulings: Vec::new(), work };
+        let proposal = Proposal {
+            ceremony,
+            attempt: number,
+            request: request.clone(),
+            rulings: Vec::new(),
+            source: None,
+            work,
+        };
         traitor.send(honest, &Control::Propose(proposal)).await;
         sent += 1;
     }

@@ -73,6 +73,7 @@ impl Cluster {
                 name: name.clone(),
                 data,
                 genesis: None,
+                trusted_proxies: Vec::new(),
                 listen: Listen { peers: free_address(), api: "127.0.0.1:0".parse().unwrap() },
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),
@@ -81,6 +82,7 @@ impl Cluster {
                 telemetry: config::Telemetry::default(),
                 chains: config::Chains::default(),
                 peers: Vec::new(),
+                presign: None,
                 webhooks: Vec::new(),
                 clients: vec![config::Client {
                     name: CLIENT.to_owned(),

@@ -139,6 +139,7 @@ async fn what_was_interrupted_can_be_asked_again() {
         key_id: Some(key.id.to_string()),
         status: quorate_store::OperationStatus::Running,
         expires_at: u64::MAX / 2,
+        source: None,
     };
     store.begin_operation(operation, 1).await.unwrap();
     store.close().await;

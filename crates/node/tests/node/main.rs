@@ -14,6 +14,7 @@ mod governed;
 mod limits;
 mod metrics;
 mod passkey;
+mod presign;
 mod requests;
 mod unseal;
 mod webhooks;

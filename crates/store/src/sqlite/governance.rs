@@ -1,12 +1,14 @@
 //! Cases, rulings, the chain of changes, freezes.
 
+use std::net::IpAddr;
+
 use quorate_log::entry::Entry;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
 use super::failure::Failure;
-use super::keys::unsigned;
+use super::keys::{source, unsigned};
 use super::writer::Unit;
 use crate::{Case, Freeze, MAX_PAGE_LEN, Spending, StoreError};
 
@@ -15,6 +17,7 @@ impl Sqlite {
         &self,
         op_id: String,
         request: Vec<u8>,
+        source: Option<IpAddr>,
         now: i64,
         entries: Vec<Entry>,
     ) -> Result<bool, StoreError> {
@@ -23,11 +26,12 @@ impl Sqlite {
             move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
-                        "INSERT INTO cases (op_id, request, first_seen) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                        "INSERT INTO cases (op_id, request, first_seen, source) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     )
                     .bind(op_id)
                     .bind(request)
                     .bind(now)
+                    .bind(source.map(|source| source.to_string()))
                     .execute(connection)
                     .await?;
                     Ok(done.rows_affected() == 1)
@@ -339,6 +343,7 @@ fn case(row: &SqliteRow) -> Result<Case, Failure> {
         request: row.try_get("request")?,
         first_seen: unsigned(row, "first_seen")?,
         closed: row.try_get("closed")?,
+        source: source(row)?,
     })
 }
 

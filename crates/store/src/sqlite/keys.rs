@@ -1,5 +1,7 @@
 //! Folder data and keys.
 
+use std::net::IpAddr;
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -228,6 +230,12 @@ fn key(row: &SqliteRow) -> Result<Key, Failure> {
         created_at: unsigned(row, "created_at")?,
         updated_at: unsigned(row, "updated_at")?,
     })
+}
+
+/// The address that a request came from.
+pub(super) fn source(row: &SqliteRow) -> Result<Option<IpAddr>, Failure> {
+    let text: Option<String> = row.try_get("source")?;
+    text.map(|text| text.parse().map_err(|_| Failure::Row("source"))).transpose()
 }
 
 pub(super) fn unsigned(row: &SqliteRow, field: &'static str) -> Result<u64, Failure> {

@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
 use super::failure::Failure;
-use super::keys::{page, unsigned};
+use super::keys::{page, source, unsigned};
 use super::writer::Unit;
 use crate::{
     Begin, Cursor, MAX_PAGE_LEN, NewOperation, Operation, OperationFilter, OperationStatus, OperationUpdate,
@@ -30,8 +30,8 @@ impl Sqlite {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "INSERT INTO operations (op_id, request_hash, request, kind, key_id, status, attempt, \
-                         created_at, updated_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?8) \
-                         ON CONFLICT DO NOTHING",
+                         created_at, updated_at, expires_at, source) \
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
                     )
                     .bind(&new.op_id)
                     .bind(new.request_hash.to_vec())
@@ -41,6 +41,7 @@ impl Sqlite {
                     .bind(new.status.as_str())
                     .bind(now)
                     .bind(expires_at)
+                    .bind(new.source.map(|source| source.to_string()))
                     .execute(&mut *connection)
                     .await?;
                     if done.rows_affected() == 1 {
@@ -177,5 +178,6 @@ fn operation(row: &SqliteRow) -> Result<Operation, Failure> {
         created_at: unsigned(row, "created_at")?,
         updated_at: unsigned(row, "updated_at")?,
         expires_at: unsigned(row, "expires_at")?,
+        source: source(row)?,
     })
 }

@@ -1,12 +1,14 @@
 //! The door to what people decided.
 
+use std::net::IpAddr;
+
 use quorate_log::entry::Entry;
 
 use super::{Backend, Store};
 use crate::{Case, Freeze, Spending, StoreError, limits};
 
 impl Store {
-    /// Keeps a request that waits for people, unless it is kept already; `false` then. `entries` are logged if it is new. Durable.
+    /// Keeps a request that waits for people, with the address it came from, unless it is kept already; `false` then. `entries` are logged if it is new. Durable.
     ///
     /// # Errors
     /// [`StoreError::TooLong`], [`StoreError::NoLog`] and those of the backend.
@@ -14,13 +16,14 @@ impl Store {
         &self,
         op_id: &str,
         request: Vec<u8>,
+        source: Option<IpAddr>,
         now: u64,
         entries: Vec<Entry>,
     ) -> Result<bool, StoreError> {
         limits::id("operation id", op_id.as_bytes())?;
         limits::blob("request", &request)?;
         let now = limits::signed("time", now)?;
-        ask!(self, open_case(op_id.to_owned(), request, now, entries))
+        ask!(self, open_case(op_id.to_owned(), request, source, now, entries))
     }
 
     /// Notes how a case ended, unless that is known. Durable.

@@ -23,6 +23,7 @@ pub(crate) fn operation(op_id: &str) -> NewOperation {
         key_id: None,
         status: OperationStatus::Queued,
         expires_at: 100_000,
+        source: None,
     }
 }
 

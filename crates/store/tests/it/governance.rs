@@ -1,10 +1,14 @@
 //! What people decided, at rest: kept once, logged in the same commit, never changed.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use quorate_log::entry::{Entry, Kind};
 use quorate_log::note::LogSigner;
 use quorate_store::fault::{Fault, Faults};
 use quorate_store::{DATABASE_FILE, Store};
 use sqlx::{ConnectOptions as _, Connection as _};
+
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 fn entry(kind: Kind) -> Entry {
     Entry::new(kind, 1_700_000_000_000, "{}").unwrap()
@@ -26,7 +30,8 @@ async fn each_thing_is_kept_and_logged_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = opened(folder.path(), Faults::default()).await;
     for first in [true, false] {
-        let opened = store.open_case("op_1", b"request".to_vec(), 5, vec![entry(Kind::Request)]).await;
+        let opened =
+            store.open_case("op_1", b"request".to_vec(), Some(SOURCE), 5, vec![entry(Kind::Request)]).await;
         assert_eq!(opened.unwrap(), first);
         let added = store.add_ruling("op_1", [1; 32], b"yes".to_vec(), 6, entry(Kind::Approval)).await;
         assert_eq!(added.unwrap(), first);
@@ -40,7 +45,8 @@ async fn each_thing_is_kept_and_logged_once() {
     let once = [Kind::Request, Kind::Approval, Kind::Freeze, Kind::Evidence, Kind::Change];
     assert_eq!(logged(&store).await, once);
     assert_eq!(store.rulings("op_1").await.unwrap(), [b"yes".to_vec()]);
-    assert_eq!(store.case("op_1").await.unwrap().unwrap().first_seen, 5);
+    let case = store.case("op_1").await.unwrap().unwrap();
+    assert_eq!((case.first_seen, case.source), (5, Some(SOURCE)));
     assert_eq!(store.freezes().await.unwrap()[0].thawed_at, None);
     // A change lifts freezes in the same commit; one of a version that is taken lifts nothing.
     assert!(!store.adopt(0, b"late".to_vec(), vec![[2; 32]], 10, Vec::new()).await.unwrap());

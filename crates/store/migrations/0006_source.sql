@@ -1,0 +1,3 @@
+-- Where a request came from, as the node says that took it from the client.
+ALTER TABLE operations ADD COLUMN source TEXT;
+ALTER TABLE cases ADD COLUMN source TEXT;
