@@ -371,7 +371,7 @@ impl Shared {
         if presign.known(judged, Need::Any).is_some() {
             let prepared = self.prepare(judged, self.id).await?;
             // PRE.8  On an old answer people may be waited for, and nothing be done.
-            let fresh = presign.known(judged, Need::Fresh).is_some();
+            let fresh = presign.known(judged, Need::Fresh).is_some_and(|known| known.is_ok());
             if fresh || !matches!(self.permission(judged, prepared.subject()).await?, Permission::Go(_)) {
                 return Ok(prepared);
             }

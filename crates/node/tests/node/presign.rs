@@ -176,7 +176,8 @@ impl Hook {
             }
             Does::Slow(after) => {
                 tokio::time::sleep(after).await;
-                (200, signed(&hook_key(), &allow), allow)
+                let body = good(json!({ "allow": true, "facts": { "texts": { "risk": "low" } } }));
+                (200, signed(&hook_key(), &body), body)
             }
             Does::Nothing => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -290,4 +291,207 @@ async fn a_fact_of_the_hook_permits() {
     let metrics = cluster.get(0, "/metrics").await.1;
     assert!(metrics.contains("quorate_presign_questions_total{result=\"allowed\"} 3"), "{metrics}");
     assert!(metrics.contains("quorate_presign_seconds"), "{metrics}");
+}
+
+/// A no is shown with its reason, and leaves nothing behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_says_no_is_heard() {
+    let a = Hook::start(yes()).await;
+    let mut cluster = Cluster::prepare(2).await;
+    cluster.configs[0].presign = a.config();
+    cluster.start_all().await;
+    // Without a directory a hook is a veto.
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    cluster.sign(0, &key.id, "fine").await.unwrap();
+    let question = a.asked().remove(0).json();
+    assert_eq!((question["client"].as_str(), question.get("principal")), (Some("alice"), None));
+    a.now_does(Does::Says(json!({ "allow": false, "reason": "sanctions\u{1b}[2J list 7" })));
+    let refused = cluster.sign(0, &key.id, "not").await.unwrap_err();
+    assert_eq!(refused.code, Code::PresignDenied);
+    assert!(refused.detail.contains("`node-a` does not allow it: sanctions[2J list 7"), "{}", refused.detail);
+    assert!(!refused.code.retryable());
+    // Nothing is stored of what was refused at once, and it is in the log.
+    let listed = cluster.client(0).operations(&quorate_api::ListQuery::parse(None).unwrap()).await.unwrap();
+    assert_eq!(listed.items.len(), 2);
+    // As a member it refuses too, and the one who coordinates says who and why.
+    let refused = cluster.sign(1, &key.id, "nor there").await.unwrap_err();
+    assert_eq!(refused.code, Code::PresignDenied);
+    assert!(refused.detail.contains("`node-a` refuses") && refused.detail.contains("sanctions"), "{refused}");
+    let metrics = cluster.get(0, "/metrics").await.1;
+    assert!(metrics.contains("quorate_presign_questions_total{result=\"denied\"} 2"), "{metrics}");
+}
+
+/// Whatever is no valid answer in time is a no, says what was wrong and where, and never what may be secret in the address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silence_and_everything_odd_is_a_no() {
+    let a = Hook::start(yes()).await;
+    let mut cluster = Cluster::prepare(2).await;
+    cluster.configs[0].presign = a.config();
+    cluster.start_all().await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    cluster.sign(0, &key.id, "fine").await.unwrap();
+    let long = "x".repeat(1025);
+    let cases: Vec<(Does, &str)> = vec![
+        (Does::Nothing, "no answer within 1 s"),
+        (Does::Slow(Duration::from_secs(2)), "no answer within 1 s"),
+        (Does::Dribbles, "no answer within 1 s"),
+        (Does::Hangs, "the exchange failed"),
+        (Does::Status(302), "it answered 302"),
+        (Does::Status(500), "it answered 500"),
+        (Does::Status(204), "it answered 204"),
+        (Does::Forges, "no signature of this delivery is by a known key"),
+        (Does::Tampers, "no signature of this delivery is by a known key"),
+        (Does::Replays, "another `webhook-id`"),
+        (Does::Misreads, "the answer is to another question"),
+        (Does::Floods, "longer than 65536 bytes"),
+        (Does::Says(json!({})), "missing field `allow`"),
+        (Does::Says(json!({ "allow": "yes" })), "the answer's body"),
+        (Does::Says(json!({ "allow": true, "facts": { "texts": { "risk": 1 } } })), "the answer's body"),
+        (Does::Says(json!({ "allow": true, "facts": { "texts": { "risk": long } } })), "the fact `risk`"),
+        (Does::Says(json!({ "allow": true, "more": 1 })), "unknown field `more`"),
+    ];
+    let count = cases.len();
+    for (does, words) in cases {
+        a.now_does(does.clone());
+        let begun = Instant::now();
+        let refused = cluster.sign(0, &key.id, "m").await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(3), "{does:?}");
+        assert_eq!(refused.code, Code::PresignFailed, "{does:?}: {refused}");
+        assert!(refused.code.retryable());
+        assert!(refused.detail.contains(words), "{does:?}: {refused}");
+        assert!(refused.detail.contains(&a.at.to_string()), "{refused}");
+        assert!(!refused.detail.contains("s3cret"), "{refused}");
+    }
+    let metrics = cluster.get(0, "/metrics").await.1;
+    assert!(
+        metrics.contains(&format!("quorate_presign_questions_total{{result=\"failed\"}} {count}")),
+        "{metrics}"
+    );
+    // The same request again, once the hook is well.
+    a.now_does(Does::Status(503));
+    let once = unique("sign");
+    let client = cluster.client(0);
+    let failed = client.sign(&key.id, &message("again"), &once, WAIT).await.map_err(problem).unwrap_err();
+    assert_eq!(failed.code, Code::PresignFailed);
+    a.now_does(yes());
+    let begun = Instant::now();
+    while let Err(error) = client.sign(&key.id, &message("again"), &once, WAIT).await {
+        assert_eq!(problem(error).code, Code::PresignFailed);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// One hook of three is down: its node takes no part, the others do; what is asked of it is refused with a way out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_is_down_takes_its_node_out() {
+    let (a, b, c) =
+        (Hook::start(risk("low")).await, Hook::start(risk("low")).await, Hook::start(risk("low")).await);
+    let mut cluster = governed(&[Some(&a), Some(&b), Some(&c)]).await;
+    let key = create(&cluster, "alice").await;
+    b.now_does(Does::Nothing);
+    // Slower than a node may be that says nothing of its hook: the quorum waits for it.
+    cluster.stop(0).await;
+    cluster.configs[0].limits.answer_deadline = Duration::from_millis(300);
+    cluster.start_all().await;
+    let begun = Instant::now();
+    let mut skipped = 0;
+    for _ in 0..4 {
+        let done = cluster.as_user(0, "alice").sign(&key.id, &message("m"), &unique("sign"), WAIT).await;
+        let result = crate::cluster::signed(&done.unwrap());
+        assert_eq!(result.quorum, ["node-a", "node-c"]);
+        for one in &result.skipped {
+            assert_eq!(one.party, "node-b");
+            assert!(one.reason.contains("pre-sign hook of `node-b`"), "{}", one.reason);
+            skipped += 1;
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    let refused = sign(&cluster, 1, "alice", &key).await.unwrap_err();
+    assert_eq!(refused.code, Code::PresignFailed);
+    assert!(refused.detail.contains("`node-b` signs nothing without one: mend the hook"), "{refused}");
+    assert!(skipped > 0, "node b was never asked");
+    // With a second one down no quorum is left, and the answer says why.
+    c.now_does(Does::Nothing);
+    let refused = sign(&cluster, 0, "alice", &key).await.unwrap_err();
+    assert!(refused.code.retryable(), "{refused}");
+    assert!(
+        refused.detail.contains("hook of `node-b`") && refused.detail.contains("hook of `node-c`"),
+        "{refused}"
+    );
+    // A hook that needs longer than nodes may take to answer a proposal is waited for.
+    b.now_does(Does::Slow(Duration::from_millis(700)));
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    sign(&cluster, 0, "alice", &key).await.unwrap();
+}
+
+/// What waits for people is not asked about again and again, and is asked about anew when they have agreed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hook_is_asked_anew_when_people_have_agreed() {
+    let a = Hook::start(risk("high")).await;
+    let cluster = governed(&[Some(&a), None, None]).await;
+    let key = create(&cluster, "alice").await;
+    let waits = begin(&cluster, 0, "alice", &key).await.unwrap();
+    assert_eq!(waits.status, OperationStatus::PendingApproval);
+    for _ in 0..20 {
+        cluster.as_user(0, "alice").operation(&waits.id, Duration::ZERO).await.unwrap();
+    }
+    assert_eq!(a.count(), 1, "looking asks nobody");
+    tokio::time::sleep(Duration::from_millis(5500)).await;
+    assert_eq!(a.count(), 1, "time alone asks nobody");
+    // What the hook says by then is what counts.
+    a.now_does(Does::Says(json!({ "allow": false, "reason": "the receiver was listed meanwhile" })));
+    cluster.rule(0, "bob", "approve", &waits).await.unwrap();
+    until(async || {
+        let shown = cluster.as_user(0, "alice").operation(&waits.id, Duration::ZERO).await.unwrap();
+        shown.status == OperationStatus::Rejected
+    })
+    .await;
+    let ended =
+        cluster.as_user(0, "alice").operation(&waits.id, Duration::ZERO).await.unwrap().error.unwrap();
+    assert!(ended.detail.contains("the receiver was listed meanwhile"), "{ended}");
+    assert_eq!(a.count(), 2);
+    // And when it still allows it, it goes on by itself; a hook that fails just then is asked again later.
+    a.now_does(risk("high"));
+    let waits = begin(&cluster, 0, "alice", &key).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(3200)).await;
+    a.now_does(Does::Status(500));
+    cluster.rule(0, "bob", "approve", &waits).await.unwrap();
+    until(async || a.count() >= 4).await;
+    let shown = cluster.as_user(0, "alice").operation(&waits.id, Duration::ZERO).await.unwrap();
+    assert_eq!(shown.status, OperationStatus::PendingApproval);
+    a.now_does(risk("high"));
+    until(async || {
+        let shown = cluster.as_user(0, "alice").operation(&waits.id, Duration::ZERO).await.unwrap();
+        shown.status == OperationStatus::Succeeded
+    })
+    .await;
+    assert!(a.count() <= 6, "{}", a.count());
+    let times: Vec<Instant> = a.asked().iter().map(|asked| asked.at).collect();
+    assert!(times.windows(2).all(|two| two[1] >= two[0]));
+}
+
+/// Many who ask for the same are one question, and a slow hook holds up nobody who does not need it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_are_bounded_and_hold_up_nobody_else() {
+    let a = Hook::start(Does::Slow(Duration::from_millis(600))).await;
+    let cluster = governed(&[Some(&a), None, None]).await;
+    let key = create(&cluster, "alice").await;
+    let once = unique("sign");
+    let client = cluster.as_user(0, "alice");
+    let ask = || async { client.sign(&key.id, &message("m"), &once, Duration::ZERO).await.map_err(problem) };
+    let all = futures_util::future::join_all((0..20).map(|_| ask()));
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let begun = Instant::now();
+        create(&cluster, "bob").await;
+        cluster.as_user(0, "alice").directory().await.unwrap();
+        begun.elapsed()
+    };
+    let begun = Instant::now();
+    let (asked, other) = tokio::join!(all, others);
+    assert!(asked.iter().all(Result::is_ok), "{asked:?}");
+    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(other < Duration::from_secs(2), "{other:?}");
+    assert_eq!(a.count(), 1);
 }
