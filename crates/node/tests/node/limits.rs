@@ -17,7 +17,7 @@ use crate::cluster::{CLIENT, Cluster, client_key, get_request, message, now, uni
 use crate::requests::sign_request;
 
 /// Status, a header and the body of an answer.
-async fn ask(
+pub(crate) async fn ask(
     url: &str,
     request: &SignedRequest,
     extra: Option<(&str, &str)>,

@@ -16,5 +16,6 @@ mod metrics;
 mod passkey;
 mod presign;
 mod requests;
+mod source;
 mod unseal;
 mod webhooks;

@@ -475,7 +475,11 @@ async fn the_hook_is_asked_anew_when_people_have_agreed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn questions_are_bounded_and_hold_up_nobody_else() {
     let a = Hook::start(Does::Slow(Duration::from_millis(600))).await;
-    let cluster = governed(&[Some(&a), None, None]).await;
+    let mut cluster = governed(&[Some(&a), None, None]).await;
+    cluster.stop(0).await;
+    // So that requests are decided one after the other.
+    cluster.configs[0].breaker.signatures_per_hour = Some(1000);
+    cluster.start_all().await;
     let key = create(&cluster, "alice").await;
     let once = unique("sign");
     let client = cluster.as_user(0, "alice");
@@ -494,4 +498,13 @@ async fn questions_are_bounded_and_hold_up_nobody_else() {
     assert!(begun.elapsed() < Duration::from_secs(4));
     assert!(other < Duration::from_secs(2), "{other:?}");
     assert_eq!(a.count(), 1);
+    // Each request is a question of its own, and they do not wait for each other, although all are counted one after the other.
+    let client = cluster.as_user(0, "alice");
+    let begun = Instant::now();
+    let eight = (0..8).map(|_| async {
+        client.sign(&key.id, &message("m"), &unique("sign"), Duration::ZERO).await.map_err(problem).unwrap();
+    });
+    futures_util::future::join_all(eight).await;
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    assert!(a.count() >= 9);
 }
