@@ -6,7 +6,7 @@ use crate::key::Key;
 use crate::problem::Problem;
 use crate::sign::{Figures, SignResult, Skipped};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use core::net::IpAddr;
 use utoipa::ToSchema;
 
 /// What an operation does.

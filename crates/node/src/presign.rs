@@ -38,8 +38,10 @@ const FRESH: Duration = Duration::from_secs(3);
 const OLDEST: Duration = Duration::from_secs(15);
 /// For how long a question that failed is not asked again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Questions at once.
+/// Questions at once; of one client a quarter of it.
 const AT_ONCE: usize = 64;
+/// Requests of one client that may wait for answers.
+const WAITING: usize = 128;
 /// Operations whose answers are kept at once.
 const MAX_KEPT: usize = 16_384;
 /// Longest answer in bytes.
@@ -76,6 +78,9 @@ enum NoAnswer {
     Broke,
 }
 
+/// What the hook said: yes with facts, or no.
+type Heard = Result<Arc<Said>, Problem>;
+
 /// What is known of one operation.
 #[derive(Debug, Default)]
 struct Entry {
@@ -87,12 +92,12 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Last {
     /// About which bytes, and what was said.
-    said: Option<([u8; 32], Instant, Result<Arc<Said>, Problem>)>,
+    said: Option<([u8; 32], Instant, Heard)>,
     failed: Option<([u8; 32], Instant, Problem)>,
 }
 
 impl Entry {
-    fn known(&self, request: [u8; 32], need: Need) -> Option<Result<Arc<Said>, Problem>> {
+    fn known(&self, request: [u8; 32], need: Need) -> Option<Heard> {
         let last = locked(&self.last);
         if let Some((about, at, said)) = &last.said
             && *about == request
@@ -105,6 +110,20 @@ impl Entry {
     }
 }
 
+/// Places of one client, so that none takes those of the others.
+#[derive(Debug)]
+struct OfClient {
+    waiting: Semaphore,
+    asking: Arc<Semaphore>,
+}
+
+impl Default for OfClient {
+    fn default() -> Self {
+        let asking = Arc::new(Semaphore::new(AT_ONCE / 4));
+        Self { waiting: Semaphore::new(WAITING), asking }
+    }
+}
+
 /// The hook of this node.
 pub(crate) struct Presign {
     receiver: Receiver,
@@ -114,6 +133,7 @@ pub(crate) struct Presign {
     key: WebhookPublicKey,
     within: Duration,
     places: Arc<Semaphore>,
+    clients: Mutex<HashMap<String, Arc<OfClient>>>,
     entries: Mutex<HashMap<OperationId, Arc<Entry>>>,
     /// Operations that go on once the hook has answered.
     awaited: Mutex<HashSet<OperationId>>,
@@ -169,6 +189,7 @@ impl Presign {
             key: hook.key.parse().map_err(|error| format!("{error}"))?,
             within: hook.timeout,
             places: Arc::new(Semaphore::new(AT_ONCE)),
+            clients: Mutex::default(),
             entries: Mutex::default(),
             awaited: Mutex::default(),
             metrics,
@@ -183,8 +204,16 @@ impl Presign {
         Arc::clone(entries.entry(operation.clone()).or_default())
     }
 
+    fn client(&self, name: &str) -> Arc<OfClient> {
+        let mut clients = locked(&self.clients);
+        if clients.len() >= MAX_KEPT && !clients.contains_key(name) {
+            clients.retain(|_, client| Arc::strong_count(client) > 1);
+        }
+        Arc::clone(clients.entry(name.to_owned()).or_default())
+    }
+
     /// What is known without asking.
-    pub(crate) fn known(&self, judged: &Judged, need: Need) -> Option<Result<Arc<Said>, Problem>> {
+    pub(crate) fn known(&self, judged: &Judged, need: Need) -> Option<Heard> {
         let entry = locked(&self.entries).get(&judged.operation).cloned()?;
         entry.known(judged.request.request_hash(), need)
     }
@@ -200,6 +229,7 @@ impl Presign {
             .retain(|id, entry| Arc::strong_count(entry) > 1 || recent(&locked(&entry.last)) || waits(id));
     }
 
+    /// PRE.7
     fn failed(&self, why: &NoAnswer) -> Problem {
         let (node, to) = (&self.node, &self.to);
         let detail = format!(
@@ -208,15 +238,17 @@ impl Presign {
         Problem::new(Code::PresignFailed, detail)
     }
 
+    /// PRE.7
     fn denied(&self, reason: &str) -> Problem {
         let (node, words) = (&self.node, if reason.is_empty() { "it gives no reason" } else { reason });
         Problem::new(Code::PresignDenied, format!("the pre-sign hook of `{node}` does not allow it: {words}"))
     }
 
     /// One question over the network.
-    async fn exchange(&self, question: &Sealed) -> Result<Result<Arc<Said>, Problem>, NoAnswer> {
+    async fn exchange(&self, question: &Sealed, until: Instant) -> Result<Heard, NoAnswer> {
         let Sealed { id, time, signature, body } = question;
-        let answered = self.receiver.ask(id, *time, signature, body, MAX_ANSWER).await?;
+        let answered = timeout_at(until, self.receiver.ask(id, *time, signature, body, MAX_ANSWER)).await;
+        let answered = answered.map_err(|_| PostError::Slow(self.within))??;
         let header = |name| answered.headers.get(name).and_then(|value| value.to_str().ok());
         let headers = Headers {
             id: header(HEADER_ID),
@@ -239,9 +271,10 @@ impl Presign {
         about: [u8; 32],
         operation: OperationId,
         question: Sealed,
-    ) -> Result<Arc<Said>, Problem> {
+        until: Instant,
+    ) -> Heard {
         let begun = Instant::now();
-        let answered = self.exchange(&question).await;
+        let answered = self.exchange(&question, until).await;
         let result = match &answered {
             Ok(Ok(_)) => "allowed",
             Ok(Err(_)) => "denied",
@@ -291,15 +324,26 @@ impl Shared {
             return known.map(Some);
         }
         let until = Instant::now() + presign.within;
-        let busy = |_| presign.failed(&NoAnswer::Busy);
-        let one = timeout_at(until, Arc::clone(&entry.asking).lock_owned()).await.map_err(busy)?;
+        let busy = || presign.failed(&NoAnswer::Busy);
+        let client = presign.client(judged.request.client());
+        let _waiting = client.waiting.try_acquire().map_err(|_| {
+            Problem::new(
+                Code::RateLimited,
+                "too many requests of this client wait for the pre-sign hook: ask again later",
+            )
+        })?;
+        let one = timeout_at(until, Arc::clone(&entry.asking).lock_owned()).await.map_err(|_| busy())?;
         // Somebody else was quicker.
         if let Some(known) = entry.known(about, need) {
             return known.map(Some);
         }
-        let place = timeout_at(until, Arc::clone(&presign.places).acquire_owned()).await.map_err(busy)?;
+        let places = async {
+            let of_client = Arc::clone(&client.asking).acquire_owned().await;
+            (of_client, Arc::clone(&presign.places).acquire_owned().await)
+        };
+        let place = timeout_at(until, places).await.map_err(|_| busy())?;
         let question = self.question(judged, asked)?;
-        let work = Arc::clone(presign).ask(entry, one, about, judged.operation.clone(), question);
+        let work = Arc::clone(presign).ask(entry, one, about, judged.operation.clone(), question, until);
         let stop = self.stop.clone();
         let asking = self.tasks.spawn(crate::trace::carried(async move {
             let said = stop.run_until_cancelled(work).await;

@@ -71,6 +71,9 @@ impl Policies {
             }
         }
         let json = policy.to_json().unwrap_or_default();
+        if rule.quorum.is_none() && uses(&json, "source_ip") {
+            words.push("the address is what the asked node says: a node that lies opens this to everybody in its scope; name only those who may do it anyway, or ask people too".to_owned());
+        }
         let signs: Vec<&String> = actions.iter().filter(|action| action.starts_with("sign:")).collect();
         let one_coin = !signs.is_empty()
             && (signs.iter().all(|action| *action == "sign:bitcoin")

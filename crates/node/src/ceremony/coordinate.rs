@@ -69,7 +69,8 @@ pub(crate) async fn sign(
         let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };
         attempts = attempts.saturating_add(1);
         // GOV.3  Whatever changed since, such as a freeze, counts.
-        asked.said = shared.consult(judged, &asked, Need::Fresh).await?;
+        let said = shared.consult(judged, &asked, Need::Fresh).await;
+        asked.said = shared.decided(judged, said).await?;
         shared.convinced(judged, Subject::Sign(&asked)).await?;
         match try_once(shared, judged, &asked, &parties, number, deadline, &before).await? {
             Tried::Done(signatures, quorum, mut figures, receipts) => {

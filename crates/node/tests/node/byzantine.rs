@@ -34,13 +34,20 @@ enum Control {
     Offer { offer: String },
     Cosigned { head: String },
     Seen { size: u64 },
-    Case { request: Vec<u8>, rulings: Vec<Vec<u8>>, source: Option<[u8; 16]> },
-    Cases(Vec<(Vec<u8>, Vec<Vec<u8>>, Option<[u8; 16]>)>),
+    Case(Case),
+    Cases(Vec<Case>),
     Closed { operation: String, how: String },
     Directory { version: u64, head: [u8; 32], freezes: [u8; 32] },
     Behind { version: u64 },
     Change { entry: Vec<u8> },
     Freeze { request: Vec<u8> },
+}
+
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+struct Case {
+    request: Vec<u8>,
+    rulings: Vec<Vec<u8>>,
+    source: Option<[u8; 16]>,
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]

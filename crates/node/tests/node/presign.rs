@@ -61,13 +61,16 @@ impl Asked {
     }
 }
 
+/// Headers and body.
+type Sent = (String, Vec<u8>);
+
 #[derive(Clone)]
 struct Hook {
     at: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     does: Arc<Mutex<Does>>,
-    /// The headers and body of the first answer.
-    first: Arc<Mutex<Option<(String, Vec<u8>)>>>,
+    /// The first answer.
+    first: Arc<Mutex<Option<Sent>>>,
 }
 
 fn hook_key() -> WebhookKey {

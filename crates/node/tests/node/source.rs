@@ -48,7 +48,7 @@ async fn through(
 ) -> Result<Operation, Problem> {
     let body = serde_json::to_vec(&message("m")).unwrap();
     let path = format!("/v1/keys/{}/sign?wait=3s", key.id);
-    let request = Request::new(Method::Post, &path, "alice", now() + 600, &unique("from"), body);
+    let request = Request::new(Method::Post, &path, "alice", now() + 600, unique("from"), body);
     let signed = request.unwrap().sign(&client_key(1));
     let header = forwarded.map(|value| ("x-forwarded-for", value));
     let (status, _, body) = ask(&cluster.url(at), &signed, header).await;

@@ -71,6 +71,7 @@ fn lint_finds_what_is_probably_not_meant() {
         (format!("@id(\"x\") @delay(\"1h\") permit(principal in Role::\"cfo\", {sign});"), "only a freeze stops it"),
         ("@id(\"x\") permit(principal in Role::\"cfo\", action == Action::\"export\", resource);".to_owned(), "where the private key exists"),
         (format!("@id(\"x\") permit(principal in Role::\"cfo\", {sign}) when {{ context.native_micro <= 1 }};"), "without saying of which chain"),
+        (format!("@id(\"x\") permit(principal in Role::\"cfo\", {sign}) when {{ context has source_ip }};"), "the address is what the asked node says"),
         (format!("@id(\"x\") @quorum(\"Role::\\\"cfo\\\"\") permit(principal, {sign});"), "a request of `erik` can never pass by it"),
         (format!("@id(\"x\") @quorum(\"1 of Group::\\\"finance\\\"\") @requester(\"counts\") permit(principal, {sign});"), "alone is enough for a request of their own"),
         ("@id(\"x\") @quorum(\"2 of Group::\\\"finance\\\"\") permit(principal, action, resource in Tenant::\"acme\");".to_owned(), "the people of tenant `acme` cannot satisfy its quorum"),
