@@ -5,8 +5,8 @@ use crate::id::{Hex, KeyId, OperationId};
 use crate::key::Key;
 use crate::problem::Problem;
 use crate::sign::{Figures, SignResult, Skipped};
-use serde::{Deserialize, Serialize};
 use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What an operation does.

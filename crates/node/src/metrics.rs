@@ -82,13 +82,6 @@ impl Metrics {
         self.recorder.register_histogram(&key, &METADATA).record(took.as_secs_f64());
     }
 
-    /// There is a pre-sign hook, and it was not asked yet.
-    pub(crate) fn presign_begin(&self) {
-        for result in ["allowed", "denied", "failed"] {
-            self.counted("quorate_presign_questions_total", vec![Label::new("result", result)], 0);
-        }
-    }
-
     /// A webhook was tried.
     pub(crate) fn webhook(&self, to: &str, result: &'static str) {
         let labels = vec![Label::new("to", to.to_owned()), Label::new("result", result)];
@@ -122,6 +115,9 @@ impl Metrics {
         }
         for peer in peers {
             self.counted("quorate_log_contradictions_total", vec![Label::new("peer", peer.clone())], 0);
+        }
+        for result in ["allowed", "denied", "failed"] {
+            self.counted("quorate_presign_questions_total", vec![Label::new("result", result)], 0);
         }
         for whose in ["address", "client"] {
             self.counted("quorate_requests_limited_total", vec![Label::new("whose", whose)], 0);

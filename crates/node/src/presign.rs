@@ -181,7 +181,6 @@ struct Sealed {
 impl Presign {
     pub(crate) fn new(hook: &config::Presign, node: &str, metrics: Arc<Metrics>) -> Result<Self, String> {
         let receiver = Receiver::new(&hook.url, hook.ca_file.as_deref(), hook.timeout)?;
-        metrics.presign_begin();
         Ok(Self {
             receiver,
             to: shown(&hook.url).to_owned(),

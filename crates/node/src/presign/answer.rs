@@ -26,6 +26,12 @@ pub(super) enum AnswerError {
     Signature(#[from] WebhookError),
     #[error("the answer's body: {0}")]
     Body(serde_json::Error),
+    #[error("the answer's body is no JSON object")]
+    NoObject,
+    #[error("there is no table `{0}` of facts: there are texts, numbers and flags")]
+    Kind(String),
+    #[error("the fact `{0}` is not of the type of its table")]
+    Type(String),
     #[error("the answer is to another question: `question` is not the sha-256 of the body that was sent")]
     OtherQuestion,
     #[error("the reason is longer than {MAX_REASON} bytes")]
@@ -61,16 +67,9 @@ struct Written {
     allow: bool,
     #[serde(default)]
     reason: String,
+    /// `texts`, `numbers` and `flags`.
     #[serde(default)]
-    facts: Tables,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Tables {
-    texts: Table<String>,
-    numbers: Table<i64>,
-    flags: Table<bool>,
+    facts: Table<Table<serde_json::Value>>,
 }
 
 /// A JSON object in which no name comes twice: which of two values is meant would be a guess.
@@ -128,6 +127,10 @@ pub(super) fn read(
     }
     // PRE.3
     verify(&[*key], own_id, timestamp, signature, body, now, TOLERANCE)?;
+    // Serde would take the fields of an array in their order too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(AnswerError::NoObject);
+    }
     let written: Written = serde_json::from_slice(body).map_err(AnswerError::Body)?;
     // PRE.5  What the hook saw is what this node asked.
     if written.question != hex::encode(Sha256::digest(question)) {
@@ -138,15 +141,22 @@ pub(super) fn read(
         return Err(AnswerError::Reason);
     }
     let mut facts = BTreeMap::new();
-    let Tables { texts, numbers, flags } = written.facts;
-    let texts = texts.0.into_iter().map(|(name, value)| (name, serde_json::Value::from(value)));
-    let numbers = numbers.0.into_iter().map(|(name, value)| (name, serde_json::Value::from(value)));
-    let flags = flags.0.into_iter().map(|(name, value)| (name, serde_json::Value::from(value)));
-    for (name, value) in texts.chain(numbers).chain(flags) {
-        if facts.contains_key(&name) {
-            return Err(AnswerError::Twice(name));
+    for (kind, table) in written.facts.0 {
+        let fits = match kind.as_str() {
+            "texts" => serde_json::Value::is_string,
+            "numbers" => serde_json::Value::is_i64,
+            "flags" => serde_json::Value::is_boolean,
+            _ => return Err(AnswerError::Kind(kind)),
+        };
+        for (name, value) in table.0 {
+            if !fits(&value) {
+                return Err(AnswerError::Type(name));
+            }
+            if facts.contains_key(&name) {
+                return Err(AnswerError::Twice(name));
+            }
+            facts.insert(name, value);
         }
-        facts.insert(name, value);
     }
     check_extra(&facts)?;
     let reason = written.reason.chars().filter(|c| !c.is_control()).collect();
@@ -198,6 +208,7 @@ mod tests {
         let cases = [
             "".to_owned(),
             "null".to_owned(),
+            format!("[\"{}\",true]", hex::encode(Sha256::digest(QUESTION))),
             "{}".to_owned(),
             answer(",\"more\":1"),
             answer(",\"allow\":true"),
@@ -219,7 +230,7 @@ mod tests {
             answer("").replace("true", "\"true\""),
             answer("").replace("\"allow\":true", "\"reason\":\"\""),
         ];
-        assert_eq!(cases.len(), 22);
+        assert_eq!(cases.len(), 23);
         for body in cases {
             assert!(signed(&body).is_err(), "{body}");
         }

@@ -35,7 +35,7 @@ pub(crate) fn passphrase() -> Passphrase {
 }
 
 /// Below the ports that the system gives to outgoing connections, so that a stopped node finds its own again.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = u16::try_from(std::process::id() % 100).unwrap() * 100;

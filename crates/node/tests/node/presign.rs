@@ -1,6 +1,7 @@
 //! The pre-sign hook, played by a small server of the test.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,11 +13,14 @@ use quorate_api::{Code, Key, Operation, OperationStatus, Problem};
 use quorate_node::config;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
+use tokio::net::TcpListener;
 
 use crate::cluster::{Cluster, WAIT, message, now, problem, unique};
 use crate::governed::{create, sign, until};
+use crate::webhooks::tls_acceptor;
 
 /// What a hook does with a question.
 #[derive(Clone, Debug)]
@@ -99,6 +103,24 @@ impl Hook {
         this
     }
 
+    /// Answers over TLS too; gives the port.
+    async fn secure(&self, acceptor: tokio_rustls::TlsAcceptor) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let hook = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, hook) = (acceptor.clone(), hook.clone());
+                tokio::spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        hook.answer(stream).await;
+                    }
+                });
+            }
+        });
+        port
+    }
+
     fn config(&self) -> Option<config::Presign> {
         Some(config::Presign {
             url: format!("http://{}/ask?token=s3cret", self.at),
@@ -120,7 +142,7 @@ impl Hook {
         self.asked().len()
     }
 
-    async fn answer(self, mut stream: TcpStream) {
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin>(self, mut stream: S) {
         let mut text = Vec::new();
         let (head, body) = loop {
             let mut some = [0; 4096];
@@ -349,7 +371,10 @@ async fn silence_and_everything_odd_is_a_no() {
         (Does::Floods, "longer than 65536 bytes"),
         (Does::Says(json!({})), "missing field `allow`"),
         (Does::Says(json!({ "allow": "yes" })), "the answer's body"),
-        (Does::Says(json!({ "allow": true, "facts": { "texts": { "risk": 1 } } })), "the answer's body"),
+        (
+            Does::Says(json!({ "allow": true, "facts": { "texts": { "risk": 1 } } })),
+            "the fact `risk` is not of the type",
+        ),
         (Does::Says(json!({ "allow": true, "facts": { "texts": { "risk": long } } })), "the fact `risk`"),
         (Does::Says(json!({ "allow": true, "more": 1 })), "unknown field `more`"),
     ];
@@ -510,4 +535,79 @@ async fn questions_are_bounded_and_hold_up_nobody_else() {
     futures_util::future::join_all(eight).await;
     assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
     assert!(a.count() >= 9);
+}
+
+/// A hook elsewhere must prove its name under an authority that is trusted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_elsewhere_must_prove_its_name() {
+    let a = Hook::start(yes()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, acceptor) = tls_acceptor(folder.path());
+    let port = a.secure(acceptor).await;
+    let mut cluster = Cluster::prepare(2).await;
+    cluster.start_all().await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let cases = [
+        ("localhost", Some(certificate.clone()), true),
+        ("localhost", None, false),
+        ("127.0.0.1", Some(certificate), false),
+    ];
+    for (host, ca_file, good) in cases {
+        cluster.stop(0).await;
+        let hook = a.config().unwrap();
+        let url = format!("https://{host}:{port}/ask?token=s3cret");
+        cluster.configs[0].presign = Some(config::Presign { url, ca_file, ..hook });
+        cluster.start_all().await;
+        match cluster.sign(0, &key.id, "m").await {
+            Ok(_) => assert!(good, "{host}"),
+            Err(problem) => {
+                assert!(!good, "{problem}");
+                assert_eq!(problem.code, Code::PresignFailed);
+                assert!(problem.detail.contains("cannot connect"), "{problem}");
+            }
+        }
+    }
+    assert_eq!(a.count(), 1, "who does not prove its name is told nothing");
+}
+
+/// The example of the book, as it stands there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_of_the_book_answers() {
+    let mut cluster = Cluster::prepare(2).await;
+    cluster.start_all().await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let keys: WebhookKeys = serde_json::from_str(&cluster.get(0, KEYS_PATH).await.1).unwrap();
+    let book = include_str!("../../../../docs/presign.md");
+    let (_, code) = book.split_once("```python\n").unwrap();
+    let (code, _) = code.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("hook.py");
+    std::fs::write(&script, code).unwrap();
+    let port = crate::cluster::free_address().port();
+    // The environment of schemathesis has the package too.
+    let beside = std::env::var_os("QUORATE_TEST_SCHEMATHESIS")
+        .map(|tool| PathBuf::from(tool).with_file_name("python"));
+    let python = beside.unwrap_or_else(|| "python3".into());
+    let mut hook = tokio::process::Command::new(python)
+        .arg(&script)
+        .arg(folder.path().join("hook.key"))
+        .arg(keys.keys[0].to_string())
+        .arg(port.to_string())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(hook.stdout.take().unwrap()).lines();
+    let line =
+        lines.next_line().await.unwrap().expect("the example needs python3 and its package `cryptography`");
+    let own = line.strip_prefix("key = \"").and_then(|line| line.strip_suffix('"')).unwrap().to_owned();
+    cluster.stop(0).await;
+    cluster.configs[0].presign = Some(config::Presign {
+        url: format!("http://127.0.0.1:{port}/"),
+        key: own,
+        ca_file: None,
+        timeout: Duration::from_secs(5),
+    });
+    cluster.start_all().await;
+    until(async || cluster.sign(0, &key.id, "as in the book").await.is_ok()).await;
 }

@@ -254,8 +254,8 @@ async fn what_waits_survives_a_restart() {
     assert_eq!(dropped.all().len(), before.len());
 }
 
-/// A certificate for `localhost`, made by openssl, and a server that shows it.
-async fn tls_receiver(folder: &Path) -> (u16, PathBuf, Received) {
+/// A certificate for `localhost`, made by openssl, and who shows it.
+pub(crate) fn tls_acceptor(folder: &Path) -> (PathBuf, tokio_rustls::TlsAcceptor) {
     let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
     let openssl = std::env::var_os("QUORATE_TEST_OPENSSL").unwrap_or_else(|| "openssl".into());
     let made = std::process::Command::new(openssl)
@@ -283,7 +283,12 @@ async fn tls_receiver(folder: &Path) -> (u16, PathBuf, Received) {
     let config = rustls::ServerConfig::builder_with_provider(provider);
     let config = config.with_protocol_versions(&[&rustls::version::TLS13]).unwrap().with_no_client_auth();
     let config = config.with_single_cert(chain, PrivateKeyDer::from_pem_file(&key).unwrap()).unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    (certificate, tokio_rustls::TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A server that shows such a certificate.
+async fn tls_receiver(folder: &Path) -> (u16, PathBuf, Received) {
+    let (certificate, acceptor) = tls_acceptor(folder);
     let listener = TcpListener::bind(any()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let received = Received::default();

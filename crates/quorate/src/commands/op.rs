@@ -81,6 +81,7 @@ pub(crate) fn show(operation: &Operation) -> String {
         ("key", operation.key.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("created", ago(operation.created_at)),
         ("changed", ago(operation.updated_at)),
+        ("from", operation.source.map(|source| source.to_string()).unwrap_or_default()),
         ("error", operation.error.as_ref().map(ToString::to_string).unwrap_or_default()),
     ]);
     if let Some(approvals) = &operation.approvals {
