@@ -4,7 +4,7 @@
 //! | kind | when | body |
 //! |---|---|---|
 //! | `start`, `stop` | the node starts, stops in order | version |
-//! | `request` | an operation begins here | client, hashes of the request and of the signed bytes, method, path |
+//! | `request` | an operation begins here | client, hashes of the request and of the signed bytes, method, path, source address |
 //! | `decision` | the same commit, or when a request of an enrolled client is refused | hash, decision, why |
 //! | `ceremony` | a session begins, or ends without a result | session, protocol, parties; then the problem, who is at fault |
 //! | `outcome` | a result is stored | hash of the request, hash of the result, quorum |
@@ -13,6 +13,7 @@
 //! Bodies are JSON objects with their fields in the order of the structs below.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 
 use quorate_api::{Code, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignedRequest};
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
@@ -64,6 +65,9 @@ struct Requested<'a> {
     signed: String,
     method: &'static str,
     path: &'a str,
+    /// Where it came from, as the node says that took it from the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<IpAddr>,
 }
 
 #[derive(Debug, Serialize)]
@@ -209,6 +213,7 @@ fn asked(judged: &Judged) -> Result<Entry, Problem> {
         signed: hex::encode(judged.request.request_hash()),
         method: judged.request.method().as_str(),
         path: judged.request.path(),
+        source: judged.source,
     };
     about(entry(Kind::Request, &asked)?, &judged.operation, judged.ask.key())
 }

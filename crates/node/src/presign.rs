@@ -76,6 +76,10 @@ enum NoAnswer {
     Busy,
     #[error("the question broke off")]
     Broke,
+    #[error("it was not asked")]
+    Unasked,
+    #[error("its last answer is too old")]
+    Old,
 }
 
 /// What the hook said: yes with facts, or no.
@@ -392,7 +396,7 @@ impl Shared {
         match (&self.presign, &asked.said) {
             (None, _) => Ok(BTreeMap::new()),
             (Some(_), Some(said)) => Ok(said.facts.clone()),
-            (Some(presign), None) => Err(presign.failed(&NoAnswer::Broke)),
+            (Some(presign), None) => Err(presign.failed(&NoAnswer::Unasked)),
         }
     }
 
@@ -401,7 +405,7 @@ impl Shared {
         match (&self.presign, &asked.said) {
             (None, _) => Ok(()),
             (Some(_), Some(said)) if said.at.elapsed() <= OLDEST => Ok(()),
-            (Some(presign), _) => Err(presign.failed(&NoAnswer::Broke)),
+            (Some(presign), _) => Err(presign.failed(&NoAnswer::Old)),
         }
     }
 
