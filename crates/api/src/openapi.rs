@@ -97,6 +97,8 @@ const RULE_CODES: &[Code] = &[
     Code::OperationCancelled,
     Code::OperationRejected,
     Code::OperationExpired,
+    Code::PresignDenied,
+    Code::PresignFailed,
     Code::Unprocessable,
     Code::Unsupported,
 ];

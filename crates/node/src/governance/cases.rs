@@ -340,9 +340,13 @@ impl Shared {
         let unreadable = |_| Problem::new(Code::Internal, "the stored request is unreadable");
         let about = SignedRequest::decode(&case.request).map_err(unreadable)?;
         let judged = judge(self, about)?.from(case.source);
-        let prepared = self.prepare(&judged, self.id).await?;
         let approves = approval::read_path(ruling).is_ok_and(|(verdict, _)| verdict == Verdict::Approve);
-        match self.permission(&judged, prepared.subject()).await? {
+        let permission = match self.prepare(&judged, self.id).await {
+            Ok(prepared) => self.permission(&judged, prepared.subject()).await?,
+            Err(problem) if problem.code == Code::PresignFailed && !approves => Permission::No(problem),
+            Err(problem) => return Err(problem),
+        };
+        match permission {
             Permission::Wait(waiting) => self.may_rule(&judged, &waiting, ruling)?,
             // A no is heard as long as nothing is done, also while the key is frozen.
             _ if !approves => {

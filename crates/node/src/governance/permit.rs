@@ -292,6 +292,8 @@ impl Shared {
         let now = facts.now;
         // People are asked only where some rule asks for them or for time: most requests are decided without a look at the store.
         let people = decision.alternatives.iter().all(|rule| rule.quorum.is_some() || rule.delay.is_some());
+        // Where people were asked before, what they said counts also if by now some rule would ask nobody: the hook may say other facts.
+        let people = people || self.waits(&judged.operation);
         let (tally, first_seen) = if people && decision.effect == Effect::Permit {
             let case = self.case(&judged.operation).await?;
             // Only of these very bytes, and while they wait: a delay that nobody could have seen passing is none.

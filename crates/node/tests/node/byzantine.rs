@@ -203,7 +203,7 @@ impl Traitor {
     }
 
     async fn send(&self, to: PeerId, message: &Control) {
-        let mut bytes = vec![1_u8];
+        let mut bytes = vec![2_u8];
         bytes.extend_from_slice(&borsh::to_vec(message).unwrap());
         self.network.send_control(to, bytes.into()).await.unwrap();
     }
@@ -233,7 +233,7 @@ impl Traitor {
                 return (ceremony, None);
             };
             let (from, bytes) = received.unwrap();
-            assert_eq!(bytes[0], 1);
+            assert_eq!(bytes[0], 2);
             match borsh::from_slice(&bytes[1..]).unwrap() {
                 Control::Answer { ceremony: about, answer } if about == ceremony && from == to => {
                     return (ceremony, Some(answer));

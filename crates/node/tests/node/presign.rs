@@ -457,7 +457,7 @@ async fn a_hook_that_is_down_takes_its_node_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hook_is_asked_anew_when_people_have_agreed() {
     let a = Hook::start(risk("high")).await;
-    let cluster = governed(&[Some(&a), None, None]).await;
+    let mut cluster = governed(&[Some(&a), None, None]).await;
     let key = create(&cluster, "alice").await;
     let waits = begin(&cluster, 0, "alice", &key).await.unwrap();
     assert_eq!(waits.status, OperationStatus::PendingApproval);
@@ -495,6 +495,21 @@ async fn the_hook_is_asked_anew_when_people_have_agreed() {
     })
     .await;
     assert!(a.count() <= 6, "{}", a.count());
+    // While the hook is down a no is heard nevertheless, and counts as soon as the node can decide again.
+    let waits = begin(&cluster, 0, "alice", &key).await.unwrap();
+    assert_eq!(waits.status, OperationStatus::PendingApproval);
+    cluster.stop(0).await;
+    a.now_does(Does::Status(500));
+    cluster.start_all().await;
+    let approved = cluster.rule(0, "bob", "approve", &waits).await.unwrap_err();
+    assert_eq!(approved.code, Code::PresignFailed);
+    cluster.rule(0, "bob", "reject", &waits).await.unwrap();
+    a.now_does(risk("low"));
+    until(async || {
+        let shown = cluster.as_user(0, "alice").operation(&waits.id, Duration::ZERO).await.unwrap();
+        shown.status == OperationStatus::Rejected
+    })
+    .await;
     let times: Vec<Instant> = a.asked().iter().map(|asked| asked.at).collect();
     assert!(times.windows(2).all(|two| two[1] >= two[0]));
 }
