@@ -142,3 +142,41 @@ fn webhooks_are_checked() {
     }
     assert_eq!(cases, 9);
 }
+
+#[test]
+fn a_hook_is_checked_and_its_address_not_shown() {
+    let key = quorate_api::webhook::WebhookKey::from_seed(&[7; 32]).public_key();
+    let check = |url: &str, key: &str, timeout: &str| {
+        let hook = format!("[presign]\nurl = \"{url}\"\nkey = \"{key}\"\ntimeout = \"{timeout}\"\n");
+        parse(&format!("{TEXT}{hook}"), &[]).unwrap().check().map_err(|error| error.to_string())
+    };
+    let key = key.to_string();
+    assert_eq!(check("https://risk.example/ask", &key, "1s"), Ok(()));
+    assert_eq!(check("http://127.0.0.1:9/ask", &key, "10s"), Ok(()));
+    let cases = [
+        ("http://risk.example/", key.as_str(), "1s", "plain http is for receivers on this machine"),
+        ("https://user:s3cret@risk.example/", key.as_str(), "1s", "a name or password"),
+        ("", key.as_str(), "1s", "presign.url"),
+        ("https://risk.example/s3cret", "whpk_AA", "1s", "presign.key"),
+        ("https://risk.example/s3cret", key.as_str(), "999ms", "presign.timeout must be 1s to 10s"),
+        ("https://risk.example/s3cret", key.as_str(), "11s", "presign.timeout must be 1s to 10s"),
+    ];
+    for (url, key, timeout, words) in cases {
+        let found = check(url, key, timeout).unwrap_err();
+        assert!(found.contains(words) && !found.contains("s3cret"), "{found}");
+    }
+    let hook =
+        parse(TEXT, &[("QUORATE_PRESIGN__URL", "https://risk.example/"), ("QUORATE_PRESIGN__KEY", &key)]);
+    let hook = hook.unwrap().presign.unwrap();
+    assert_eq!((hook.url.as_str(), hook.timeout), ("https://risk.example/", Duration::from_secs(10)));
+}
+
+#[test]
+fn proxies_are_addresses_or_ranges() {
+    let with = |list: &str| parse(TEXT, &[("QUORATE_TRUSTED_PROXIES", list)]).unwrap();
+    let config = with("['10.0.0.0/8', '::1']");
+    config.check().unwrap();
+    assert_eq!(config.trusted_proxies, ["10.0.0.0/8", "::1"]);
+    let found = with("['10.0.0.1/8']").check().unwrap_err().to_string();
+    assert!(found.contains("trusted_proxies `10.0.0.1/8`"), "{found}");
+}
