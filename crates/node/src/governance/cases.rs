@@ -343,7 +343,11 @@ impl Shared {
         let approves = approval::read_path(ruling).is_ok_and(|(verdict, _)| verdict == Verdict::Approve);
         let permission = match self.prepare(&judged, self.id).await {
             Ok(prepared) => self.permission(&judged, prepared.subject()).await?,
-            Err(problem) if problem.code == Code::PresignFailed && !approves => Permission::No(problem),
+            Err(problem)
+                if matches!(problem.code, Code::PresignFailed | Code::PresignDenied) && !approves =>
+            {
+                Permission::No(problem)
+            }
             Err(problem) => return Err(problem),
         };
         match permission {
