@@ -15,6 +15,7 @@ mod limits;
 mod metrics;
 mod passkey;
 mod presign;
+mod receipts;
 mod requests;
 mod source;
 mod unseal;
