@@ -9,7 +9,7 @@ use crate::source::WireSource;
 use crate::trace::Traced;
 
 /// Every message says which client request it is for, if it is for one: see [`Traced`].
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Longest text of a refusal that is kept, in characters.
 const MAX_DETAIL: usize = 600;
 

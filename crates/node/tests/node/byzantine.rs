@@ -225,7 +225,7 @@ impl Traitor {
     }
 
     async fn send(&self, to: PeerId, message: &Control) {
-        let mut bytes = vec![2_u8];
+        let mut bytes = vec![3_u8];
         bytes.extend_from_slice(&borsh::to_vec(&(None::<Traced>, message)).unwrap());
         self.network.send_control(to, bytes.into()).await.unwrap();
     }
@@ -255,7 +255,7 @@ impl Traitor {
                 return (ceremony, None);
             };
             let (from, bytes) = received.unwrap();
-            assert_eq!(bytes[0], 2);
+            assert_eq!(bytes[0], 3);
             match read(&bytes) {
                 Control::Answer { ceremony: about, answer } if about == ceremony && from == to => {
                     return (ceremony, Some(answer));
