@@ -8,7 +8,7 @@ use super::ConfigError;
 pub(super) const PREFIX: &str = "QUORATE_";
 const TOP: [&str; 3] = ["name", "data", "genesis"];
 const LISTS: [&str; 3] = ["peers", "clients", "webhooks"];
-const SECTIONS: [&str; 7] = ["listen", "seal", "limits", "breaker", "log", "telemetry", "chains"];
+const SECTIONS: [&str; 8] = ["listen", "tls", "seal", "limits", "breaker", "log", "telemetry", "chains"];
 /// Keys whose value is a number; everything else is text.
 const NUMBERS: [&str; 12] = [
     "signatures_per_hour",
