@@ -70,6 +70,12 @@ impl ClientCertificate {
         &self.chain
     }
 
+    /// The key of the first.
+    #[cfg(feature = "client")]
+    pub(crate) fn key(&self) -> &ClientKey {
+        &self.key
+    }
+
     /// The last moment at which the client's own certificate is valid, in unix seconds. A request that expires later is refused.
     pub fn not_after(&self) -> u64 {
         self.dates.1

@@ -1,7 +1,7 @@
 //! The enrolled form of a certificate identity: how it is made from an authority's certificate, written and read.
 
 use super::{CertificateIdentity, chain};
-use crate::client_key::{ClientPublicKey, SpkiError};
+use crate::client_key::ClientPublicKey;
 use crate::request::{decode_base64url, encode_base64url};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -61,10 +61,8 @@ impl CertificateIdentity {
         if !chain::is_authority(&ca) {
             return Err(CertificateIdentityError::NotAuthority);
         }
-        ClientPublicKey::from_spki(&spki).map_err(|error| match error {
-            SpkiError::Algorithm => CertificateIdentityError::Algorithm,
-            SpkiError::Malformed => CertificateIdentityError::Certificate,
-        })?;
+        // Also a key on another curve, or on none.
+        ClientPublicKey::from_spki(&spki).map_err(|_| CertificateIdentityError::Algorithm)?;
         let valid = if chain::is_uri(&name) { is_absolute(&name) } else { is_dns(&name) };
         if valid { Ok(Self { ca, name }) } else { Err(CertificateIdentityError::Name) }
     }
