@@ -11,6 +11,7 @@ mod enrolled;
 
 use crate::request::{CertificateSignature, Request};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 pub use client::{ClientCertificate, ClientCertificateError};
 pub use enrolled::{CertificateIdentityError, MAX_AUTHORITY, MAX_CERTIFICATE_NAME};
@@ -122,6 +123,11 @@ impl CertificateIdentity {
     /// The authority's certificate, in DER.
     pub fn ca(&self) -> &[u8] {
         &self.ca
+    }
+
+    /// SHA-256 of the authority's certificate in DER, as `openssl x509 -fingerprint -sha256` shows it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(&self.ca).into()
     }
 
     /// The name that certificates must bear.

@@ -180,6 +180,13 @@ impl Step {
             }
             Self::SetDisabled { name, disabled: true } => format!("disable {name}"),
             Self::SetDisabled { name, disabled: false } => format!("enable {name}"),
+            Self::AddCredential { name, principal, with: quorate_api::Credential::Certificate(identity) } => {
+                let authority = hex::encode(identity.fingerprint());
+                format!(
+                    "let {principal} ask as {name}, with every certificate of the authority {authority} (SHA-256) for {}",
+                    identity.name()
+                )
+            }
             Self::AddCredential { name, principal, with } => {
                 format!("let {principal} ask and approve as {name}, with {with}")
             }

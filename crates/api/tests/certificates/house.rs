@@ -263,9 +263,11 @@ impl House {
         let own = self.leaf(&self.root, &key, &|_| {});
         let renewed = self.leaf(&self.root, &key, &|params| valid(params, around - DAY, around + 2 * DAY));
         let moved = by("payments", vec![renewed]);
-        let RequestSignature::Certificate(moved) = moved.signature() else { unreachable!() };
+        let RequestSignature::Certificate(moved) = moved.signature() else { panic!("a certificate signed") };
         let mirrored = by("payments", vec![own.clone()]);
-        let RequestSignature::Certificate(mirrored) = mirrored.signature() else { unreachable!() };
+        let RequestSignature::Certificate(mirrored) = mirrored.signature() else {
+            panic!("a certificate signed")
+        };
         let good = p256::ecdsa::Signature::from_slice(mirrored.signature()).unwrap();
         let high = p256::ecdsa::Signature::from_scalars(*good.r(), -*good.s()).unwrap();
         let with = |client: &str, chain: Vec<Vec<u8>>, signature: [u8; 64]| {

@@ -133,6 +133,10 @@ async fn people_have_no_certificates() {
     assert_eq!(refused.code, Code::Unprocessable);
     assert!(refused.detail.contains("certificates are for services"), "{}", refused.detail);
     let asked = cluster.change(0, "alice", add(PrincipalKind::Service)).await.unwrap();
+    // Whoever approves it reads for which name which authority will speak.
+    let words = asked.approvals.as_ref().unwrap().summary.as_ref().unwrap().details.join("\n");
+    let authority = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(with.ca()));
+    assert!(words.contains(house::SPIFFE) && words.contains(&authority), "{words}");
     cluster.rule(0, "bob", "approve", &asked).await.unwrap();
     assert_eq!(cluster.versions("alice").await, [1]);
     // The same name of the same authority is one service.
