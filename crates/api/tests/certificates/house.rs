@@ -262,13 +262,9 @@ impl House {
                 .unwrap();
         let own = self.leaf(&self.root, &key, &|_| {});
         let renewed = self.leaf(&self.root, &key, &|params| valid(params, around - DAY, around + 2 * DAY));
-        let moved = by("payments", vec![renewed]);
-        let RequestSignature::Certificate(moved) = moved.signature() else { panic!("a certificate signed") };
-        let mirrored = by("payments", vec![own.clone()]);
-        let RequestSignature::Certificate(mirrored) = mirrored.signature() else {
-            panic!("a certificate signed")
-        };
-        let good = p256::ecdsa::Signature::from_slice(mirrored.signature()).unwrap();
+        let moved = signature(&by("payments", vec![renewed]));
+        let good =
+            p256::ecdsa::Signature::from_slice(&signature(&by("payments", vec![own.clone()]))).unwrap();
         let high = p256::ecdsa::Signature::from_scalars(*good.r(), -*good.s()).unwrap();
         let with = |client: &str, chain: Vec<Vec<u8>>, signature: [u8; 64]| {
             ask(client).with_signature(CertificateSignature::new(chain, signature).unwrap())
@@ -406,10 +402,7 @@ impl House {
             (("no certificate", by("payments", vec![vec![0x30, 0x00]])), E::Malformed),
             (("another key", sign(ask("payments"), vec![own.clone()], &client_key(8))), E::Signature),
             (
-                (
-                    "another certificate of the same key",
-                    with("payments", vec![own.clone()], *moved.signature()),
-                ),
+                ("another certificate of the same key", with("payments", vec![own.clone()], moved)),
                 E::Signature,
             ),
             (("the request alone, as a key would", with("payments", vec![own.clone()], plain)), E::Signature),
@@ -417,6 +410,14 @@ impl House {
             (("nothing", with("payments", vec![own], [0; 64])), E::Signature),
         ]
     }
+}
+
+fn signature(request: &SignedRequest) -> [u8; 64] {
+    match request.signature() {
+        RequestSignature::Certificate(by) => Some(*by.signature()),
+        _ => None,
+    }
+    .unwrap()
 }
 
 /// A certificate that its own key signed, with the name.

@@ -1,12 +1,6 @@
 //! Certificates: what is enrolled, what is accepted, what is refused, and what travels.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::unreachable,
-    clippy::indexing_slicing,
-    reason = "test code"
-)]
+#![expect(clippy::unwrap_used, clippy::unreachable, reason = "test code")]
 
 mod house;
 
