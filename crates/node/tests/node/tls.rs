@@ -312,3 +312,53 @@ async fn a_node_says_what_is_wrong_with_its_certificate() {
     cluster.configs[0].tls = Some(papers.config(None));
     cluster.start_all().await;
 }
+
+/// As over plain TCP: whoever does not take its answers, or takes a byte now and then, gives its place up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_is_given_up_also_over_tls() {
+    let papers = Papers::new();
+    let cluster = one_node(papers.config(None), |limits| {
+        limits.http_read = Duration::from_millis(400);
+        limits.http_write = Duration::from_millis(400);
+        limits.max_connections = 1;
+        limits.unsigned_burst = 1_000_000;
+    })
+    .await;
+    let address = cluster.nodes[0].as_ref().unwrap().api_addr();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(papers.authority.der().clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let mut cases = 0;
+    for takes in [false, true] {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let (mut from, mut to) = tokio::io::split(connector.connect(name, stream).await.unwrap());
+        let asking = tokio::spawn(async move {
+            while to.write_all(&b"GET /metrics HTTP/1.1\r\nhost: n\r\n\r\n".repeat(64)).await.is_ok() {}
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let reading = tokio::spawn(async move {
+            while takes && from.read(&mut [0; 1]).await.is_ok_and(|read| read > 0) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            from
+        });
+        let client = Client::new(&https(&cluster, 0), CLIENT, crate::cluster::client_key(1)).unwrap();
+        let client = client.over(papers.trusted(None));
+        let served = tokio::time::timeout(Duration::from_secs(10), async {
+            // A client waits five seconds for a connection; what counts is that there is a place again.
+            while reads(&client).await.is_err() {}
+        });
+        served.await.unwrap_or_else(|_| panic!("takes {takes}: the connection is held"));
+        asking.abort();
+        reading.abort();
+        cases += 1;
+    }
+    assert_eq!(cases, 2);
+}
