@@ -75,6 +75,11 @@ impl Metrics {
         self.count("quorate_requests_limited_total", vec![Label::new("whose", whose)]);
     }
 
+    /// A client began TLS and did not end the handshake.
+    pub(crate) fn handshake_failed(&self) {
+        self.count("quorate_tls_handshakes_failed_total", Vec::new());
+    }
+
     /// A webhook was tried.
     pub(crate) fn webhook(&self, to: &str, result: &'static str) {
         let labels = vec![Label::new("to", to.to_owned()), Label::new("result", result)];
@@ -149,6 +154,9 @@ impl Shared {
         gauge("quorate_approvals_pending", counted(self.limiter.waiting()));
         let free = self.streams.available_permits();
         gauge("quorate_event_streams", counted(self.config.limits.max_event_streams.saturating_sub(free)));
+        if let Some(tls) = &self.tls {
+            gauge("quorate_tls_certificate_expiry_timestamp_seconds", tls.ends());
+        }
         metrics.counted("quorate_store_errors_total", Vec::new(), self.store.failed_writes());
         // A store that does not answer says so elsewhere; what it would have said is left as it was.
         if let Ok(Some(head)) = self.store.log_head().await {

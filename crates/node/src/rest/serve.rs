@@ -74,7 +74,10 @@ async fn connection(shared: &Shared, stream: TcpStream, from: From, router: axum
     };
     match opened {
         Ok(Opened { stream, presented }) => exchange(shared, *stream, from, presented, router).await,
-        Err(error) => tracing::debug!(%error, "no tls with a client"),
+        Err(error) => {
+            shared.metrics.handshake_failed();
+            tracing::debug!(%error, "no tls with a client");
+        }
     }
 }
 

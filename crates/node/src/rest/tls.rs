@@ -35,6 +35,8 @@ pub(crate) struct Tls {
 
 struct Current {
     server: Arc<ServerConfig>,
+    /// When its certificate ends, in unix seconds.
+    ends: u64,
     /// What the files were when they were last read, whether or not that succeeded.
     seen: Vec<Stamp>,
     looked: Instant,
@@ -66,8 +68,13 @@ impl Tls {
     /// What is wrong with which of them, and what to do.
     pub(crate) fn load(files: config::Tls) -> Result<Self, String> {
         let seen = stamps(&files);
-        let server = Arc::new(server_config(&files)?);
-        Ok(Self { files, current: Mutex::new(Current { server, seen, looked: Instant::now() }) })
+        let (server, ends) = server_config(&files)?;
+        Ok(Self { files, current: Mutex::new(Current { server, ends, seen, looked: Instant::now() }) })
+    }
+
+    /// When the certificate that is served with ends, in unix seconds.
+    pub(crate) fn ends(&self) -> u64 {
+        locked(&self.current).ends
     }
 
     /// What a new connection is served with. If the files have changed and cannot be used, what was there before goes on.
@@ -82,8 +89,8 @@ impl Tls {
         if seen != current.seen {
             current.seen = seen;
             match server_config(&self.files) {
-                Ok(server) => {
-                    current.server = Arc::new(server);
+                Ok((server, ends)) => {
+                    (current.server, current.ends) = (server, ends);
                     tracing::info!("the certificate for clients was read again");
                 }
                 Err(reason) => {
@@ -192,7 +199,8 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-fn server_config(files: &config::Tls) -> Result<ServerConfig, String> {
+/// What to serve with, and when its certificate ends.
+fn server_config(files: &config::Tls) -> Result<(Arc<ServerConfig>, u64), String> {
     let shown = files.certificate_file.display();
     let chain = certificates(&files.certificate_file)?;
     let key = key(&files.key_file)?;
@@ -237,5 +245,5 @@ fn server_config(files: &config::Tls) -> Result<ServerConfig, String> {
     server.send_tls13_tickets = 0;
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(server)
+    Ok((Arc::new(server), ends))
 }

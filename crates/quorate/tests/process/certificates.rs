@@ -236,6 +236,16 @@ fn a_workload_signs_over_tls_with_what_its_authority_gave_it() {
     // 60: the peer's certificate cannot be verified.
     assert_eq!(curl(at, &["--cacert", "others.pem", &health]).code, 60);
     assert_eq!(curl(at, &[&trust[..], &["--tls-max", "1.2", &health]].concat()).code, 35);
+    // The clients that turned away were seen, and so is the end of the certificate, in a day.
+    let measured = curl(at, &[&trust[..], &[&format!("{a}/metrics")]].concat()).ok().out;
+    let value = |name: &str| -> f64 {
+        let line = measured.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {measured}")).parse().unwrap()
+    };
+    assert!(value("quorate_tls_handshakes_failed_total") >= 3.0, "{measured}");
+    let left = value("quorate_tls_certificate_expiry_timestamp_seconds")
+        - f64::from(u32::try_from(expires - 300).unwrap());
+    assert!((80_000.0..90_000.0).contains(&left), "{left}");
     let address = cluster.nodes[0].api.to_string();
     let connect = [
         "s_client",
