@@ -1,7 +1,9 @@
 //! The typed HTTP client: signs, sends, waits, and turns problems into typed errors.
 
 mod governance;
+mod tls;
 
+use crate::certificate::ClientCertificate;
 use crate::client_key::ClientKey;
 use crate::id::{KeyId, OperationId};
 use crate::key::{CreateKey, Key};
@@ -14,12 +16,15 @@ use crate::sign::Sign;
 use bytes::Bytes;
 use http::{StatusCode, Uri, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
+use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tls::Connector;
 use tokio::time::Instant;
+
+pub use tls::{Tls, TlsError};
 
 /// How long a signed request stays valid, in seconds.
 const VALID_FOR: u64 = 120;
@@ -60,6 +65,22 @@ pub enum ClientError {
         /// What the system said.
         reason: String,
     },
+    /// There is no TLS with the node.
+    #[error(
+        "no tls with `{node}`: {reason}; is its authority the one that is trusted (`--ca`), is the address the name in its certificate, does it serve https?"
+    )]
+    Handshake {
+        /// The node's address.
+        node: String,
+        /// What TLS said.
+        reason: String,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The client's certificate has ended.
+    #[error("the certificate of this client has ended: renew it")]
+    CertificateEnded,
     /// The answer is none that a node gives.
     #[error(
         "`{node}` gave an answer that is not understood (status {status}): {reason}; is it a quorate node?"
@@ -75,8 +96,8 @@ pub enum ClientError {
     /// The request cannot be formed.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// The address is no `http://` address.
-    #[error("`{0}` is not an address such as `http://127.0.0.1:7400`")]
+    /// The address is neither an `https://` nor an `http://` address.
+    #[error("`{0}` is not an address such as `https://node-a.example:7400` or `http://127.0.0.1:7400`")]
     Address(String),
     /// The body cannot be written as JSON.
     #[error("the request cannot be written as JSON: {0}")]
@@ -97,6 +118,7 @@ pub type SignWith = Box<dyn Fn(Request) -> SignedRequest + Send + Sync>;
 
 enum Signer {
     Key(ClientKey),
+    Certificate(ClientCertificate),
     Other(SignWith),
 }
 
@@ -105,7 +127,7 @@ pub struct Client {
     node: String,
     name: String,
     signer: Signer,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    http: HttpClient<Connector, Full<Bytes>>,
     /// In seconds.
     valid_for: u64,
 }
@@ -118,13 +140,25 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// A client named `name` of the node at `node`, such as `http://127.0.0.1:7400`. Connects on first use, which must
-    /// be inside a tokio runtime.
+    /// be inside a tokio runtime. For `https://` it trusts what browsers trust, until [`over`](Self::over) says otherwise.
     ///
     /// # Errors
-    /// [`ClientError::Address`] if `node` is not an `http://` address without a path, [`ClientError::Request`] if the
+    /// [`ClientError::Address`] if `node` is not an `https://` or `http://` address without a path, [`ClientError::Request`] if the
     /// name is malformed.
     pub fn new(node: &str, name: impl Into<String>, key: ClientKey) -> Result<Self, ClientError> {
         Self::with(node, name.into(), Signer::Key(key))
+    }
+
+    /// As [`new`](Self::new), with requests signed by the key of a certificate. They expire when it ends, at the latest.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_certificate(
+        node: &str,
+        name: impl Into<String>,
+        certificate: ClientCertificate,
+    ) -> Result<Self, ClientError> {
+        Self::with(node, name.into(), Signer::Certificate(certificate))
     }
 
     /// As [`new`](Self::new), with requests signed by something else.
@@ -138,7 +172,14 @@ impl Client {
     fn with(node: &str, name: String, signer: Signer) -> Result<Self, ClientError> {
         let node = check_address(node)?;
         crate::request::check_client(&name)?;
-        Ok(Self { node, name, signer, http: http_client(), valid_for: VALID_FOR })
+        Ok(Self { node, name, signer, http: http_client(Tls::new(None, None)?), valid_for: VALID_FOR })
+    }
+
+    /// The same client, that speaks TLS in this way.
+    #[must_use]
+    pub fn over(mut self, tls: Tls) -> Self {
+        self.http = http_client(tls);
+        self
     }
 
     /// The same client, whose requests stay valid for so long: what must wait for people may be done until then.
@@ -336,10 +377,18 @@ impl Client {
         wait: Duration,
     ) -> Result<(StatusCode, Bytes), ClientError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| ClientError::Clock)?.as_secs();
-        let request =
-            Request::new(method, path, self.name.as_str(), now + self.valid_for, idempotency_key, body)?;
+        let mut expires = now + self.valid_for;
+        if let Signer::Certificate(certificate) = &self.signer {
+            if certificate.not_after() < now {
+                return Err(ClientError::CertificateEnded);
+            }
+            // Nodes refuse what expires after the certificate.
+            expires = expires.min(certificate.not_after());
+        }
+        let request = Request::new(method, path, self.name.as_str(), expires, idempotency_key, body)?;
         let request = match &self.signer {
             Signer::Key(key) => request.sign(key),
+            Signer::Certificate(certificate) => request.sign_with_certificate(certificate),
             Signer::Other(sign) => sign(request),
         };
         let mut builder =
@@ -392,19 +441,16 @@ fn success(operation: Operation) -> Result<Operation, ClientError> {
     })
 }
 
-fn http_client() -> HttpClient<HttpConnector, Full<Bytes>> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT));
-    HttpClient::builder(TokioExecutor::new()).build(connector)
+fn http_client(tls: Tls) -> HttpClient<Connector, Full<Bytes>> {
+    HttpClient::builder(TokioExecutor::new()).build(Connector::new(tls))
 }
 
 /// The address without a trailing slash.
 fn check_address(node: &str) -> Result<String, ClientError> {
     let wrong = || ClientError::Address(node.to_owned());
     let uri: Uri = node.parse().map_err(|_| wrong())?;
-    let plain = uri.scheme_str() == Some("http") && uri.authority().is_some();
-    if plain && matches!(uri.path(), "" | "/") && uri.query().is_none() {
+    let known = matches!(uri.scheme_str(), Some("https" | "http")) && uri.authority().is_some();
+    if known && matches!(uri.path(), "" | "/") && uri.query().is_none() {
         return Ok(node.trim_end_matches('/').to_owned());
     }
     Err(wrong())
@@ -412,18 +458,22 @@ fn check_address(node: &str) -> Result<String, ClientError> {
 
 async fn get(node: &str, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
     let request = http::Request::get(format!("{node}{path}")).body(Full::default());
-    exchange(&http_client(), node, request.map_err(|_| ClientError::Address(node.to_owned()))?, GRACE).await
+    let http = http_client(Tls::new(None, None)?);
+    exchange(&http, node, request.map_err(|_| ClientError::Address(node.to_owned()))?, GRACE).await
 }
 
 async fn exchange(
-    http: &HttpClient<HttpConnector, Full<Bytes>>,
+    http: &HttpClient<Connector, Full<Bytes>>,
     node: &str,
     request: http::Request<Full<Bytes>>,
     limit: Duration,
 ) -> Result<(StatusCode, Bytes), ClientError> {
     let connect = |reason: String| ClientError::Connect { node: node.to_owned(), reason };
     let answer = async {
-        let response = http.request(request).await.map_err(|error| connect(root_cause(&error)))?;
+        let response = http.request(request).await.map_err(|error| match tls::failure(&error) {
+            Some(reason) => ClientError::Handshake { node: node.to_owned(), reason },
+            None => connect(root_cause(&error)),
+        })?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
@@ -484,7 +534,8 @@ mod tests {
 
     #[test]
     fn only_plain_addresses_are_taken() {
-        for address in ["127.0.0.1:1", "https://a", "http://a/b", "http://a?b=c", "ftp://a", "", "http://"] {
+        for address in ["127.0.0.1:1", "https://a/b", "http://a/b", "http://a?b=c", "ftp://a", "", "http://"]
+        {
             assert!(matches!(check_address(address), Err(ClientError::Address(_))), "{address}");
         }
     }

@@ -170,21 +170,28 @@ impl ClientPublicKey {
     /// as evidence; clients whose library gives the other one send `n − s` instead.
     ///
     /// # Errors
-    /// [`VerifyError::SignatureInvalid`], or [`VerifyError::CredentialKind`] if a passkey made the signature.
+    /// [`VerifyError::SignatureInvalid`], or [`VerifyError::CredentialKind`] if a passkey or a certificate made the signature.
     pub fn verify(&self, request: &SignedRequest) -> Result<(), VerifyError> {
         let RequestSignature::Key(signature) = request.signature() else {
             return Err(VerifyError::CredentialKind);
         };
-        let bytes = request.signing_bytes();
-        let valid = match &self.0 {
+        if self.verify_bytes(&request.signing_bytes(), signature) {
+            Ok(())
+        } else {
+            Err(VerifyError::SignatureInvalid)
+        }
+    }
+
+    /// Verifies 64 bytes as [`ClientKey::sign`] makes them.
+    pub(crate) fn verify_bytes(&self, bytes: &[u8], signature: &[u8; 64]) -> bool {
+        match &self.0 {
             Public::Ed25519(key) => {
-                key.verify_strict(&bytes, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+                key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
             }
             Public::P256(key) => p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| {
-                signature.normalize_s() == signature && key.verify(&bytes, &signature).is_ok()
+                signature.normalize_s() == signature && key.verify(bytes, &signature).is_ok()
             }),
-        };
-        if valid { Ok(()) } else { Err(VerifyError::SignatureInvalid) }
+        }
     }
 
     /// Verifies what an authenticator signed: DER for ES256 with either `s`, 64 bytes for EdDSA, strictly.

@@ -1,5 +1,6 @@
 //! What a client proves itself with, and how a node judges a signed request.
 
+use crate::certificate::{CertificateError, CertificateIdentity, CertificateIdentityError};
 use crate::client_key::{ClientKeyError, ClientPublicKey};
 use crate::passkey::{PasskeyError, PasskeyKeyError, PasskeyPublicKey};
 use crate::request::{RequestSignature, SignedRequest};
@@ -11,9 +12,10 @@ use std::str::FromStr;
 /// useless afterwards, and a node needs to remember idempotency keys at least this long.
 pub const MAX_EXPIRY_AHEAD: u64 = 3600;
 
-/// The public part of what a client signs with, as a node has it enrolled: a key for programs, a passkey for people.
+/// The public part of what a client signs with, as a node has it enrolled: a key for programs, a passkey for people, a
+/// certificate for workloads that get theirs from an authority.
 ///
-/// In JSON `{"key":"ed25519:…"}` or `{"passkey":{…}}`; in text the form of the key or of the passkey.
+/// In JSON `{"key":"ed25519:…"}`, `{"passkey":{…}}` or `{"certificate":{…}}`; in text the form of the key, passkey or certificate.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Credential {
@@ -21,6 +23,8 @@ pub enum Credential {
     Key(ClientPublicKey),
     /// A passkey in a person's authenticator.
     Passkey(PasskeyPublicKey),
+    /// A name in certificates of an authority.
+    Certificate(CertificateIdentity),
 }
 
 /// Why text is no credential.
@@ -32,6 +36,9 @@ pub enum CredentialError {
     /// It is no passkey.
     #[error(transparent)]
     Passkey(#[from] PasskeyKeyError),
+    /// It is no certificate identity.
+    #[error(transparent)]
+    Certificate(#[from] CertificateIdentityError),
 }
 
 impl Credential {
@@ -43,16 +50,17 @@ impl Credential {
             (Self::Passkey(passkey), RequestSignature::Passkey(assertion)) => {
                 passkey.credential_id() == assertion.credential_id()
             }
-            (Self::Key(_), RequestSignature::Passkey(_)) | (Self::Passkey(_), RequestSignature::Key(_)) => {
-                false
-            }
+            // CRT.5 Whether it is the enrolled name's is for the judgement.
+            (Self::Certificate(_), RequestSignature::Certificate(_)) => true,
+            (Self::Key(_) | Self::Passkey(_) | Self::Certificate(_), _) => false,
         }
     }
 
     /// Verifies the signature of a request under this credential, and nothing else: see [`verify_request`].
     ///
     /// # Errors
-    /// [`VerifyError::SignatureInvalid`], [`VerifyError::CredentialKind`] or [`VerifyError::Passkey`].
+    /// [`VerifyError::SignatureInvalid`], [`VerifyError::CredentialKind`], [`VerifyError::Passkey`] or
+    /// [`VerifyError::Certificate`].
     pub fn verify(&self, request: &SignedRequest) -> Result<(), VerifyError> {
         match (self, request.signature()) {
             (Self::Key(key), RequestSignature::Key(_)) => key.verify(request),
@@ -60,10 +68,11 @@ impl Credential {
                 // PKY.6 The challenge is computed here, from the request that is acted on.
                 Ok(passkey.verify(&request.challenge(), assertion)?)
             }
-            // PKY.6 Never one kind under the other's rules.
-            (Self::Key(_), RequestSignature::Passkey(_)) | (Self::Passkey(_), RequestSignature::Key(_)) => {
-                Err(VerifyError::CredentialKind)
+            (Self::Certificate(identity), RequestSignature::Certificate(certificate)) => {
+                Ok(identity.verify(request, certificate)?)
             }
+            // PKY.6, CRT.5 Never one kind under the other's rules.
+            (Self::Key(_) | Self::Passkey(_) | Self::Certificate(_), _) => Err(VerifyError::CredentialKind),
         }
     }
 }
@@ -80,11 +89,18 @@ impl From<PasskeyPublicKey> for Credential {
     }
 }
 
+impl From<CertificateIdentity> for Credential {
+    fn from(identity: CertificateIdentity) -> Self {
+        Self::Certificate(identity)
+    }
+}
+
 impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(key) => key.fmt(f),
             Self::Passkey(passkey) => passkey.fmt(f),
+            Self::Certificate(identity) => identity.fmt(f),
         }
     }
 }
@@ -101,6 +117,8 @@ impl FromStr for Credential {
     fn from_str(text: &str) -> Result<Self, CredentialError> {
         if text.starts_with("passkey:") {
             Ok(Self::Passkey(text.parse()?))
+        } else if text.starts_with("certificate:") {
+            Ok(Self::Certificate(text.parse()?))
         } else {
             Ok(Self::Key(text.parse()?))
         }
@@ -116,12 +134,15 @@ pub enum VerifyError {
     /// The signature does not verify under the enrolled key.
     #[error("the signature does not verify under the key enrolled for this client")]
     SignatureInvalid,
-    /// A key is enrolled and a passkey signed, or the other way round.
+    /// Another kind signed than the enrolled one: a key, a passkey or a certificate.
     #[error("the request is signed by another kind of credential than the one enrolled for this client")]
     CredentialKind,
     /// The passkey's assertion does not hold.
     #[error("the passkey's assertion does not hold: {0}")]
     Passkey(#[from] PasskeyError),
+    /// The certificate, its chain or the signature by its key does not hold.
+    #[error("the certificate does not speak for this client: {0}")]
+    Certificate(#[from] CertificateError),
     /// The expiry has passed.
     #[error("the request has expired, sign a new one; if it is new, compare the clocks")]
     Expired,

@@ -5,6 +5,7 @@
 //! `client` adds the typed HTTP client, the only part that does I/O.
 
 mod bounded;
+mod certificate;
 #[cfg(feature = "client")]
 pub mod client;
 mod client_key;
@@ -26,6 +27,10 @@ mod sign;
 pub mod webhook;
 
 pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
+pub use certificate::{
+    CertificateError, CertificateIdentity, CertificateIdentityError, ClientCertificate,
+    ClientCertificateError, MAX_AUTHORITY, MAX_CERTIFICATE_NAME, certificate_key, certificate_validity,
+};
 pub use client_key::{ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey};
 pub use credential::{Credential, CredentialError, MAX_EXPIRY_AHEAD, VerifyError, verify_request};
 pub use event::{Event, EventKind, HEADER_LAST_EVENT_ID, MAX_EVENT_DETAIL};
@@ -45,8 +50,9 @@ pub use passkey::{MAX_ORIGIN, MAX_ORIGINS, MAX_RP_ID, PasskeyError, PasskeyKeyEr
 pub use problem::{Code, PROBLEM_CONTENT_TYPE, Problem, QuorumState};
 pub use quorate_intent as intent;
 pub use request::{
-    Assertion, AssertionError, CHALLENGE_TAG, HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY,
-    HEADER_SIGNATURE, MAX_ASSERTION_SIGNATURE, MAX_AUTHENTICATOR_DATA, MAX_BODY, MAX_CLIENT, MAX_CLIENT_DATA,
+    Assertion, AssertionError, CERTIFICATE_TAG, CHALLENGE_TAG, CertificateSignature, HEADER_CLIENT,
+    HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE, MAX_ASSERTION_SIGNATURE,
+    MAX_AUTHENTICATOR_DATA, MAX_BODY, MAX_CHAIN, MAX_CHAIN_BYTES, MAX_CLIENT, MAX_CLIENT_DATA,
     MAX_CREDENTIAL_ID, MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, RequestParts,
     RequestSignature, SIGNATURE_TAG, SignedRequest, check_client,
 };

@@ -476,7 +476,10 @@ preceded by its length in bytes as 4 bytes big-endian: `quorate-request-v1`, the
 the value of `Quorate-Client`, then the expiry (`Quorate-Expires`, unix seconds) as 8 bytes big-endian without a length, \
 then, again with lengths, the `Idempotency-Key` (may be absent and then empty for GET) and the 32 bytes of SHA-256 of the body. A person signs with a passkey: the challenge is SHA-256 \
 over `quorate-passkey-challenge-v1` and those bytes, each preceded by its length, and `Quorate-Signature` is `passkey:` and, in base64url without padding, \
-raw credential id, `authenticatorData`, `clientDataJSON` and `signature`, each preceded by its length. \
+raw credential id, `authenticatorData`, `clientDataJSON` and `signature`, each preceded by its length. A program with a \
+certificate signs with its key over `quorate-certificate-v1`, those bytes and SHA-256 of the certificate (DER), each preceded by its length, and \
+`Quorate-Signature` is `certificate:` and, in base64url without padding, the number of certificates as one byte, each certificate preceded by its length, its own \
+first, and the 64 bytes of the signature; the certificate must be valid when the request expires. \
 Each node of the quorum verifies the same signature itself.
 
 **Idempotency.** A repeated `Idempotency-Key` gives the operation it started; with another body it is 409.

@@ -334,9 +334,10 @@ impl From<VerifyError> for Problem {
     fn from(error: VerifyError) -> Self {
         let code = match error {
             VerifyError::UnknownClient => Code::UnknownClient,
-            VerifyError::SignatureInvalid | VerifyError::CredentialKind | VerifyError::Passkey(_) => {
-                Code::SignatureInvalid
-            }
+            VerifyError::SignatureInvalid
+            | VerifyError::CredentialKind
+            | VerifyError::Passkey(_)
+            | VerifyError::Certificate(_) => Code::SignatureInvalid,
             VerifyError::Expired => Code::RequestExpired,
             VerifyError::TooFarAhead { .. } => Code::ExpiryTooFar,
         };

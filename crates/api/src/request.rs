@@ -6,6 +6,7 @@
 //! same [`Request`], so what one node accepted is what every other node judges.
 
 mod assertion;
+mod certificate;
 mod headers;
 mod signature;
 mod wire;
@@ -21,6 +22,8 @@ pub use assertion::{
     MAX_CREDENTIAL_ID,
 };
 pub(crate) use assertion::{decode_base64url, encode_base64url};
+pub(crate) use certificate::fits as chain_fits;
+pub use certificate::{CertificateSignature, MAX_CHAIN, MAX_CHAIN_BYTES};
 pub use headers::{HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE};
 pub use signature::RequestSignature;
 
@@ -28,6 +31,8 @@ pub use signature::RequestSignature;
 pub const SIGNATURE_TAG: &str = "quorate-request-v1";
 /// First field under the hash that a passkey signs as its challenge: no other challenge is one of these.
 pub const CHALLENGE_TAG: &str = "quorate-passkey-challenge-v1";
+/// First field of what the key of a certificate signs.
+pub const CERTIFICATE_TAG: &str = "quorate-certificate-v1";
 /// Longest path with its query, in bytes.
 pub const MAX_PATH: usize = 2048;
 /// Longest body, in bytes.
@@ -104,9 +109,9 @@ pub enum RequestError {
     /// `Quorate-Expires` is not a plain decimal number.
     #[error("`Quorate-Expires` must be seconds since 1970 as a plain decimal number")]
     Expires,
-    /// `Quorate-Signature` is in neither of its two forms.
+    /// `Quorate-Signature` is in none of its three forms.
     #[error(
-        "`Quorate-Signature` must be 128 lower-case hex digits, or `passkey:` and an encoded assertion in base64url without padding"
+        "`Quorate-Signature` must be 128 lower-case hex digits, or `passkey:` and an encoded assertion, or `certificate:` and a signature with 1 to {MAX_CHAIN} certificates of at most {MAX_CHAIN_BYTES} bytes, in base64url without padding"
     )]
     Signature,
     /// The encoding begins with a version this program does not know.
@@ -198,7 +203,7 @@ impl Request {
         self.with_signature(signature)
     }
 
-    /// Joins the request with a signature made elsewhere, 64 bytes or an [`Assertion`]; nothing is verified here.
+    /// Joins the request with a signature made elsewhere, 64 bytes, an [`Assertion`] or a [`CertificateSignature`]; nothing is verified here.
     pub fn with_signature(self, signature: impl Into<RequestSignature>) -> SignedRequest {
         SignedRequest { request: self, signature: signature.into() }
     }
@@ -277,6 +282,18 @@ impl Request {
         put(&mut out, CHALLENGE_TAG.as_bytes());
         put(&mut out, &self.signing_bytes());
         Sha256::digest(&out).into()
+    }
+
+    /// What the key of a certificate signs instead: [`CERTIFICATE_TAG`], [`signing_bytes`](Self::signing_bytes) and SHA-256 of the
+    /// certificate in DER, each after its length in 4 bytes, big-endian. So a signature belongs to one certificate, also if
+    /// another one was issued for the same key, and is none by that key alone or in a TLS handshake.
+    pub fn certificate_signing_bytes(&self, leaf: &[u8]) -> Vec<u8> {
+        // CRT.2 Under a tag of its own, over everything that a key would sign, and the certificate.
+        let mut out = Vec::new();
+        put(&mut out, CERTIFICATE_TAG.as_bytes());
+        put(&mut out, &self.signing_bytes());
+        put(&mut out, Sha256::digest(leaf).as_slice());
+        out
     }
 
     /// Names exactly this request: BLAKE3 in key-derivation mode over [`signing_bytes`](Self::signing_bytes).

@@ -33,6 +33,9 @@ pub struct Config {
     pub trusted_proxies: Vec<String>,
     /// Where to listen.
     pub listen: Listen,
+    /// The certificate under which clients are served. Plain HTTP if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Where the passphrase is.
     pub seal: Seal,
     /// Bounds.
@@ -70,8 +73,22 @@ pub struct Config {
 pub struct Listen {
     /// For the other nodes.
     pub peers: SocketAddr,
-    /// For clients: plain HTTP, so loopback or behind a proxy that does TLS.
+    /// For clients: over TLS with [`Config::tls`]; without it plain HTTP, so loopback or behind a proxy that does TLS.
     pub api: SocketAddr,
+}
+
+/// How clients are served over TLS 1.3. The files are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The node's certificate, then its intermediate authorities, in PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key in PEM, which others cannot read.
+    pub key_file: PathBuf,
+    /// The authorities whose certificates clients may present, in PEM. A certificate that is presented must be theirs; none
+    /// need be presented. Absent: clients are not asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// Another node.
@@ -384,6 +401,11 @@ impl Config {
         }
         if let Some(file) = self.presign.as_mut().and_then(|hook| hook.ca_file.as_mut()) {
             *file = folder.join(&file);
+        }
+        if let Some(Tls { certificate_file, key_file, client_ca_file }) = &mut self.tls {
+            for file in [certificate_file, key_file].into_iter().chain(client_ca_file) {
+                *file = folder.join(&file);
+            }
         }
         for file in self.webhooks.iter_mut().filter_map(|hook| hook.ca_file.as_mut()) {
             *file = folder.join(&file);

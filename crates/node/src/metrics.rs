@@ -82,6 +82,11 @@ impl Metrics {
         self.recorder.register_histogram(&key, &METADATA).record(took.as_secs_f64());
     }
 
+    /// A client began TLS and did not end the handshake.
+    pub(crate) fn handshake_failed(&self) {
+        self.count("quorate_tls_handshakes_failed_total", Vec::new());
+    }
+
     /// A webhook was tried.
     pub(crate) fn webhook(&self, to: &str, result: &'static str) {
         let labels = vec![Label::new("to", to.to_owned()), Label::new("result", result)];
@@ -159,6 +164,9 @@ impl Shared {
         gauge("quorate_approvals_pending", counted(self.limiter.waiting()));
         let free = self.streams.available_permits();
         gauge("quorate_event_streams", counted(self.config.limits.max_event_streams.saturating_sub(free)));
+        if let Some(tls) = &self.tls {
+            gauge("quorate_tls_certificate_expiry_timestamp_seconds", tls.ends());
+        }
         metrics.counted("quorate_store_errors_total", Vec::new(), self.store.failed_writes());
         // A store that does not answer says so elsewhere; what it would have said is left as it was.
         if let Ok(Some(head)) = self.store.log_head().await {

@@ -136,6 +136,7 @@ impl Node {
             config.presign.as_ref().map(|hook| Presign::new(hook, &config.name, Arc::clone(&metrics)));
         let presign = presign.transpose().map_err(|reason| invalid(format!("[presign]: {reason}")))?;
         let proxies = Proxies::new(&config.trusted_proxies).map_err(|reason| invalid(reason.to_string()))?;
+        let tls = config.tls.clone().map(rest::Tls::load).transpose().map_err(invalid)?;
         let governance = Governance::open(config.genesis.as_ref(), &store, id, &names).await?;
         let limits = net_limits();
         let per_peer = config.limits.max_proposals_per_peer;
@@ -150,8 +151,8 @@ impl Node {
         let network =
             Network::start(NetConfig { identity: channel, listen: config.listen.peers, peers, limits })
                 .await?;
-        if !listen.ip().is_loopback() {
-            tracing::warn!(%listen, "clients are served over plain http on an address that others can reach: use loopback or a proxy that does tls");
+        if !listen.ip().is_loopback() && tls.is_none() {
+            tracing::warn!(%listen, "clients are served over plain http on an address that others can reach: configure [tls], or use loopback or a proxy that does tls");
         }
         let control = network.control();
         let stop = CancellationToken::new();
@@ -176,6 +177,7 @@ impl Node {
             events,
             streams: Arc::new(Semaphore::new(config.limits.max_event_streams)),
             limiter,
+            tls,
             slots: Semaphore::new(config.limits.max_ceremonies),
             peer_slots,
             recall_slots,

@@ -10,8 +10,10 @@ mod patient;
 mod read;
 pub(crate) mod relay;
 mod serve;
+mod tls;
 
 pub(crate) use serve::serve;
+pub(crate) use tls::Tls;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -104,6 +106,7 @@ impl FromRequest<Arc<Shared>> for Signed {
         let request =
             SignedRequest::from_http_parts(&parts.method, &parts.uri, &parts.headers, body.to_vec())
                 .map_err(|error| refused(error.into()))?;
+        tls::bound(&parts.extensions, &request).map_err(refused)?;
         authenticate(shared, &request).map_err(refused)?;
         shared.limiter.client(request.client()).inspect_err(|_| shared.metrics.limited("client"))?;
         Ok(Self(request))

@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::presign::Presign;
 use crate::receipts::Proving;
 use crate::registry::{Registry, locked};
+use crate::rest::Tls;
 use crate::rest::relay::Waiting;
 use crate::source::Proxies;
 use crate::trace;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     /// Places for those who watch.
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) limiter: Arc<Limiter>,
+    /// How clients are served, if over TLS.
+    pub(crate) tls: Option<Tls>,
     /// Operations coordinated at once.
     pub(crate) slots: Semaphore,
     /// Proposals looked at or run at once, for each peer.

@@ -128,6 +128,11 @@ pub enum ChangeError {
     /// The key belongs to another credential: one person would count as two.
     #[error("the key of `{0}` is enrolled as `{1}` already: a key serves one credential")]
     KeyTwice(Name, Name),
+    /// A certificate for a person: whoever runs the authority could approve as them.
+    #[error(
+        "`{0}` is a certificate and `{1}` is a user: certificates are for services, since their authority could approve as anybody it certifies; enrol a key or a passkey"
+    )]
+    CertificateOfUser(Name, Name),
     /// Something refers to it.
     #[error("`{0}` cannot be removed: `{1}` refers to it")]
     InUse(Name, Name),
@@ -175,6 +180,13 @@ impl Step {
             }
             Self::SetDisabled { name, disabled: true } => format!("disable {name}"),
             Self::SetDisabled { name, disabled: false } => format!("enable {name}"),
+            Self::AddCredential { name, principal, with: quorate_api::Credential::Certificate(identity) } => {
+                let authority = hex::encode(identity.fingerprint());
+                format!(
+                    "let {principal} ask as {name}, with every certificate of the authority {authority} (SHA-256) for {}",
+                    identity.name()
+                )
+            }
             Self::AddCredential { name, principal, with } => {
                 format!("let {principal} ask and approve as {name}, with {with}")
             }
@@ -314,6 +326,12 @@ impl Directory {
             if !self.principals.contains_key(&credential.principal) {
                 return Err(ChangeError::InUse(credential.principal.clone(), name.clone()));
             }
+            // CRT.1 An authority can speak for every name it certifies: that must not be how people are counted.
+            let user =
+                self.principals.get(&credential.principal).is_some_and(|of| of.kind == PrincipalKind::User);
+            if user && matches!(credential.with, quorate_api::Credential::Certificate(_)) {
+                return Err(ChangeError::CertificateOfUser(name.clone(), credential.principal.clone()));
+            }
             if let Some(first) = keys.insert(public_key(&credential.with), name) {
                 return Err(ChangeError::KeyTwice(name.clone(), first.clone()));
             }
@@ -392,11 +410,13 @@ impl Directory {
     }
 }
 
-/// The bytes of the public key behind a credential: a passkey's own key, wherever it may be used.
+/// The bytes of the public key behind a credential: a passkey's own key, wherever it may be used, and for a certificate its
+/// authority's with the name.
 fn public_key(credential: &quorate_api::Credential) -> Vec<u8> {
     match credential {
         quorate_api::Credential::Key(key) => key.to_bytes(),
         quorate_api::Credential::Passkey(passkey) => passkey.key().to_bytes(),
+        quorate_api::Credential::Certificate(identity) => identity.subject(),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     /// The named set of these settings to use, from the contexts file.
     #[arg(long, global = true, env = "QUORATE_CONTEXT", value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// The node's address, such as http://127.0.0.1:7400.
+    /// The node's address, such as https://node-a.example:7400 or http://127.0.0.1:7400.
     #[arg(long = "node", id = "node_url", global = true, env = "QUORATE_NODE", value_name = "URL")]
     pub(crate) node: Option<String>,
     /// The name under which the nodes know this client.
@@ -42,6 +42,17 @@ pub(crate) struct Connection {
     /// The file with this client's private key (see `quorate client keygen`).
     #[arg(long, global = true, env = "QUORATE_CLIENT_KEY", value_name = "FILE")]
     pub(crate) client_key: Option<PathBuf>,
+    /// The certificate (PEM) of the authority that issued the node's, for https. Without it those that browsers trust; the
+    /// system's own list is not read.
+    #[arg(long, global = true, env = "QUORATE_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// This client's certificate (PEM), then its intermediate authorities. It is presented to the node, and signs requests unless
+    /// there is a client key.
+    #[arg(long, global = true, env = "QUORATE_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of that certificate.
+    #[arg(long, global = true, env = "QUORATE_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// How long a request stays valid, such as 30m, 12h or 7d: what must wait for people may be done until then.
     #[arg(long, global = true, value_name = "TIME", default_value = "30m", value_parser = validity)]
     pub(crate) expires: Duration,
@@ -129,6 +140,12 @@ Contexts file ($QUORATE_CONTEXTS, else $XDG_CONFIG_HOME/quorate/contexts.toml, e
   node = \"http://127.0.0.1:7400\"
   client = \"alice\"
   client_key = \"alice.pem\"          # relative to this file
+  [contexts.payments]
+  node = \"https://node-a.example:7400\"
+  client = \"payments\"
+  ca = \"nodes-ca.pem\"
+  tls_cert = \"svid.pem\"             # signs requests, where there is no client_key
+  tls_key = \"svid.key\"
 
 Exit codes:
   0 done · 1 failed · 2 usage · 3 denied · 4 not enough parties · 5 timed out

@@ -3,8 +3,8 @@
 use crate::cli::Connection;
 use crate::failure::usage;
 use anyhow::Context as _;
-use quorate_api::ClientKey;
-use quorate_api::client::Client;
+use quorate_api::client::{Client, Tls};
+use quorate_api::{ClientCertificate, ClientKey};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::env;
@@ -33,6 +33,9 @@ struct ContextEntry {
     node: Option<String>,
     client: Option<String>,
     client_key: Option<PathBuf>,
+    ca: Option<PathBuf>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
 }
 
 /// A client of the node that the flags, the environment or the context name.
@@ -49,8 +52,39 @@ pub(crate) fn connect(connection: &Connection) -> anyhow::Result<Client> {
     let name = connection.client.clone().or(context.client);
     let name = name.ok_or_else(|| missing("client", "client", "QUORATE_CLIENT"))?;
     let key = connection.client_key.clone().or(context.client_key);
-    let key = key.ok_or_else(|| missing("client key", "client-key", "QUORATE_CLIENT_KEY"))?;
-    Ok(Client::new(&node, name, read_client_key(&key)?)?.valid_for(connection.expires))
+    let ca = connection.ca.clone().or(context.ca).map(|path| read_public(&path)).transpose()?;
+    let certificate = match (
+        connection.tls_cert.clone().or(context.tls_cert),
+        connection.tls_key.clone().or(context.tls_key),
+    ) {
+        (Some(certificate), Some(key)) => Some(read_certificate(&certificate, &key)?),
+        (None, None) => None,
+        (Some(_), None) => return Err(missing("key of the certificate", "tls-key", "QUORATE_TLS_KEY")),
+        (None, Some(_)) => return Err(missing("certificate", "tls-cert", "QUORATE_TLS_CERT")),
+    };
+    let tls = Tls::new(ca.as_deref(), certificate.as_ref()).map_err(usage)?;
+    let client = match (key, certificate) {
+        (Some(key), _) => Client::new(&node, name, read_client_key(&key)?)?,
+        (None, Some(certificate)) => Client::with_certificate(&node, name, certificate)?,
+        (None, None) => return Err(missing("client key", "client-key", "QUORATE_CLIENT_KEY")),
+    };
+    Ok(client.over(tls).valid_for(connection.expires))
+}
+
+/// Reads a file that is not secret.
+pub(crate) fn read_public(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+        .map_err(|error| usage(format!("cannot read `{shown}`: {error}")))?;
+    Ok(bytes)
+}
+
+fn read_certificate(certificate: &Path, key: &Path) -> anyhow::Result<ClientCertificate> {
+    let pem = read_public(certificate)?;
+    ClientCertificate::from_pem(&pem, read_client_key(key)?)
+        .map_err(|error| usage(format!("the certificate `{}`: {error}", certificate.display())))
 }
 
 /// Reads a client's private key from a file that only its owner can read.
@@ -95,7 +129,10 @@ fn context(connection: &Connection) -> anyhow::Result<ContextEntry> {
         entry.ok_or_else(|| usage(format!("no context `{name}` in `{shown}`; known: {}", known())))?;
     let mut entry = entry.clone();
     // A relative path means the same wherever the program is started.
-    entry.client_key = entry.client_key.map(|key| path.with_file_name(key));
+    let ContextEntry { node: _, client: _, client_key, ca, tls_cert, tls_key } = &mut entry;
+    for file in [client_key, ca, tls_cert, tls_key].into_iter().flatten() {
+        *file = path.with_file_name(&file);
+    }
     Ok(entry)
 }
 

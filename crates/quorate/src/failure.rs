@@ -47,6 +47,9 @@ fn client_exit_code(error: &ClientError) -> u8 {
         | ClientError::Connect { .. }
         | ClientError::Answer { .. }
         | ClientError::Json(_)
+        | ClientError::Handshake { .. }
+        | ClientError::Tls(_)
+        | ClientError::CertificateEnded
         | ClientError::Clock => 1,
     }
 }

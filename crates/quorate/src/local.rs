@@ -178,6 +178,7 @@ impl LocalCluster {
             name: node.name.clone(),
             data: PathBuf::from("data"),
             listen: Listen { peers: node.peers, api: node.api },
+            tls: None,
             seal: Seal { passphrase_file: Some(PathBuf::from("passphrase")), ..Seal::default() },
             breaker: Default::default(),
             limits: Limits {

@@ -16,8 +16,10 @@ pub(super) enum Need {
     CCompiler,
     /// `c++`, for Bitcoin's consensus library.
     CxxCompiler,
-    /// `openssl`, which verifies P-256 signatures and makes certificates for receivers of webhooks. Tests find it in `QUORATE_TEST_OPENSSL`.
+    /// `openssl`, which verifies P-256 signatures and makes certificates. Tests find it in `QUORATE_TEST_OPENSSL`.
     Openssl,
+    /// `curl`, a client of others over TLS. Tests find it in `QUORATE_TEST_CURL`.
+    Curl,
     /// `anvil`, an Ethereum node. Tests find it in `QUORATE_TEST_ANVIL`.
     Anvil,
     /// `chromium`, a browser with passkeys. Tests find it in `QUORATE_TEST_CHROMIUM`.
@@ -33,6 +35,7 @@ impl Need {
             Self::CCompiler => "cc",
             Self::CxxCompiler => "c++",
             Self::Openssl => "openssl",
+            Self::Curl => "curl",
             Self::Anvil => "anvil",
             Self::Chromium => "chromium",
             Self::Chromedriver => "chromedriver",
@@ -45,6 +48,7 @@ impl Need {
             Self::CCompiler => "SQLite and aws-lc are compiled from C",
             Self::CxxCompiler => "Bitcoin's consensus library is compiled from C++",
             Self::Openssl => "an independent verifier of P-256 signatures, and certificates for tests",
+            Self::Curl => "a client that shares nothing with ours, over TLS",
             Self::Anvil => "an Ethereum node that accepts or refuses our transactions",
             Self::Chromium => "a real browser that signs with passkeys",
             Self::Chromedriver => "it drives the browser and gives it an authenticator",
@@ -57,6 +61,7 @@ impl Need {
             Self::CCompiler => &["gcc", "libc6-dev"],
             Self::CxxCompiler => &["g++"],
             Self::Openssl => &["openssl"],
+            Self::Curl => &["curl", "ca-certificates"],
             Self::Anvil => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
             Self::Chromedriver => &["chromium-driver"],
@@ -68,6 +73,7 @@ impl Need {
         match self {
             Self::CCompiler | Self::CxxCompiler => None,
             Self::Openssl => Some("QUORATE_TEST_OPENSSL"),
+            Self::Curl => Some("QUORATE_TEST_CURL"),
             Self::Anvil => Some("QUORATE_TEST_ANVIL"),
             Self::Chromium => Some("QUORATE_TEST_CHROMIUM"),
             Self::Chromedriver => Some("QUORATE_TEST_CHROMEDRIVER"),

@@ -77,7 +77,7 @@ pub(super) const SUITES: &[Suite] = &[
         name: "node",
         about: "the daemon and the program as processes: kills, restarts, hostile peers",
         packages: Packages::Named(&["quorate-node", "quorate"]),
-        needs: &[Need::CCompiler, Need::Openssl],
+        needs: &[Need::CCompiler, Need::Openssl, Need::Curl],
         steps: &[Step::Tests],
     },
     Suite {

@@ -7,7 +7,7 @@ use http::{HeaderMap, Uri};
 pub const HEADER_CLIENT: &str = "Quorate-Client";
 /// Until when the request is valid, in unix seconds, plain decimal.
 pub const HEADER_EXPIRES: &str = "Quorate-Expires";
-/// The 64 signature bytes in lower-case hex, or `passkey:` and an assertion: [`RequestSignature::to_header`].
+/// The 64 signature bytes in lower-case hex, `passkey:` and an assertion, or `certificate:` and certificates: [`RequestSignature::to_header`].
 pub const HEADER_SIGNATURE: &str = "Quorate-Signature";
 /// The idempotency key; GET may omit it.
 pub const HEADER_IDEMPOTENCY_KEY: &str = "Idempotency-Key";

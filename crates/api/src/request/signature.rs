@@ -1,10 +1,13 @@
-//! The signature of a request: by a client's key, or by a passkey.
+//! The signature of a request: by a client's key, by a passkey, or by the key of a certificate.
 
 use super::assertion::{Assertion, decode_base64url, encode_base64url};
+use super::certificate::CertificateSignature;
 use std::fmt;
 
 /// What precedes an assertion in the header `Quorate-Signature`.
 const PASSKEY_PREFIX: &str = "passkey:";
+/// What precedes a signature with its certificates there.
+const CERTIFICATE_PREFIX: &str = "certificate:";
 
 /// Who vouches for a request, not yet verified.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,11 +16,13 @@ pub enum RequestSignature {
     Key([u8; 64]),
     /// An assertion of a passkey over [`Request::challenge`](crate::Request::challenge).
     Passkey(Box<Assertion>),
+    /// A signature over [`Request::certificate_signing_bytes`](crate::Request::certificate_signing_bytes), with its certificates.
+    Certificate(Box<CertificateSignature>),
 }
 
 impl RequestSignature {
-    /// The one text form, as the header `Quorate-Signature` has it: 128 lower-case hex digits, or `passkey:` and
-    /// [`Assertion::to_bytes`] in base64url without padding. At most 7 KiB.
+    /// The one text form, as the header `Quorate-Signature` has it: 128 lower-case hex digits, `passkey:` and
+    /// [`Assertion::to_bytes`], or `certificate:` and [`CertificateSignature::to_bytes`], in base64url without padding. At most 11 KiB.
     pub fn to_header(&self) -> String {
         match self {
             Self::Key(signature) => hex::encode(signature),
@@ -25,11 +30,21 @@ impl RequestSignature {
             Self::Passkey(assertion) => {
                 format!("{PASSKEY_PREFIX}{}", encode_base64url(&assertion.to_bytes()))
             }
+            // CRT.4 Likewise.
+            Self::Certificate(certificate) => {
+                format!("{CERTIFICATE_PREFIX}{}", encode_base64url(&certificate.to_bytes()))
+            }
         }
     }
 
     /// Reads what [`to_header`](Self::to_header) wrote; `None` for anything else.
     pub fn from_header(text: &str) -> Option<Self> {
+        if let Some(encoded) = text.strip_prefix(CERTIFICATE_PREFIX) {
+            // CRT.4 Nothing longer is even decoded.
+            let fits = encoded.len() <= CertificateSignature::MAX_ENCODED.div_ceil(3) * 4;
+            let bytes = fits.then(|| decode_base64url(encoded))??;
+            return Some(CertificateSignature::from_bytes(&bytes).ok()?.into());
+        }
         match text.strip_prefix(PASSKEY_PREFIX) {
             // PKY.5 Padding, left-over bits and bytes after the end are refused.
             Some(encoded) if encoded.len() <= Assertion::MAX_ENCODED.div_ceil(3) * 4 => {
@@ -53,11 +68,18 @@ impl From<Assertion> for RequestSignature {
     }
 }
 
+impl From<CertificateSignature> for RequestSignature {
+    fn from(signature: CertificateSignature) -> Self {
+        Self::Certificate(Box::new(signature))
+    }
+}
+
 impl fmt::Debug for RequestSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(signature) => f.debug_tuple("Key").field(&hex::encode(signature)).finish(),
             Self::Passkey(assertion) => f.debug_tuple("Passkey").field(assertion).finish(),
+            Self::Certificate(signature) => f.debug_tuple("Certificate").field(signature).finish(),
         }
     }
 }

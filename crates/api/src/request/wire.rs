@@ -5,26 +5,35 @@
 //! method     1 byte: 0 GET, 1 POST, 2 PATCH, 3 DELETE
 //! path, client, idempotency key, body     each: length in 4 bytes big-endian, then the bytes
 //! expires    8 bytes, big-endian (after client)
-//! kind       1 byte: 0 signature of a client's key, 1 assertion of a passkey
-//! signature  64 bytes, or credential id, authenticator data, client data, signature as above: length, then bytes
+//! kind       1 byte: 0 signature of a client's key, 1 assertion of a passkey, 2 signature by the key of a certificate
+//! signature  64 bytes, or credential id, authenticator data, client data, signature as above: length, then bytes;
+//!            or number of certificates in 1 byte, each as above, 64 bytes
 //! ```
 //! There is one encoding of a request: no optional field, no second form of a length, nothing after the end.
 
 use super::assertion::Assertion;
+use super::certificate::CertificateSignature;
 use super::signature::RequestSignature;
 use super::{
     MAX_BODY, MAX_CLIENT, MAX_IDEMPOTENCY_KEY, MAX_PATH, Method, Request, RequestError, SignedRequest, put,
 };
 
-/// Version 1 had no kind byte and no passkeys.
+/// Version 1 had no kind byte and no passkeys. Kind 2 came later and left every encoding before it as it was.
 const VERSION: u8 = 2;
 const KIND_KEY: u8 = 0;
 const KIND_PASSKEY: u8 = 1;
+const KIND_CERTIFICATE: u8 = 2;
+/// The longest signature of any kind.
+const MAX_SIGNATURE: usize = if Assertion::MAX_ENCODED > CertificateSignature::MAX_ENCODED {
+    Assertion::MAX_ENCODED
+} else {
+    CertificateSignature::MAX_ENCODED
+};
 
 impl SignedRequest {
     /// Longest encoding, in bytes.
     pub const MAX_ENCODED: usize =
-        3 + 4 * 4 + 8 + MAX_PATH + MAX_CLIENT + MAX_IDEMPOTENCY_KEY + MAX_BODY + Assertion::MAX_ENCODED;
+        3 + 4 * 4 + 8 + MAX_PATH + MAX_CLIENT + MAX_IDEMPOTENCY_KEY + MAX_BODY + MAX_SIGNATURE;
 
     /// The canonical bytes, the same on every node.
     pub fn encode(&self) -> Vec<u8> {
@@ -51,6 +60,10 @@ impl SignedRequest {
             RequestSignature::Passkey(assertion) => {
                 out.push(KIND_PASSKEY);
                 assertion.write(&mut out);
+            }
+            RequestSignature::Certificate(certificate) => {
+                out.push(KIND_CERTIFICATE);
+                certificate.write(&mut out);
             }
         }
         out
@@ -82,6 +95,7 @@ impl SignedRequest {
         let signature = match reader.array::<1>()? {
             [KIND_KEY] => RequestSignature::Key(reader.array()?),
             [KIND_PASSKEY] => Assertion::read(&mut reader)?.into(),
+            [KIND_CERTIFICATE] => CertificateSignature::read(&mut reader)?.into(),
             _ => return Err(RequestError::Encoding),
         };
         reader.end()?;
@@ -102,7 +116,7 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(RequestError::Encoding) }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], RequestError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RequestError> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(RequestError::Encoding)?;
         self.0 = rest;
         Ok(*head)

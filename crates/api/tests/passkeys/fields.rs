@@ -1,5 +1,6 @@
 //! That nothing of a signed request can be changed, whoever signed it.
 
+use super::house::{House, SPIFFE, identity};
 use super::{enrolled, key, signed};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use quorate_api::{
@@ -20,6 +21,9 @@ fn all_kinds() -> Vec<(Credential, SignedRequest)> {
         let passkey = key(algorithm);
         kinds.push((enrolled(&passkey).into(), signed(request.clone(), &passkey)));
     }
+    let house = House::new(1_800_000_000);
+    let certificate = house.payments();
+    kinds.push((identity(&house.root, SPIFFE).into(), request.sign_with_certificate(&certificate)));
     kinds
 }
 

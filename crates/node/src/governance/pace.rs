@@ -82,7 +82,7 @@ mod tests {
         assert!(pace.may(Ask::Changes(one, 0)));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
         let pace = Pace::default();
         let asked = (0..5_000).filter(|version| pace.may(Ask::Answer(peer(1), *version))).count();

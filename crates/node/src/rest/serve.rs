@@ -1,5 +1,5 @@
-//! The accept loop: bounded connections, bounded waiting for a request's head and for whoever does not take
-//! its answer, graceful end.
+//! The accept loop: bounded connections, bounded waiting for a TLS handshake, for a request's head and for whoever does not
+//! take its answer, graceful end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use super::guard::From;
 use super::patient::Patient;
+use super::tls::{Opened, Presented};
 use crate::shared::Shared;
 
 /// How long a connection may still write once the node stops.
@@ -61,6 +63,28 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
 async fn connection(shared: &Shared, stream: TcpStream, from: From, router: axum::Router) {
     // Answers are small and awaited: do not hold them back.
     stream.set_nodelay(true).unwrap_or_default();
+    let Some(tls) = &shared.tls else {
+        let stream = Patient::new(stream, shared.config.limits.http_write);
+        return exchange(shared, stream, from, Presented::default(), router).await;
+    };
+    let opening = tls.open(stream, &shared.config.limits);
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = shared.draining.cancelled() => return,
+    };
+    match opened {
+        Ok(Opened { stream, presented }) => exchange(shared, *stream, from, presented, router).await,
+        Err(error) => {
+            shared.metrics.handshake_failed();
+            tracing::debug!(%error, "no tls with a client");
+        }
+    }
+}
+
+async fn exchange<S>(shared: &Shared, stream: S, from: From, presented: Presented, router: axum::Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
@@ -69,9 +93,9 @@ async fn connection(shared: &Shared, stream: TcpStream, from: From, router: axum
         .max_buf_size(MAX_HEAD);
     let router = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(from);
+        request.extensions_mut().insert(presented.clone());
         request
     });
-    let stream = Patient::new(stream, shared.config.limits.http_write);
     let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {

@@ -75,6 +75,7 @@ impl Cluster {
                 genesis: None,
                 trusted_proxies: Vec::new(),
                 listen: Listen { peers: free_address(), api: "127.0.0.1:0".parse().unwrap() },
+                tls: None,
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),
                 breaker: config::Breaker::default(),

@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use quorate_api::client::Client;
 use quorate_api::{
-    Approvals, ChangeDirectory, Credential, Hex, KeyId, Operation, OperationId, OperationResult, Scope,
-    SetFreeze,
+    Approvals, CertificateIdentity, ChangeDirectory, Credential, Hex, KeyId, Operation, OperationId,
+    OperationResult, Scope, SetFreeze,
 };
 use quorate_policy::change::{Step, What};
 use quorate_policy::directory::{Members, PrincipalKind};
@@ -68,6 +68,8 @@ pub(crate) enum DirectoryCommand {
     Propose(ProposeArgs),
     /// Add a user with a key or passkey.
     AddUser(AddUserArgs),
+    /// Add a service with a key, or with the name that is in its certificates.
+    AddService(AddServiceArgs),
     /// Disable a user or service: its requests are refused, its approvals no longer count.
     Disable(NameArgs),
     /// Enable a user or service.
@@ -99,6 +101,27 @@ pub(crate) struct AddUserArgs {
     #[arg(value_name = "NAME=KEY", value_parser = pair)]
     user: (String, String),
     /// The tenant the user belongs to.
+    #[arg(long)]
+    tenant: Option<Name>,
+}
+
+/// Arguments of `quorate directory add-service`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  quorate directory add-service payments=ed25519:…
+  quorate directory add-service payments --certificate-ca ca.pem --certificate-name spiffe://example.org/payments")]
+pub(crate) struct AddServiceArgs {
+    /// The service, and its key if it signs with one.
+    #[arg(value_name = "NAME[=KEY]")]
+    service: String,
+    /// The certificate (PEM) of the authority that issues the service's certificates; its key is on P-256 or an Ed25519 key.
+    #[arg(long, value_name = "FILE", requires = "certificate_name")]
+    certificate_ca: Option<PathBuf>,
+    /// The one name in them: a URI such as spiffe://example.org/payments, or a DNS name.
+    #[arg(long, value_name = "NAME", requires = "certificate_ca")]
+    certificate_name: Option<String>,
+    /// The tenant the service belongs to.
     #[arg(long)]
     tenant: Option<Name>,
 }
@@ -277,6 +300,7 @@ pub(crate) fn directory(
                 Step::AddPrincipal { name: who.clone(), kind: PrincipalKind::User, tenant: args.tenant };
             (vec![add, Step::AddCredential { name: who.clone(), principal: who, with }], None)
         }
+        DirectoryCommand::AddService(args) => (add_service(args)?, None),
         DirectoryCommand::Disable(args) => {
             (vec![Step::SetDisabled { name: args.name, disabled: true }], None)
         }
@@ -319,6 +343,35 @@ pub(crate) fn directory(
         }
         _ => started(&operation, output),
     }
+}
+
+fn add_service(args: AddServiceArgs) -> anyhow::Result<Vec<Step>> {
+    let (name, key) = match args.service.split_once('=') {
+        Some((name, key)) => (name, Some(key)),
+        None => (args.service.as_str(), None),
+    };
+    let with: Credential = match (key, args.certificate_ca, args.certificate_name) {
+        (Some(key), None, None) => {
+            key.parse().map_err(|error| usage(format!("the key of `{name}`: {error}")))?
+        }
+        (None, Some(ca), Some(identity)) => {
+            let pem = crate::connection::read_public(&ca)?;
+            let identity = CertificateIdentity::from_pem(&pem, identity);
+            identity
+                .map_err(|error| {
+                    usage(format!("the certificate of `{name}` from `{}`: {error}", ca.display()))
+                })?
+                .into()
+        }
+        _ => {
+            return Err(usage(format!(
+                "how does `{name}` sign? give `{name}=KEY`, or --certificate-ca and --certificate-name"
+            )));
+        }
+    };
+    let who: Name = name.parse().map_err(|error| usage(format!("`{name}`: {error}")))?;
+    let add = Step::AddPrincipal { name: who.clone(), kind: PrincipalKind::Service, tenant: args.tenant };
+    Ok(vec![add, Step::AddCredential { name: who.clone(), principal: who, with }])
 }
 
 fn show(connection: &Connection, output: &Output) -> anyhow::Result<()> {

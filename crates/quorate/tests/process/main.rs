@@ -11,6 +11,7 @@
 
 mod abuse;
 mod canary;
+mod certificates;
 mod crash;
 mod folder;
 mod governance;
