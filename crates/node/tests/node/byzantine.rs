@@ -35,11 +35,21 @@ enum Control {
     Cosigned { head: String },
     Seen { size: u64 },
     Case { request: Vec<u8>, rulings: Vec<Vec<u8>> },
+    Cases(Vec<(Vec<u8>, Vec<Vec<u8>>)>),
     Closed { operation: String, how: String },
     Directory { version: u64, head: [u8; 32], freezes: [u8; 32] },
     Behind { version: u64 },
-    Change { entry: Vec<u8> },
+    Changes { entries: Vec<Vec<u8>> },
     Freeze { request: Vec<u8> },
+    Prove { ticket: [u8; 16], operation: String },
+    Proven { ticket: [u8; 16], receipt: Option<String> },
+}
+
+/// The request that a message is sent for, and the span.
+type Traced = (String, Option<([u8; 16], [u8; 8], u8)>);
+
+fn read(bytes: &[u8]) -> Control {
+    borsh::from_slice::<(Option<Traced>, Control)>(&bytes[1..]).unwrap().1
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -132,7 +142,7 @@ impl Traitor {
     async fn answer_next(&mut self, answer: Answer, within: Duration) -> bool {
         let until = tokio::time::Instant::now() + within;
         while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
-            if let Control::Propose(proposal) = borsh::from_slice(&bytes[1..]).unwrap() {
+            if let Control::Propose(proposal) = read(&bytes) {
                 self.send(from, &Control::Answer { ceremony: proposal.ceremony, answer }).await;
                 return true;
             }
@@ -144,7 +154,7 @@ impl Traitor {
     pub(crate) async fn claim_next(&mut self, claim: Claim, within: Duration) -> bool {
         let until = tokio::time::Instant::now() + within;
         while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
-            if let Control::Recall { ceremony, .. } = borsh::from_slice(&bytes[1..]).unwrap() {
+            if let Control::Recall { ceremony, .. } = read(&bytes) {
                 let signatures = vec![([7; 64], None)];
                 let known = match claim {
                     Claim::Running => Known::Running,
@@ -160,11 +170,23 @@ impl Traitor {
         false
     }
 
+    /// Answers the next question for a receipt.
+    pub(crate) async fn prove_next(&mut self, receipt: Option<String>, within: Duration) -> bool {
+        let until = tokio::time::Instant::now() + within;
+        while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
+            if let Control::Prove { ticket, .. } = read(&bytes) {
+                self.send(from, &Control::Proven { ticket, receipt }).await;
+                return true;
+            }
+        }
+        false
+    }
+
     /// How often it was asked what it knows.
     pub(crate) async fn recalls(&mut self) -> usize {
         let mut count = 0;
         while let Ok(Some((_, bytes))) = timeout(Duration::from_millis(200), self.control.recv()).await {
-            count += usize::from(matches!(borsh::from_slice(&bytes[1..]).unwrap(), Control::Recall { .. }));
+            count += usize::from(matches!(read(&bytes), Control::Recall { .. }));
         }
         count
     }
@@ -179,7 +201,7 @@ impl Traitor {
         let until = tokio::time::Instant::now() + within;
         let mut accepted = None;
         while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
-            match borsh::from_slice(&bytes[1..]).unwrap() {
+            match read(&bytes) {
                 Control::Propose(proposal) => {
                     accepted = Some(proposal.ceremony);
                     let (ceremony, answer) = (proposal.ceremony, Answer::Accept);
@@ -193,8 +215,8 @@ impl Traitor {
     }
 
     async fn send(&self, to: PeerId, message: &Control) {
-        let mut bytes = vec![1_u8];
-        bytes.extend_from_slice(&borsh::to_vec(message).unwrap());
+        let mut bytes = vec![2_u8];
+        bytes.extend_from_slice(&borsh::to_vec(&(None::<Traced>, message)).unwrap());
         self.network.send_control(to, bytes.into()).await.unwrap();
     }
 
@@ -216,8 +238,8 @@ impl Traitor {
                 return (ceremony, None);
             };
             let (from, bytes) = received.unwrap();
-            assert_eq!(bytes[0], 1);
-            match borsh::from_slice(&bytes[1..]).unwrap() {
+            assert_eq!(bytes[0], 2);
+            match read(&bytes) {
                 Control::Answer { ceremony: about, answer } if about == ceremony && from == to => {
                     return (ceremony, Some(answer));
                 }
@@ -230,7 +252,7 @@ impl Traitor {
         let until = tokio::time::Instant::now() + within;
         loop {
             let (_, bytes) = tokio::time::timeout_at(until, self.control.recv()).await.ok()??;
-            if let Control::Ended { ceremony: about, outcome } = borsh::from_slice(&bytes[1..]).unwrap()
+            if let Control::Ended { ceremony: about, outcome } = read(&bytes)
                 && about == ceremony
             {
                 return Some(outcome);
@@ -675,9 +697,7 @@ async fn ten_thousand_bogus_proposals_cost_little() {
     // Every proposal is refused or dropped, never kept.
     let mut refused = 0_u32;
     while let Ok(Some((_, bytes))) = timeout(Duration::from_secs(1), traitor.control.recv()).await {
-        if let Ok(Control::Answer { answer: Answer::Refuse { code, .. }, .. }) =
-            borsh::from_slice(&bytes[1..])
-        {
+        if let Control::Answer { answer: Answer::Refuse { code, .. }, .. } = read(&bytes) {
             assert_eq!(code, "signature_invalid");
             refused += 1;
         }

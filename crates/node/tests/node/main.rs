@@ -14,6 +14,7 @@ mod governed;
 mod limits;
 mod metrics;
 mod passkey;
+mod receipts;
 mod requests;
 mod unseal;
 mod webhooks;
