@@ -4,7 +4,7 @@ mod json;
 
 use std::fmt;
 
-pub use json::Line;
+pub use json::{Line, rfc3339};
 
 use crate::Hash;
 
