@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::{NodeReceipt, Operation};
 use quorate_log::Hash;
+use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::Line;
 use quorate_log::evidence::ForkEvidence;
 use quorate_log::proof::{prove_inclusion, verify_inclusion};
@@ -185,6 +186,19 @@ fn prove_live(
     patience: Duration,
 ) -> anyhow::Result<Still> {
     let key = log_key(id)?;
+    // Heads of one log that do not fit together convict it, whichever of them it shows to whom.
+    let goes_on = |seen: &SignedCheckpoint| -> anyhow::Result<SignedCheckpoint> {
+        let newest = live.head()?;
+        newest.verify(&key).context("the node's head")?;
+        seen.verify(&key).context("the node's cosigned head")?;
+        let (then, now) = (seen.claim().size(), newest.claim().size());
+        ensure!(then <= now, "the log went back from {then} to {now} entries");
+        if let Some(evidence) = ForkEvidence::find(&key, seen, &newest, live)? {
+            bail!("the node has signed two histories: keep this proof, it convinces everybody\n{evidence}");
+        }
+        Ok(newest)
+    };
+    let mut newest = goes_on(receipt.checkpoint())?;
     let until = Instant::now() + patience;
     let cosigned = loop {
         let cosigned = live.cosigned()?;
@@ -196,16 +210,8 @@ fn prove_live(
         }
         std::thread::sleep(Duration::from_millis(500));
     };
-    let newest = live.head()?;
-    newest.verify(&key).context("the node's head")?;
-    // Heads of one log that do not fit together convict it, whichever of them it shows to whom.
-    for seen in [Some(receipt.checkpoint()), cosigned.as_ref()].into_iter().flatten() {
-        seen.verify(&key).context("the node's cosigned head")?;
-        let (then, now) = (seen.claim().size(), newest.claim().size());
-        ensure!(then <= now, "the log went back from {then} to {now} entries");
-        if let Some(evidence) = ForkEvidence::find(&key, seen, &newest, live)? {
-            bail!("the node has signed two histories: keep this proof, it convinces everybody\n{evidence}");
-        }
+    if let Some(cosigned) = &cosigned {
+        newest = goes_on(cosigned)?;
     }
     let head = cosigned.as_ref().unwrap_or(&newest);
     let size = head.claim().size();
