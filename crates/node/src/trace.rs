@@ -32,12 +32,11 @@ impl Traced {
     }
 }
 
-/// A span of another process.
+/// A span of another process. Whether it is sampled there does not matter: what is done here is shown here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Parent {
     trace: [u8; 16],
     span: [u8; 8],
-    flags: u8,
 }
 
 impl Parent {
@@ -46,8 +45,7 @@ impl Parent {
         let context = Span::current().context();
         let span = context.span();
         let span = span.span_context();
-        let (trace, flags) = (span.trace_id().to_bytes(), span.trace_flags().to_u8());
-        span.is_valid().then(|| Self { trace, span: span.span_id().to_bytes(), flags })
+        span.is_valid().then(|| Self { trace: span.trace_id().to_bytes(), span: span.span_id().to_bytes() })
     }
 
     /// Reads the header of W3C Trace Context, version 00; `None` for anything else.
@@ -61,15 +59,14 @@ impl Parent {
         }
         let trace: [u8; 16] = hex::decode(trace).ok()?.try_into().ok()?;
         let span: [u8; 8] = hex::decode(span).ok()?.try_into().ok()?;
-        let [flags]: [u8; 1] = hex::decode(flags).ok()?.try_into().ok()?;
-        (trace != [0; 16] && span != [0; 8]).then_some(Self { trace, span, flags })
+        (flags.len() == 2 && trace != [0; 16] && span != [0; 8]).then_some(Self { trace, span })
     }
 
     /// Makes `span`, which has not begun, a part of the trace of this one.
     pub(crate) fn adopt(self, span: &Span) {
         let state = TraceState::default();
         let (trace, parent) = (TraceId::from_bytes(self.trace), SpanId::from_bytes(self.span));
-        let context = SpanContext::new(trace, parent, TraceFlags::new(self.flags), true, state);
+        let context = SpanContext::new(trace, parent, TraceFlags::SAMPLED, true, state);
         // Where no spans are exported there is nothing to adopt.
         span.set_parent(opentelemetry::Context::new().with_remote_span_context(context)).unwrap_or_default();
     }
@@ -133,7 +130,7 @@ mod tests {
     fn the_trace_header_has_one_form() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let parent = Parent::parse(good).unwrap();
-        assert_eq!((parent.trace[0], parent.span[7], parent.flags), (0x4b, 0xb7, 1));
+        assert_eq!((parent.trace[0], parent.span[7]), (0x4b, 0xb7));
         for bad in [
             "",
             "00",
@@ -141,6 +138,7 @@ mod tests {
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
             "00-4bf92f3577b34da6a3ce929d0e0e47-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
         ] {

@@ -46,7 +46,7 @@ enum Control {
 }
 
 /// The request that a message is sent for, and the span.
-type Traced = (String, Option<([u8; 16], [u8; 8], u8)>);
+type Traced = (String, Option<([u8; 16], [u8; 8])>);
 
 fn read(bytes: &[u8]) -> Control {
     borsh::from_slice::<(Option<Traced>, Control)>(&bytes[1..]).unwrap().1

@@ -31,7 +31,7 @@ fn verify(cluster: &Cluster, node: usize, arguments: &[&str], more: &[String]) -
     cluster.cli(node, &all)
 }
 
-/// covers: LOG.9, CER.15: every party of a new key proves that it logged the creation, and what is missing, forged or about something
+/// LOG.15: every party of a new key proves that it logged the creation, and what is missing, forged or about something
 /// else is found.
 #[test]
 fn a_creation_is_proven_by_all_its_parties() {
@@ -174,7 +174,7 @@ fn until_ok(within: Duration, mut try_once: impl FnMut() -> Ran) -> Ran {
     }
 }
 
-/// covers: LOG.6, LOG.8: it is seen who cosigned a log, a number of them can be demanded, and a cosignature that is not of this head, not of
+/// covers: S47: it is seen who cosigned a log, a number of them can be demanded, and a cosignature that is not of this head, not of
 /// this witness, or not whole is found.
 #[test]
 fn cosignatures_are_checked_and_can_be_demanded() {

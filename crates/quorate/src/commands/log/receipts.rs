@@ -153,6 +153,7 @@ fn prove(
 
 /// Whether there is one receipt of each node that took part. What counts is identities: names are not signed.
 fn check_complete(operation: &Operation, proven: &[Proven]) -> anyhow::Result<()> {
+    // LOG.15
     let wanted = operation.result.as_ref().map(participants).unwrap_or_default();
     let identities: BTreeSet<&str> = proven.iter().map(|one| one.identity.as_str()).collect();
     ensure!(
@@ -186,7 +187,7 @@ fn prove_live(
     patience: Duration,
 ) -> anyhow::Result<Still> {
     let key = log_key(id)?;
-    // Heads of one log that do not fit together convict it, whichever of them it shows to whom.
+    // LOG.16  Heads of one log that do not fit together convict it, whichever of them it shows to whom.
     let goes_on = |seen: &SignedCheckpoint| -> anyhow::Result<SignedCheckpoint> {
         let newest = live.head()?;
         newest.verify(&key).context("the node's head")?;
