@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::{Intent, Purpose, Scheme};
 use quorate_api::{EventKind, KeyId, ListQuery, Method, Request, Sign, SignedRequest};
+use quorate_log::entry::Kind;
 use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
 use quorate_node::Node;
 use quorate_protocol::curve::Ed25519;
@@ -367,6 +368,15 @@ async fn a_failed_check_burns_the_pair_durably() {
         let told: Vec<_> = told.iter().filter(|event| event.kind == EventKind::PairBurned).collect();
         assert_eq!(told.len(), 1, "one event for both directions");
         assert_eq!((told[0].key.as_ref(), told[0].peer.as_deref()), (Some(&key), Some("node-c")));
+        // On record too, without the name of the check: both directions, in the commits of their marks.
+        let logged = crate::receipts::entries(&cluster, 0).await;
+        let burns: Vec<_> = logged.iter().filter(|entry| entry.kind() == Kind::Burn).collect();
+        assert_eq!(burns.len(), 2);
+        for burn in burns {
+            assert_eq!(burn.key_id().unwrap().as_str(), key.as_str());
+            let body = String::from_utf8(burn.body().to_vec()).unwrap();
+            assert!(body.contains("\"node\":\"node-c\"") && !body.contains("check"), "{body}");
+        }
         // Also after a restart, and the others go on.
         cluster.stop(0).await;
         cluster.start_node(0).await;
@@ -407,6 +417,11 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
         metrics.contains("\nquorate_burns_unsaved 2\n")
             && metrics.contains("\nquorate_store_errors_total 2\n")
     );
+    let logged = async || {
+        let logged = crate::receipts::entries(&cluster, 0).await;
+        logged.iter().filter(|entry| entry.kind() == Kind::Burn).count()
+    };
+    assert_eq!(logged().await, 0, "neither mark nor entry");
     let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
     let request = request.sign(&client_key(1)).encode();
     let honest = cluster.identities[0];
@@ -417,6 +432,7 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
         assert!(Instant::now() < until, "never stored");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    assert_eq!(logged().await, 2, "both");
     cluster.stop(0).await;
     cluster.start_node(0).await;
     traitor.network.wait_connected(&[honest], Duration::from_secs(10)).await.unwrap();

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use quorate_api::intent::{Purpose, Scheme};
-use quorate_api::{NodeReceipt, Operation};
+use quorate_api::{KeyStatus, NodeReceipt, Operation, OperationStatus};
 use quorate_log::entry::{Entry, Kind};
 use quorate_log::note::LogKey;
 use quorate_log::receipt::{Logged, Receipt};
 use quorate_log::tile::{self, Level, Tile};
 use quorate_log::witness::WitnessPolicy;
+use quorate_node::Node;
+use quorate_store::fault::{Fault, Faults};
 use serde_json::Value;
 
 use crate::byzantine::Traitor;
@@ -37,7 +39,7 @@ fn proven(cluster: &Cluster, operation: &Operation) -> Vec<String> {
     nodes
 }
 
-async fn entries(cluster: &Cluster, at: usize) -> Vec<Entry> {
+pub(crate) async fn entries(cluster: &Cluster, at: usize) -> Vec<Entry> {
     let client = cluster.client(at);
     let head = client.log_checkpoint().await.unwrap();
     let head = quorate_log::checkpoint::SignedCheckpoint::parse(&head).unwrap();
@@ -150,4 +152,40 @@ async fn receipts_that_do_not_hold_are_left_out() {
     let asked = tokio::time::Instant::now();
     cluster.client(1).operation(&first.id, Duration::ZERO).await.unwrap();
     assert!(asked.elapsed() < Duration::from_millis(400), "{:?}", asked.elapsed());
+}
+
+/// A party that did not hear that a key is complete learns it with the key's first use, and proves from then on that the key was created.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_party_that_learns_late_of_a_key_proves_it_late() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.stop(2).await;
+    let faults = Faults::default();
+    cluster.nodes[2] =
+        Some(Node::start_with_faults(cluster.configs[2].clone(), faults.clone()).await.unwrap());
+    cluster.start_all().await;
+    let wanted = create_key(Scheme::Ed25519, 2, Some(vec![Purpose::Message]));
+    let mut found = None;
+    for _ in 0..8 {
+        // Operation, attempt, session, share, whole share; then the share would become active. A head that is seen meanwhile is a write too, and
+        // then it is something else that fails.
+        faults.fail_nth_write(6, Fault::DiskFull);
+        let once = unique("late");
+        let Ok(operation) = cluster.client(0).create_key(&wanted, &once, WAIT).await else { continue };
+        let at_c = cluster.client(2).key(&created(&operation).id).await;
+        if at_c.is_ok_and(|key| key.status == KeyStatus::Creating) {
+            found = Some(operation);
+            break;
+        }
+    }
+    let operation = found.expect("a creation of which node c did not hear the end");
+    assert_eq!(proven(&cluster, &operation), ["node-a", "node-b"]);
+    let key = created(&operation).id;
+    let mut sign = message("first use");
+    sign.quorum = Some(vec!["node-a".to_owned(), "node-c".to_owned()]);
+    cluster.client(0).sign(&key, &sign, &unique("first-use"), WAIT).await.unwrap();
+    let shown = cluster.client(0).operation(&operation.id, Duration::ZERO).await.unwrap();
+    assert_eq!(proven(&cluster, &shown), ["node-a", "node-b", "node-c"]);
+    let shown = cluster.client(2).operation(&operation.id, Duration::ZERO).await.unwrap();
+    assert_eq!(shown.status, OperationStatus::Succeeded);
+    assert_eq!(proven(&cluster, &shown), ["node-a", "node-b", "node-c"]);
 }
