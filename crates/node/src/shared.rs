@@ -153,11 +153,14 @@ impl Shared {
 
     /// Tries again to store what the store did not take.
     pub(crate) async fn save_burns(&self) {
-        let unsaved = std::mem::take(&mut *locked(&self.unsaved));
+        let unsaved = locked(&self.unsaved).clone();
         for burn in unsaved {
-            if let Err(error) = self.store_burn(burn.clone()).await {
-                tracing::error!(key = burn.instance.key_id, %error, "a burn mark is not on disk yet: free space, and do not restart this node before");
-                locked(&self.unsaved).push(burn);
+            match self.store_burn(burn.clone()).await {
+                // Counted as unsaved until now: who asks meanwhile must not hear that all is well.
+                Ok(_) => locked(&self.unsaved).retain(|other| *other != burn),
+                Err(error) => {
+                    tracing::error!(key = burn.instance.key_id, %error, "a burn mark is not on disk yet: free space, and do not restart this node before");
+                }
             }
         }
     }

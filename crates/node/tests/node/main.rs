@@ -13,6 +13,7 @@ mod faults;
 mod governed;
 mod limits;
 mod metrics;
+mod named;
 mod passkey;
 mod receipts;
 mod requests;

@@ -150,8 +150,7 @@ fn a_request_has_one_name_on_every_node() {
     }
     assert_eq!(logged, 3);
     // In the spans that are exported: under the same name, and in the trace of the client.
-    let trace: Vec<u8> =
-        (0..16).map(|at| u8::from_str_radix(&trace[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let trace: Vec<u8> = hex::decode(trace).unwrap();
     let all = batches.lock().unwrap();
     for name in ["a", "b", "c"] {
         let of_node: Vec<&Vec<u8>> = all.iter().filter(|batch| is_of(batch, name)).collect();
