@@ -488,8 +488,8 @@ Each node of the quorum verifies the same signature itself.
 that names the hash of the exact bytes it is about (BLAKE3 in key-derivation mode, context `quorate 2026 api request hash v1`, over the signed fields \
 above) and 32 fresh bytes. Each node counts them itself.
 
-**Request ids.** `X-Request-Id` (1 to 64 of `a-z A-Z 0-9 . _ -`, else one of the node's) is in the answer, in problems, in the \
-node's log and in events.
+**Request ids.** `X-Request-Id` (1 to 64 of `a-z A-Z 0-9 . _ -`, else one of the node's) is in the answer, in problems, and in the \
+logs, spans and events of every node that works for the request. `traceparent` (W3C Trace Context) makes it a part of the client's trace.
 
 **Limits.** Each client, and each address of requests without a valid signature, has a bucket of requests; 429 says in `Retry-After` \
 when to come again.

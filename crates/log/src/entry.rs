@@ -4,7 +4,7 @@ mod json;
 
 use std::fmt;
 
-pub use json::Line;
+pub use json::{Line, rfc3339};
 
 use crate::Hash;
 
@@ -70,6 +70,10 @@ kinds! {
     Start = 15, "start";
     /// The node stopped in order.
     Stop = 16, "stop";
+    /// This node's share of a key became usable, or was erased.
+    Share = 17, "share";
+    /// This node will never again use a key together with another node.
+    Burn = 18, "burn";
 }
 
 /// An opaque name that an entry is about: an operation, a key, a tenant. 1 to 64 printable ASCII characters without spaces.

@@ -9,6 +9,13 @@
 //! | `ceremony` | a session begins, or ends without a result | session, protocol, parties; then the problem, who is at fault |
 //! | `outcome` | a result is stored | hash of the request, hash of the result, quorum |
 //! | `evidence` | the log of a peer contradicts what this node saw of it | who, and what |
+//! | `evidence` | the directory forked | both heads |
+//! | `approval`, `rejection` | a person says something about a request | hashes of request and ruling, who, with which credential, the verdict |
+//! | `decision` | a request that waited for people goes on, or ends without them | which, why |
+//! | `change`, `thaw` | the directory has a new version | version, head, who, hash of the request |
+//! | `freeze` | somebody, or this node's circuit breaker, froze something | what, who, why |
+//! | `share` | this node's share of a key becomes usable, or is erased | from, to |
+//! | `burn` | a check failed: this node never again signs with that one under this key | with whom, session, end of the transfer |
 //!
 //! Bodies are JSON objects with their fields in the order of the structs below.
 
@@ -17,7 +24,7 @@ use std::net::IpAddr;
 
 use quorate_api::{Code, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignedRequest};
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
-use quorate_log::note::{KeyError, LogKey, LogSigner};
+use quorate_log::note::{KeyError, LogKey, LogSigner, WitnessKey};
 use quorate_log::receipt::Receipt;
 use quorate_log::witness::WitnessPolicy;
 use quorate_net::PeerId;
@@ -25,10 +32,12 @@ use quorate_policy::chain::State;
 use quorate_policy::change::Step;
 use quorate_policy::name::Name;
 use quorate_protocol::session::SessionId;
+use quorate_store::{Burn, Key, KeyStatus, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::judge::Judged;
+use crate::keys::Record;
 use crate::registry::locked;
 use crate::shared::Shared;
 
@@ -43,6 +52,14 @@ pub(crate) fn log_name(id: PeerId) -> String {
 /// [`KeyError`] for bytes that are no public key.
 pub fn log_key(id: PeerId) -> Result<LogKey, KeyError> {
     LogKey::new(&log_name(id), id.as_bytes())
+}
+
+/// The key under which a node cosigns the logs of others: its identity too.
+///
+/// # Errors
+/// [`KeyError`] for bytes that are no public key.
+pub fn witness_key(id: PeerId) -> Result<WitnessKey, KeyError> {
+    WitnessKey::new(&log_name(id), id.as_bytes())
 }
 
 /// Signs the log of the node with this identity seed.
@@ -162,8 +179,10 @@ fn result_hash(result: &OperationResult) -> String {
     hash.finalize().to_hex().to_string()
 }
 
-/// The quorum of a result, or the parties of a new key.
-fn parties(result: &OperationResult) -> Vec<String> {
+/// The nodes that took part in what gave a result, by name: the quorum that signed, or the parties of a new key. Empty for a change of the
+/// directory, which every node adopts by itself.
+#[must_use]
+pub fn participants(result: &OperationResult) -> Vec<String> {
     match result {
         OperationResult::Sign(result) => result.quorum.clone(),
         OperationResult::CreateKey { key, .. } => key.parties.clone(),
@@ -176,7 +195,34 @@ fn parties(result: &OperationResult) -> Vec<String> {
 pub fn logged_result(entry: &Entry, result: &OperationResult) -> bool {
     entry.kind() == Kind::Outcome
         && serde_json::from_slice::<Ended>(entry.body())
-            .is_ok_and(|ended| ended.result == result_hash(result) && ended.quorum == parties(result))
+            .is_ok_and(|ended| ended.result == result_hash(result) && ended.quorum == participants(result))
+}
+
+#[derive(Debug, Serialize)]
+struct Moved<'a> {
+    from: &'a str,
+    to: &'a str,
+    operation: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Burned {
+    node: String,
+    identity: String,
+    revision: u64,
+    direction: &'static str,
+    session: String,
+}
+
+fn about_key(entry: Entry, key: &str) -> Result<Entry, Problem> {
+    Ok(entry.key(Id::new(key).map_err(|error| unwritable(&error))?))
+}
+
+/// This node's share of a key changes its status.
+pub(crate) fn moved(key: &Key, to: KeyStatus) -> Result<Entry, Problem> {
+    let record = Record::from_bytes(&key.record)?;
+    let body = Moved { from: key.status.as_str(), to: to.as_str(), operation: record.operation.as_str() };
+    about_key(entry(Kind::Share, &body)?, &key.key_id)
 }
 
 /// What is logged of a session.
@@ -310,7 +356,8 @@ pub(crate) fn outcome(
     request: &[u8; 32],
     result: &OperationResult,
 ) -> Result<Entry, Problem> {
-    let body = Ended { request: hex::encode(request), result: result_hash(result), quorum: parties(result) };
+    let body =
+        Ended { request: hex::encode(request), result: result_hash(result), quorum: participants(result) };
     about(entry(Kind::Outcome, &body)?, operation, key)
 }
 
@@ -341,6 +388,29 @@ impl Recent {
 }
 
 impl Shared {
+    /// Stores and logs a burn mark. Which check failed is not said: the log can be read by others.
+    pub(crate) async fn store_burn(&self, burn: Burn) -> Result<bool, StoreError> {
+        let peer = <[u8; 32]>::try_from(burn.instance.peer.as_slice()).map(PeerId::from_bytes);
+        let name = |peer: &PeerId| (self.name_of(*peer), peer.to_string());
+        let (node, identity) = peer.as_ref().map(name).unwrap_or_default();
+        let body = Burned {
+            node,
+            identity,
+            revision: burn.instance.epoch,
+            direction: burn.instance.direction.as_str(),
+            session: hex::encode(&burn.session),
+        };
+        let logged = entry(Kind::Burn, &body).and_then(|entry| about_key(entry, &burn.instance.key_id));
+        match logged {
+            Ok(entry) => self.store.burn_logged(burn, entry).await,
+            // The mark matters more than its entry.
+            Err(problem) => {
+                tracing::error!(detail = %problem.detail, "a burn mark is not logged");
+                self.store.burn(burn).await
+            }
+        }
+    }
+
     /// Logs a refusal of what was asked; everything else passes as it is.
     pub(crate) async fn decided<T>(&self, judged: &Judged, answer: Result<T, Problem>) -> Result<T, Problem> {
         if let Err(problem) = &answer

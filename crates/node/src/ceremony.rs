@@ -412,7 +412,7 @@ impl Durable {
                 evidence_hash: blake3::derive_key("quorate 2026 node burn evidence v1", check.as_bytes()),
                 burned_at: clock::millis(),
             };
-            if let Err(error) = self.shared.store.burn(burn.clone()).await {
+            if let Err(error) = self.shared.store_burn(burn.clone()).await {
                 // Tried again until the disk takes it; the abort does not leave this node before a restart.
                 locked(&self.shared.unsaved).push(burn);
                 failed = Some(store_problem(&error));

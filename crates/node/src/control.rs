@@ -6,7 +6,9 @@ use quorate_api::{Code, OperationResult, Problem, SignatureResult};
 use quorate_protocol::party::{IdentityKey, PartyIndex};
 
 use crate::source::WireSource;
+use crate::trace::Traced;
 
+/// Every message says which client request it is for, if it is for one: see [`Traced`].
 const VERSION: u8 = 2;
 /// Longest text of a refusal that is kept, in characters.
 const MAX_DETAIL: usize = 600;
@@ -56,6 +58,10 @@ pub(crate) enum Control {
     Changes { entries: Vec<Vec<u8>> },
     /// A freeze: the signed request for it.
     Freeze { request: Vec<u8> },
+    /// Do you have a receipt for the outcome of this operation?
+    Prove { ticket: Ticket, operation: String },
+    /// The answer to it: a receipt as text, if there is one.
+    Proven { ticket: Ticket, receipt: Option<String> },
 }
 
 /// A request that waits for people, and what they said: signed requests all.
@@ -77,7 +83,7 @@ impl Case {
 /// Most bytes of what one message carries of many things; a single larger one goes alone.
 pub(crate) const BUNDLE: usize = 256 * 1024;
 
-/// Names one request that was passed on.
+/// Names one question.
 pub(crate) type Ticket = [u8; 16];
 
 /// What a node knows of an operation.
@@ -209,19 +215,62 @@ pub(crate) struct WireSignature {
 }
 
 impl Control {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// Whether it asks for work, and does not only answer or end what is under way.
+    pub(crate) const fn asks(&self) -> bool {
+        !matches!(
+            self,
+            Self::Answer { .. }
+                | Self::Ended { .. }
+                | Self::Cancel { .. }
+                | Self::Activate { .. }
+                | Self::Recalled { .. }
+                | Self::Relayed { .. }
+                | Self::Proven { .. }
+        )
+    }
+
+    pub(crate) fn encode(&self, traced: Option<Traced>) -> Vec<u8> {
         let mut out = vec![VERSION];
         // Writing into a vector does not fail.
-        out.extend_from_slice(&borsh::to_vec(self).unwrap_or_default());
+        out.extend_from_slice(&borsh::to_vec(&(traced, self)).unwrap_or_default());
         out
     }
 
-    /// `None` for anything but the bytes of a message of this version.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// `None` for anything but the bytes of a message of this version. A request id that no node would give is left out.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Option<Traced>, Self)> {
         let (version, rest) = bytes.split_first()?;
         if *version != VERSION {
             return None;
         }
-        borsh::from_slice(rest).ok()
+        let (traced, message): (Option<Traced>, Self) = borsh::from_slice(rest).ok()?;
+        Some((traced.filter(Traced::is_valid), message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_comes_along_and_only_a_plain_short_one_is_believed() {
+        let message = Control::Seen { size: 7 };
+        let sent = |request: &str| {
+            let traced = Traced { request: request.to_owned(), parent: None };
+            Control::decode(&message.encode(Some(traced)))
+        };
+        let (traced, same) = sent("req_00ff.x-1").unwrap();
+        assert_eq!((traced.unwrap().request.as_str(), same), ("req_00ff.x-1", message.clone()));
+        for bad in ["", "a b", "a\nforged line", &"x".repeat(65), &"x".repeat(100_000)] {
+            let (traced, same) = sent(bad).unwrap();
+            assert_eq!((traced, same), (None, message.clone()), "{bad:?}");
+        }
+        assert_eq!(Control::decode(&message.encode(None)), Some((None, message.clone())));
+        // Another version, and a byte too many.
+        let mut bytes = message.encode(None);
+        bytes.push(0);
+        assert_eq!(Control::decode(&bytes), None);
+        bytes.pop();
+        bytes[0] = 1;
+        assert_eq!(Control::decode(&bytes), None);
     }
 }

@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_api::{Code, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, Problem};
+use quorate_api::{
+    Code, Figures, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, OperationResult, Problem,
+};
 use quorate_intent::{Network, PublicKey, Purpose, Scheme};
 use quorate_net::PeerId;
 use quorate_policy::name::Name;
@@ -23,6 +25,7 @@ use quorate_store::{Key, KeyStatus, NewKey, StoreError};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::audit;
 use crate::ceremony::protocols::{self, Setup, Share};
 use crate::clock;
 use crate::registry::locked;
@@ -247,7 +250,8 @@ impl Shared {
         let Some(key) = self.stored_key(id).await? else { return Ok(false) };
         if key.status == KeyStatus::Pending && Record::from_bytes(&key.record)?.complete {
             let (from, to) = (KeyStatus::Pending, KeyStatus::Active);
-            match self.store.transition_key(id.as_str(), from, to, clock::millis()).await {
+            let entry = audit::moved(&key, to)?;
+            match self.store.transition_key_logged(id.as_str(), from, to, clock::millis(), entry).await {
                 Ok(()) => tracing::info!(key = %id, "key is active"),
                 Err(StoreError::Changed { .. }) => {}
                 Err(error) => return Err(store_problem(&error)),
@@ -257,10 +261,40 @@ impl Shared {
         Ok(key.status == KeyStatus::Active)
     }
 
+    /// CER.13  A key that became active by its use was created, so this node says so too: it stores and logs the outcome of the creation.
+    async fn end_creation(&self, id: &KeyId, key: &Key) {
+        let created = async {
+            let record = Record::from_bytes(&key.record)?;
+            // Whoever runs the creation ends it.
+            if self.registry.in_session(&record.operation)
+                || self.operation(&record.operation).await?.is_none()
+            {
+                return Ok(());
+            }
+            let Some(shown) = self.present_key(key)? else { return Ok(()) };
+            let result = OperationResult::CreateKey { key: Box::new(shown), figures: Figures::default() };
+            self.succeed(&record.operation, Some(id), result, Vec::new()).await.map(|_| ())
+        };
+        let created: Result<(), Problem> = created.await;
+        if let Err(problem) = created {
+            tracing::warn!(key = %id, detail = %problem.detail, "the end of the key's creation is not stored");
+        }
+    }
+
     /// Erases the share of a key whose creation failed.
     pub(crate) async fn discard_pending(&self, id: &KeyId) {
         let (from, to) = (KeyStatus::Pending, KeyStatus::Destroyed);
-        match self.store.transition_key(id.as_str(), from, to, clock::millis()).await {
+        let stored = self.stored_key(id).await.ok().flatten();
+        let entry = stored.filter(|key| key.status == from).map(|key| audit::moved(&key, to));
+        let erased = match entry {
+            None => return,
+            Some(Ok(entry)) => {
+                self.store.transition_key_logged(id.as_str(), from, to, clock::millis(), entry).await
+            }
+            // Of a record that cannot be read no more can be said than that it is gone.
+            Some(Err(_)) => self.store.transition_key(id.as_str(), from, to, clock::millis()).await,
+        };
+        match erased {
             Ok(()) => tracing::info!(key = %id, "share of an unfinished key erased"),
             Err(StoreError::NotFound { .. } | StoreError::Changed { .. }) => {}
             Err(error) => tracing::error!(%error, key = %id, "share of an unfinished key not erased"),
@@ -321,6 +355,7 @@ impl Shared {
         let pending = key.status == KeyStatus::Pending && party;
         if pending && over(&Record::from_bytes(&key.record)?) && self.activate(id).await? {
             key = self.stored_key(id).await?.ok_or_else(missing)?;
+            self.end_creation(id, &key).await;
         }
         match key.status {
             KeyStatus::Active => {}

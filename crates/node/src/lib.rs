@@ -15,6 +15,7 @@
 //! | `ceremony` | proposing, taking part, running protocols |
 //! | `audit` | what goes into the node's log |
 //! | `witness` | watching and cosigning the logs of others |
+//! | `receipts` | what other nodes say to prove that they logged an outcome |
 //! | `verify` | the last check of a signature before it leaves |
 //! | `rest` | the REST interface |
 //! | `metrics` | counters |
@@ -46,6 +47,7 @@ mod metrics;
 mod node;
 mod operations;
 mod presign;
+mod receipts;
 mod registry;
 mod rest;
 mod shared;
@@ -55,7 +57,7 @@ mod verify;
 mod webhook;
 mod witness;
 
-pub use audit::{log_key, logged_result};
+pub use audit::{log_key, logged_result, participants, witness_key};
 pub use config::{Config, ConfigError};
 pub use folder::{FolderError, InitReport, init, init_with, sign_genesis};
 pub use governance::GovernanceError;

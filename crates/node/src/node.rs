@@ -29,6 +29,7 @@ use crate::registry::{Registry, locked};
 use crate::rest;
 use crate::shared::{Joined, Reply, Shared, store_problem};
 use crate::source::{Proxies, from_wire};
+use crate::trace::{self, carried};
 use crate::webhook;
 
 /// Replies that one member may send in one attempt: its answer and its end, and one more of each for good measure.
@@ -182,6 +183,8 @@ impl Node {
             mute: Mutex::default(),
             coordinated: Mutex::default(),
             relayed: Mutex::default(),
+            asked_to_prove: Mutex::default(),
+            unproving: Mutex::default(),
             witness,
             webhook,
             witnesses: Mutex::default(),
@@ -200,8 +203,8 @@ impl Node {
         shared.metrics.begin(&shared.config.peers.iter().map(|peer| peer.name.clone()).collect::<Vec<_>>());
         let interrupted =
             shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
-        shared.discard_incomplete().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.log_start().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
+        shared.discard_incomplete().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         if let Some(control) = control {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
         }
@@ -322,88 +325,107 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
             () = shared.stop.cancelled() => return,
         };
         let Some((from, bytes)) = received else { return };
-        match Control::decode(&bytes) {
-            Some(Control::Propose(proposal)) => propose(&shared, from, *proposal),
-            Some(Control::Answer { ceremony, answer }) => {
-                reply(&shared, from, ceremony, Reply::Answer(answer));
+        let Some((traced, message)) = Control::decode(&bytes) else {
+            tracing::debug!(peer = %shared.name_of(from), "control message does not decode");
+            continue;
+        };
+        let traced = traced.filter(|_| message.asks());
+        trace::for_peer(traced, || shared.name_of(from), || hear(&shared, from, message));
+    }
+}
+
+/// Hands on what a peer said.
+fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
+    match message {
+        Control::Propose(proposal) => propose(shared, from, *proposal),
+        Control::Answer { ceremony, answer } => {
+            reply(shared, from, ceremony, Reply::Answer(answer));
+        }
+        Control::Ended { ceremony, outcome } => {
+            reply(shared, from, ceremony, Reply::Ended(outcome));
+        }
+        Control::Cancel { ceremony } => {
+            if let Some(joined) = locked(&shared.joined).get(&(from, ceremony)) {
+                joined.cancel.cancel();
             }
-            Some(Control::Ended { ceremony, outcome }) => {
-                reply(&shared, from, ceremony, Reply::Ended(outcome));
+        }
+        Control::Activate { ceremony } => {
+            if let Some(joined) = locked(&shared.joined).get(&(from, ceremony)) {
+                joined.activate.send_replace(true);
             }
-            Some(Control::Cancel { ceremony }) => {
-                if let Some(joined) = locked(&shared.joined).get(&(from, ceremony)) {
-                    joined.cancel.cancel();
-                }
+        }
+        Control::Recall { ceremony, operation, fingerprint } => {
+            recall(shared, from, ceremony, operation, fingerprint);
+        }
+        Control::Recalled { ceremony, known } => {
+            reply(shared, from, ceremony, Reply::Recalled(known));
+        }
+        Control::Offer { offer } => {
+            answer(shared, from, move |shared| async move { shared.witness(from, &offer).await })
+        }
+        Control::Cosigned { head } => {
+            answer(shared, from, move |shared| async move { shared.cosigned(from, &head).await })
+        }
+        Control::Seen { size } => {
+            answer(shared, from, move |shared| async move { shared.seen(from, size).await });
+        }
+        Control::Case(case) => {
+            let slots = &shared.case_slots;
+            answer_in(shared, from, slots, move |shared| async move { shared.take_case(from, &case).await });
+        }
+        Control::Cases(cases) => {
+            let slots = &shared.case_slots;
+            answer_in(shared, from, slots, move |shared| async move {
+                let cases = stream::iter(cases).map(Ok);
+                let take = |case| {
+                    let shared = Arc::clone(&shared);
+                    async move { shared.take_case(from, &case).await }
+                };
+                cases.try_for_each_concurrent(CASES_AT_ONCE, take).await
+            });
+        }
+        Control::Closed { operation, how } => {
+            answer(
+                shared,
+                from,
+                move |shared| async move { shared.take_closed(from, &operation, &how).await },
+            )
+        }
+        Control::Directory { version, head, freezes } => {
+            answer(shared, from, move |shared| async move {
+                shared.compare_directory(from, version, head, freezes).await
+            });
+        }
+        Control::Behind { version } => {
+            answer(shared, from, move |shared| async move { shared.catch_up(from, version).await });
+        }
+        Control::Changes { entries } => {
+            answer(shared, from, move |shared| async move { shared.take_changes(from, &entries).await });
+        }
+        Control::Freeze { request } => {
+            answer(shared, from, move |shared| async move { shared.take_freeze(from, &request).await });
+        }
+        Control::Prove { ticket, operation } => answer(shared, from, move |shared| async move {
+            let receipt = shared.own_receipt(from, &operation).await?;
+            shared.tell(from, &Control::Proven { ticket, receipt }).await;
+            Ok(())
+        }),
+        Control::Proven { ticket, receipt } => {
+            let mut asked = locked(&shared.asked_to_prove);
+            let theirs = asked.get(&ticket).is_some_and(|waiting| waiting.peer == from);
+            if theirs && let Some(waiting) = asked.remove(&ticket) {
+                // Whoever asked may have gone.
+                waiting.answer.send(receipt).unwrap_or_default();
             }
-            Some(Control::Activate { ceremony }) => {
-                if let Some(joined) = locked(&shared.joined).get(&(from, ceremony)) {
-                    joined.activate.send_replace(true);
-                }
+        }
+        Control::Relay { ticket, request, source } => relay(shared, from, ticket, request, from_wire(source)),
+        Control::Relayed { ticket, status, body } => {
+            let mut relayed = locked(&shared.relayed);
+            let theirs = relayed.get(&ticket).is_some_and(|waiting| waiting.peer == from);
+            if theirs && let Some(waiting) = relayed.remove(&ticket) {
+                // Whoever asked may have gone.
+                waiting.answer.send((status, body)).unwrap_or_default();
             }
-            Some(Control::Recall { ceremony, operation, fingerprint }) => {
-                recall(&shared, from, ceremony, operation, fingerprint);
-            }
-            Some(Control::Recalled { ceremony, known }) => {
-                reply(&shared, from, ceremony, Reply::Recalled(known));
-            }
-            Some(Control::Offer { offer }) => {
-                answer(&shared, from, move |shared| async move { shared.witness(from, &offer).await })
-            }
-            Some(Control::Cosigned { head }) => {
-                answer(&shared, from, move |shared| async move { shared.cosigned(from, &head).await })
-            }
-            Some(Control::Seen { size }) => {
-                answer(&shared, from, move |shared| async move { shared.seen(from, size).await });
-            }
-            Some(Control::Case(case)) => {
-                let slots = &shared.case_slots;
-                answer_in(
-                    &shared,
-                    from,
-                    slots,
-                    move |shared| async move { shared.take_case(from, &case).await },
-                );
-            }
-            Some(Control::Cases(cases)) => {
-                let slots = &shared.case_slots;
-                answer_in(&shared, from, slots, move |shared| async move {
-                    let cases = stream::iter(cases).map(Ok);
-                    let take = |case| {
-                        let shared = Arc::clone(&shared);
-                        async move { shared.take_case(from, &case).await }
-                    };
-                    cases.try_for_each_concurrent(CASES_AT_ONCE, take).await
-                });
-            }
-            Some(Control::Closed { operation, how }) => answer(&shared, from, move |shared| async move {
-                shared.take_closed(from, &operation, &how).await
-            }),
-            Some(Control::Directory { version, head, freezes }) => {
-                answer(&shared, from, move |shared| async move {
-                    shared.compare_directory(from, version, head, freezes).await
-                });
-            }
-            Some(Control::Behind { version }) => {
-                answer(&shared, from, move |shared| async move { shared.catch_up(from, version).await });
-            }
-            Some(Control::Changes { entries }) => {
-                answer(&shared, from, move |shared| async move { shared.take_changes(from, &entries).await });
-            }
-            Some(Control::Freeze { request }) => {
-                answer(&shared, from, move |shared| async move { shared.take_freeze(from, &request).await });
-            }
-            Some(Control::Relay { ticket, request, source }) => {
-                relay(&shared, from, ticket, request, from_wire(source));
-            }
-            Some(Control::Relayed { ticket, status, body }) => {
-                let mut relayed = locked(&shared.relayed);
-                let theirs = relayed.get(&ticket).is_some_and(|waiting| waiting.peer == from);
-                if theirs && let Some(waiting) = relayed.remove(&ticket) {
-                    // Whoever asked may have gone.
-                    waiting.answer.send((status, body)).unwrap_or_default();
-                }
-            }
-            None => tracing::debug!(peer = %shared.name_of(from), "control message does not decode"),
         }
     }
 }
@@ -427,12 +449,12 @@ fn propose(shared: &Arc<Shared>, from: PeerId, proposal: Proposal) {
     }
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
+    tasks.spawn(carried(async move {
         let line = Line { cancel, activate: activated };
         take_part(Arc::clone(&shared), from, proposal, line).await;
         locked(&shared.joined).remove(&key);
         drop(slot);
-    });
+    }));
 }
 
 /// Answers what a peer passes on, if it does not pass on too much at once.
@@ -444,11 +466,11 @@ fn relay(shared: &Arc<Shared>, from: PeerId, ticket: Ticket, request: Vec<u8>, s
     };
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
+    tasks.spawn(carried(async move {
         let (status, body) = rest::relay::answer(&shared, &request, source).await;
         shared.tell(from, &Control::Relayed { ticket, status, body }).await;
         drop(slot);
-    });
+    }));
 }
 
 /// Does something small for a peer, if it does not ask too much at once.
@@ -471,11 +493,11 @@ fn answer_in<F>(
     let Some(slots) = slots.get(&from) else { return };
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return };
     let work = work(Arc::clone(shared));
-    shared.tasks.spawn(async move {
+    shared.tasks.spawn(carried(async move {
         // A store that fails has said so.
         work.await.unwrap_or_default();
         drop(slot);
-    });
+    }));
 }
 
 /// Says what this node knows of an operation, if the peer does not ask too much at once.
@@ -490,13 +512,13 @@ fn recall(
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return };
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
+    tasks.spawn(carried(async move {
         // A store that fails knows nothing, and says so by its silence.
         if let Ok(known) = shared.recall(from, &operation, &fingerprint).await {
             shared.tell(from, &Control::Recalled { ceremony, known }).await;
         }
         drop(slot);
-    });
+    }));
 }
 
 fn reply(shared: &Shared, from: PeerId, ceremony: CeremonyId, reply: Reply) {

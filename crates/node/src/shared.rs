@@ -25,9 +25,11 @@ use crate::keys::OpenMaterials;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::presign::Presign;
+use crate::receipts::Proving;
 use crate::registry::{Registry, locked};
 use crate::rest::relay::Waiting;
 use crate::source::Proxies;
+use crate::trace;
 use crate::witness::Witnesses;
 
 /// The state of a running node.
@@ -68,6 +70,10 @@ pub(crate) struct Shared {
     pub(crate) coordinated: Mutex<HashMap<CeremonyId, Coordinated>>,
     /// Requests that were passed on and wait for their answers.
     pub(crate) relayed: Mutex<HashMap<Ticket, Waiting>>,
+    /// Receipts that peers were asked for.
+    pub(crate) asked_to_prove: Mutex<HashMap<Ticket, Proving>>,
+    /// Peers that did not answer that in time: they are not asked for receipts before then.
+    pub(crate) unproving: Mutex<HashMap<PeerId, Instant>>,
     pub(crate) witness: WitnessSigner,
     pub(crate) webhook: WebhookKey,
     pub(crate) witnesses: Mutex<Witnesses>,
@@ -148,18 +154,21 @@ impl Shared {
 
     /// Sends a control message; a peer that cannot be reached just does not get it.
     pub(crate) async fn tell(&self, to: PeerId, message: &Control) {
-        if let Err(error) = self.network.send_control(to, message.encode().into()).await {
+        if let Err(error) = self.network.send_control(to, message.encode(trace::outgoing()).into()).await {
             tracing::debug!(peer = %self.name_of(to), %error, "control message not sent");
         }
     }
 
     /// Tries again to store what the store did not take.
     pub(crate) async fn save_burns(&self) {
-        let unsaved = std::mem::take(&mut *locked(&self.unsaved));
+        let unsaved = locked(&self.unsaved).clone();
         for burn in unsaved {
-            if let Err(error) = self.store.burn(burn.clone()).await {
-                tracing::error!(key = burn.instance.key_id, %error, "a burn mark is not on disk yet: free space, and do not restart this node before");
-                locked(&self.unsaved).push(burn);
+            match self.store_burn(burn.clone()).await {
+                // Counted as unsaved until now: who asks meanwhile must not hear that all is well.
+                Ok(_) => locked(&self.unsaved).retain(|other| *other != burn),
+                Err(error) => {
+                    tracing::error!(key = burn.instance.key_id, %error, "a burn mark is not on disk yet: free space, and do not restart this node before");
+                }
             }
         }
     }

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use quorate_api::Problem;
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::Kind;
-use quorate_log::note::{KeyError, WitnessKey, WitnessSigner};
+use quorate_log::note::{KeyError, WitnessSigner};
 use quorate_log::offer::Offer;
 use quorate_log::witness::Refusal;
 use quorate_net::PeerId;
 use serde::Serialize;
 
-use crate::audit::{entry, log_key, log_name};
+use crate::audit::{entry, log_key, log_name, witness_key};
 use crate::clock;
 use crate::control::Control;
 use crate::registry::locked;
@@ -21,10 +21,6 @@ use crate::shared::{Shared, store_problem};
 /// Cosigns heads of other nodes' logs under this node's identity.
 pub(crate) fn signer(id: PeerId, seed: &[u8; 32]) -> Result<WitnessSigner, KeyError> {
     WitnessSigner::from_seed(&log_name(id), seed)
-}
-
-fn witness_key(id: PeerId) -> Result<WitnessKey, KeyError> {
-    WitnessKey::new(&log_name(id), id.as_bytes())
 }
 
 /// What this node knows of its own log's witnesses.

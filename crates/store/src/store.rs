@@ -161,12 +161,38 @@ impl Store {
         to: KeyStatus,
         now: u64,
     ) -> Result<(), StoreError> {
+        self.transition(key_id, from, to, now, Vec::new()).await
+    }
+
+    /// As [`Store::transition_key`]; `entry` is logged in the same commit.
+    ///
+    /// # Errors
+    /// As [`Store::transition_key`], and [`StoreError::NoLog`].
+    pub async fn transition_key_logged(
+        &self,
+        key_id: &str,
+        from: KeyStatus,
+        to: KeyStatus,
+        now: u64,
+        entry: Entry,
+    ) -> Result<(), StoreError> {
+        self.transition(key_id, from, to, now, vec![entry]).await
+    }
+
+    async fn transition(
+        &self,
+        key_id: &str,
+        from: KeyStatus,
+        to: KeyStatus,
+        now: u64,
+        entries: Vec<Entry>,
+    ) -> Result<(), StoreError> {
         if !from.may_become(to) {
             let (id, from, to) = (key_id.to_owned(), from.as_str(), to.as_str());
             return Err(StoreError::Transition { what: "key", id, from, to });
         }
         let now = limits::signed("time", now)?;
-        ask!(self, transition_key(key_id.to_owned(), from, to, now))?;
+        ask!(self, transition_key(key_id.to_owned(), from, to, now, entries))?;
         self.watcher.tell(&Change::Key { key_id, status: to });
         Ok(())
     }
@@ -204,7 +230,16 @@ impl Store {
     /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend. Take the instance for burned then.
     pub async fn burn(&self, burn: Burn) -> Result<bool, StoreError> {
         burn.check()?;
-        ask!(self, burn(burn))
+        ask!(self, burn(burn, Vec::new()))
+    }
+
+    /// As [`Store::burn`]; if the mark is new, `entry` is logged in the same commit.
+    ///
+    /// # Errors
+    /// As [`Store::burn`], and [`StoreError::NoLog`].
+    pub async fn burn_logged(&self, burn: Burn, entry: Entry) -> Result<bool, StoreError> {
+        burn.check()?;
+        ask!(self, burn(burn, vec![entry]))
     }
 
     /// Whether a transfer instance is burned.
@@ -362,6 +397,25 @@ impl Store {
     /// Those of the backend.
     pub async fn log_receipt(&self, op_id: &str) -> Result<Option<Receipt>, StoreError> {
         ask!(self, log_receipt(op_id))
+    }
+
+    /// Keeps the receipt of another node for the outcome of an operation, unless there is one of that node. Durable.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLong`] and those of the backend.
+    pub async fn add_receipt(&self, op_id: &str, node: &str, receipt: Vec<u8>) -> Result<(), StoreError> {
+        limits::id("operation", op_id.as_bytes())?;
+        limits::id("node", node.as_bytes())?;
+        limits::blob("receipt", &receipt)?;
+        ask!(self, add_receipt(op_id.to_owned(), node.to_owned(), receipt))
+    }
+
+    /// The receipts of other nodes that were kept for an operation.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn receipts(&self, op_id: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        ask!(self, receipts(op_id))
     }
 
     /// The newest checkpoint with the proof that it continues the one of `old_size` entries, for a witness; `None` for an empty log.

@@ -351,7 +351,7 @@ pub(crate) const BAD: &[(&str, Change, PasskeyError)] = &[
     ),
     (
         "broken signature",
-        |draft, _| draft.signature = |good| [&good[..good.len() - 1], &[1]].concat(),
+        |draft, _| draft.signature = |good| [&good[..good.len() - 1], &[good[good.len() - 1] ^ 1]].concat(),
         PasskeyError::Signature,
     ),
     (

@@ -72,7 +72,8 @@ fn object(body: &[u8]) -> Option<Value> {
 
 /// Milliseconds since 1970 as RFC 3339, in the proleptic Gregorian calendar. Days are counted in years that begin in March, so
 /// that the leap day is the last of its year.
-fn rfc3339(ms: u64) -> String {
+#[must_use]
+pub fn rfc3339(ms: u64) -> String {
     const DAY: u64 = 86_400_000;
     let (days, rest) = (ms / DAY + 719_468, ms % DAY);
     let (era, day) = (days / 146_097, days % 146_097);

@@ -1,11 +1,15 @@
 //! Implementations that are not ours judge what we write, and we judge what they write: `tlog_tiles` and `signed_note`, which follow
 //! the Go checksum database.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use quorate_log::Hash;
-use quorate_log::note::{LogKey, Note};
+use quorate_log::note::{LogKey, LogSigner, Note, WitnessSigner};
 use quorate_log::proof::{prove_consistency, prove_inclusion};
 use quorate_log::receipt::Receipt;
 use quorate_log::tile::{Level, ReadTile as _, Tile};
+use quorate_log::witness::Observed;
+use sha2::{Digest as _, Sha256};
 use signed_note::{StandardSigner, StandardVerifier, VerifierList};
 use tlog_tiles::{Checkpoint, TileHashReader, TileReader};
 
@@ -113,6 +117,81 @@ fn their_verifier_accepts_our_checkpoints() {
     let proof = first.lines().skip(3).map(|line| tlog_tiles::Hash::parse_hash(line).unwrap()).collect();
     let leaf = tlog_tiles::record_hash(&all[9].encode());
     tlog_tiles::check_record(&proof, 40, *checkpoint.hash(), 9, leaf).unwrap();
+}
+
+/// A verifier of cosignatures for their notes, written from C2SP tlog-cosignature alone: `signed_note` brings one for plain Ed25519 only.
+struct Witness {
+    name: String,
+    key: ed25519_dalek::VerifyingKey,
+}
+
+impl signed_note::Verifier for Witness {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn key_id(&self) -> u32 {
+        let hash =
+            Sha256::new().chain_update(&self.name).chain_update(b"\n\x04").chain_update(self.key).finalize();
+        u32::from_be_bytes(hash[..4].try_into().unwrap())
+    }
+
+    fn verify(&self, msg: &[u8], sig: &[u8]) -> bool {
+        let Some((time, sig)) = sig.split_first_chunk::<8>() else { return false };
+        let head = format!("cosignature/v1\ntime {}\n", u64::from_be_bytes(*time));
+        let Ok(sig) = ed25519_dalek::Signature::from_slice(sig) else { return false };
+        self.key.verify_strict(&[head.as_bytes(), msg].concat(), &sig).is_ok()
+    }
+}
+
+/// A head as a node serves it at `/v1/log/cosigned`, with the names that nodes have: a stock verifier with the keys of the log and of both
+/// witnesses accepts all three lines, and none of another key, of another head, or with another time.
+#[test]
+fn their_verifier_accepts_our_cosignatures() {
+    let name = |seed: u8| {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
+        (format!("quorate/{}", hex::encode(key.as_bytes())), key)
+    };
+    let log = LogSigner::from_seed(&name(1).0, &[1; 32]).unwrap();
+    let mut head = log.sign(40, Log::of(&entries(73, 40)).tree.root()).unwrap();
+    let mut other = log.sign(41, Log::of(&entries(73, 41)).tree.root()).unwrap();
+    for (seed, time) in [(2, 1_700_000_002), (3, 1_700_000_003)] {
+        let witness = WitnessSigner::from_seed(&name(seed).0, &[seed; 32]).unwrap();
+        head = Observed::new(log.key(), None, head, &[]).unwrap().cosign(&witness, time).unwrap();
+        other = Observed::new(log.key(), None, other, &[]).unwrap().cosign(&witness, time).unwrap();
+    }
+    let verifiers = || {
+        let witness = |seed| {
+            let (name, key) = name(seed);
+            Box::new(Witness { name, key }) as Box<dyn signed_note::Verifier>
+        };
+        let log = Box::new(StandardVerifier::new(&log.key().to_string()).unwrap());
+        VerifierList::new(vec![log, witness(2), witness(3)])
+    };
+    let judge = |text: &str| signed_note::Note::from_bytes(text.as_bytes()).unwrap().verify(&verifiers());
+    let text = head.to_string();
+    let (verified, unverified) = judge(&text).unwrap();
+    assert_eq!((verified.len(), unverified.len()), (3, 0));
+    assert_eq!(signed_note::Note::from_bytes(text.as_bytes()).unwrap().to_bytes(), text.as_bytes());
+
+    let line = |text: &str| text.lines().find(|line| line.contains(&name(2).0)).unwrap().to_owned();
+    let (own, foreign) = (line(&text), line(&other.to_string()));
+    let (dash, base64) = own.rsplit_once(' ').unwrap();
+    let decoded = STANDARD.decode(base64).unwrap();
+    let mut refused = 0;
+    for place in 0..decoded.len() {
+        let mut bytes = decoded.clone();
+        bytes[place] ^= 1;
+        let changed = text.replace(&own, &format!("{dash} {}", STANDARD.encode(&bytes)));
+        // A changed key id is the line of a key that nobody knows; everything else does not verify.
+        let known = judge(&changed).map_or(0, |(verified, _)| verified.len());
+        assert!(known < 3, "byte {place}");
+        refused += 1;
+    }
+    assert_eq!(refused, 4 + 8 + 64);
+    assert!(judge(&text.replace(&own, &foreign)).is_err(), "of another head");
+    let (_, unverified) = judge(&text.replace(&own, &own.replace(&name(2).0, &name(4).0))).unwrap();
+    assert_eq!(unverified.len(), 1, "of a stranger");
 }
 
 #[test]

@@ -332,6 +332,8 @@ async fn try_once(
                 tracing::error!(key = %plan.draft.id, detail = %problem.detail, "new key not active yet");
             }
             talk.activate(shared.config.limits.answer_deadline).await;
+            // CER.15
+            shared.gather_receipts(&judged.operation).await;
             Ok(stored)
         }
         Err(problem) => {

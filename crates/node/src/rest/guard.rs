@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::answer::Failed;
 use crate::shared::Shared;
-use crate::trace;
+use crate::trace::{self, HEADER_TRACE, Parent};
 
 /// Whose connection a request came over.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,10 @@ pub(super) async fn pass(State(shared): State<Arc<Shared>>, request: Request, ne
     };
     let path = request.uri().path();
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), path);
+    let parent = request.headers().get(HEADER_TRACE).and_then(|parent| parent.to_str().ok());
+    if let Some(parent) = parent.and_then(Parent::parse) {
+        parent.adopt(&span);
+    }
     let unsigned = !path.starts_with("/v1/") && !is_probe(path);
     let address = From::of(request.extensions());
     let header = HeaderValue::from_str(&id);

@@ -244,6 +244,7 @@ async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Opera
         let mut operation = shared.present_operation(&stored)?;
         if operation.status == OperationStatus::Succeeded {
             operation.receipts.extend(shared.receipt(id).await?);
+            operation.receipts = shared.receipts_of(id, &stored, operation.receipts).await?;
         }
         if operation.status.is_final() {
             return Ok(operation);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::{Intent, Purpose, Scheme};
 use quorate_api::{EventKind, KeyId, ListQuery, Method, Request, Sign, SignedRequest};
+use quorate_log::entry::Kind;
 use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
 use quorate_node::Node;
 use quorate_protocol::curve::Ed25519;
@@ -39,8 +40,17 @@ enum Control {
     Closed { operation: String, how: String },
     Directory { version: u64, head: [u8; 32], freezes: [u8; 32] },
     Behind { version: u64 },
-    Change { entry: Vec<u8> },
+    Changes { entries: Vec<Vec<u8>> },
     Freeze { request: Vec<u8> },
+    Prove { ticket: [u8; 16], operation: String },
+    Proven { ticket: [u8; 16], receipt: Option<String> },
+}
+
+/// The request that a message is sent for, and the span.
+type Traced = (String, Option<([u8; 16], [u8; 8])>);
+
+fn read(bytes: &[u8]) -> Control {
+    borsh::from_slice::<(Option<Traced>, Control)>(&bytes[1..]).unwrap().1
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -142,7 +152,7 @@ impl Traitor {
     async fn answer_next(&mut self, answer: Answer, within: Duration) -> bool {
         let until = tokio::time::Instant::now() + within;
         while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
-            if let Control::Propose(proposal) = borsh::from_slice(&bytes[1..]).unwrap() {
+            if let Control::Propose(proposal) = read(&bytes) {
                 self.send(from, &Control::Answer { ceremony: proposal.ceremony, answer }).await;
                 return true;
             }
@@ -154,7 +164,7 @@ impl Traitor {
     pub(crate) async fn claim_next(&mut self, claim: Claim, within: Duration) -> bool {
         let until = tokio::time::Instant::now() + within;
         while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
-            if let Control::Recall { ceremony, .. } = borsh::from_slice(&bytes[1..]).unwrap() {
+            if let Control::Recall { ceremony, .. } = read(&bytes) {
                 let signatures = vec![([7; 64], None)];
                 let known = match claim {
                     Claim::Running => Known::Running,
@@ -170,11 +180,23 @@ impl Traitor {
         false
     }
 
+    /// Answers the next question for a receipt.
+    pub(crate) async fn prove_next(&mut self, receipt: Option<String>, within: Duration) -> bool {
+        let until = tokio::time::Instant::now() + within;
+        while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
+            if let Control::Prove { ticket, .. } = read(&bytes) {
+                self.send(from, &Control::Proven { ticket, receipt }).await;
+                return true;
+            }
+        }
+        false
+    }
+
     /// How often it was asked what it knows.
     pub(crate) async fn recalls(&mut self) -> usize {
         let mut count = 0;
         while let Ok(Some((_, bytes))) = timeout(Duration::from_millis(200), self.control.recv()).await {
-            count += usize::from(matches!(borsh::from_slice(&bytes[1..]).unwrap(), Control::Recall { .. }));
+            count += usize::from(matches!(read(&bytes), Control::Recall { .. }));
         }
         count
     }
@@ -189,7 +211,7 @@ impl Traitor {
         let until = tokio::time::Instant::now() + within;
         let mut accepted = None;
         while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
-            match borsh::from_slice(&bytes[1..]).unwrap() {
+            match read(&bytes) {
                 Control::Propose(proposal) => {
                     accepted = Some(proposal.ceremony);
                     let (ceremony, answer) = (proposal.ceremony, Answer::Accept);
@@ -204,7 +226,7 @@ impl Traitor {
 
     async fn send(&self, to: PeerId, message: &Control) {
         let mut bytes = vec![2_u8];
-        bytes.extend_from_slice(&borsh::to_vec(message).unwrap());
+        bytes.extend_from_slice(&borsh::to_vec(&(None::<Traced>, message)).unwrap());
         self.network.send_control(to, bytes.into()).await.unwrap();
     }
 
@@ -234,7 +256,7 @@ impl Traitor {
             };
             let (from, bytes) = received.unwrap();
             assert_eq!(bytes[0], 2);
-            match borsh::from_slice(&bytes[1..]).unwrap() {
+            match read(&bytes) {
                 Control::Answer { ceremony: about, answer } if about == ceremony && from == to => {
                     return (ceremony, Some(answer));
                 }
@@ -247,7 +269,7 @@ impl Traitor {
         let until = tokio::time::Instant::now() + within;
         loop {
             let (_, bytes) = tokio::time::timeout_at(until, self.control.recv()).await.ok()??;
-            if let Control::Ended { ceremony: about, outcome } = borsh::from_slice(&bytes[1..]).unwrap()
+            if let Control::Ended { ceremony: about, outcome } = read(&bytes)
                 && about == ceremony
             {
                 return Some(outcome);
@@ -362,6 +384,15 @@ async fn a_failed_check_burns_the_pair_durably() {
         let told: Vec<_> = told.iter().filter(|event| event.kind == EventKind::PairBurned).collect();
         assert_eq!(told.len(), 1, "one event for both directions");
         assert_eq!((told[0].key.as_ref(), told[0].peer.as_deref()), (Some(&key), Some("node-c")));
+        // On record too, without the name of the check: both directions, in the commits of their marks.
+        let logged = crate::receipts::entries(&cluster, 0).await;
+        let burns: Vec<_> = logged.iter().filter(|entry| entry.kind() == Kind::Burn).collect();
+        assert_eq!(burns.len(), 2);
+        for burn in burns {
+            assert_eq!(burn.key_id().unwrap().as_str(), key.as_str());
+            let body = String::from_utf8(burn.body().to_vec()).unwrap();
+            assert!(body.contains("\"node\":\"node-c\"") && !body.contains("check"), "{body}");
+        }
         // Also after a restart, and the others go on.
         cluster.stop(0).await;
         cluster.start_node(0).await;
@@ -402,6 +433,11 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
         metrics.contains("\nquorate_burns_unsaved 2\n")
             && metrics.contains("\nquorate_store_errors_total 2\n")
     );
+    let logged = async || {
+        let logged = crate::receipts::entries(&cluster, 0).await;
+        logged.iter().filter(|entry| entry.kind() == Kind::Burn).count()
+    };
+    assert_eq!(logged().await, 0, "neither mark nor entry");
     let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
     let request = request.sign(&client_key(1)).encode();
     let honest = cluster.identities[0];
@@ -412,6 +448,7 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
         assert!(Instant::now() < until, "never stored");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    assert_eq!(logged().await, 2, "both");
     cluster.stop(0).await;
     cluster.start_node(0).await;
     traitor.network.wait_connected(&[honest], Duration::from_secs(10)).await.unwrap();
@@ -698,9 +735,7 @@ async fn ten_thousand_bogus_proposals_cost_little() {
     // Every proposal is refused or dropped, never kept.
     let mut refused = 0_u32;
     while let Ok(Some((_, bytes))) = timeout(Duration::from_secs(1), traitor.control.recv()).await {
-        if let Ok(Control::Answer { answer: Answer::Refuse { code, .. }, .. }) =
-            borsh::from_slice(&bytes[1..])
-        {
+        if let Control::Answer { answer: Answer::Refuse { code, .. }, .. } = read(&bytes) {
             assert_eq!(code, "signature_invalid");
             refused += 1;
         }

@@ -112,7 +112,7 @@ async fn every_change_is_told_in_order_by_every_node_that_sees_it() {
         streams.push(watch(&cluster, at, None).await);
     }
     let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
-    let mut operations = Vec::new();
+    let (mut operations, mut requests) = (Vec::new(), Vec::new());
     for (at, stream) in streams.iter_mut().enumerate() {
         let mut events = stream.until(EventKind::OperationSucceeded).await;
         if events.iter().all(|event| event.kind != EventKind::KeyActive) {
@@ -130,14 +130,15 @@ async fn every_change_is_told_in_order_by_every_node_that_sees_it() {
         }
         assert!(events.windows(2).all(|pair| pair[0].id < pair[1].id));
         assert!(events.iter().all(|event| event.node == format!("node-{}", ["a", "b", "c"][at])));
-        // Only the node that was asked knows the client's request; the operation is the same everywhere.
-        assert_eq!(created.request_id.is_some(), at == 0, "{created:?}");
+        // Every node names the client's request.
+        requests.push(created.request_id.clone().unwrap());
         let request = |event: &Event| event.operation.is_some() && event.request_id == created.request_id;
         assert!(events.iter().filter(|event| event.operation.is_some()).all(request), "{events:?}");
         operations.push(operation);
     }
     operations.dedup();
-    assert_eq!(operations.len(), 1, "one id at all nodes");
+    requests.dedup();
+    assert_eq!((operations.len(), requests.len()), (1, 1), "one id at all nodes: {requests:?}");
     let result = cluster.sign(0, &key.id, "told").await.unwrap();
     assert_eq!(result.quorum, ["node-a", "node-b"]);
     for stream in &mut streams[..2] {

@@ -1,21 +1,24 @@
 //! `quorate log`: read and check what nodes wrote down.
 
+mod receipts;
+mod verify;
+mod witnesses;
+
+pub(crate) use receipts::check_receipts;
+pub(crate) use verify::check_copy;
+
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
-use crate::output::{Output, fields, table};
-use anyhow::{Context as _, bail};
+use crate::output::{Output, table};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use quorate_api::Code;
 use quorate_api::client::{Client, ClientError};
-use quorate_api::{NodeReceipt, Operation};
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::{Entry, Line};
-use quorate_log::receipt::Receipt;
 use quorate_log::tile::{Level, ReadTile, TILE_WIDTH, Tile, entries};
-use quorate_log::verify::audit;
-use quorate_log::witness::WitnessPolicy;
-use quorate_node::{PeerId, log_key};
-use serde::Serialize;
+use quorate_node::PeerId;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,19 +48,28 @@ Examples:
   quorate key sign KEY --message hello -o json | quorate log verify -     the receipts of a result, offline
   quorate log verify --save head.txt                                      a running node; keep its signed head
   quorate log verify --seen head.txt                                      later: has it gone on from there?
+  quorate log verify --identity A --identity B --identity C --witnesses 2 did two of the others cosign it?
+  quorate log verify operation.json --live --node http://127.0.0.1:7400   is what the receipt proves still in that node's log?
   quorate log verify ./copy                                               a folder with `checkpoint` and `tile/…`
 
-A node's log is signed by the node's identity. Give the identities that you know with --identity; without it, what is
-printed must be compared with them.")]
+A node's log is signed by the node's identity, and cosigned by the other nodes under theirs. Give the identities that you know
+with --identity; without it, what is printed must be compared with them.")]
 pub(crate) struct VerifyArgs {
     /// An operation as JSON, `-` for standard input, or a folder in the form of tlog-tiles. Without it the node is asked.
     source: Option<PathBuf>,
-    /// An identity that is trusted, in hex; may be repeated. A log of any other identity is an error then.
+    /// An identity that is trusted, in hex; may be repeated. A log of any other identity is an error then, and only cosignatures of these
+    /// count.
     #[arg(long = "identity", value_name = "HEX")]
     identities: Vec<PeerId>,
     /// A head of the same log that was seen before: a rollback or a fork since then is found.
     #[arg(long, value_name = "FILE")]
     seen: Vec<PathBuf>,
+    /// How many of the other identities given must have cosigned the log.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    witnesses: usize,
+    /// For an operation: ask the node too whether the entry that its receipt proves is in its log now, under a head that others cosigned.
+    #[arg(long)]
+    live: bool,
     /// Writes the head that was found good to a file.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -69,9 +81,14 @@ pub(crate) fn run(command: LogCommand, connection: &Connection, output: &Output)
         LogCommand::Tail(args) => tail(&args, &Live::connect(connection)?, output),
         LogCommand::Export => export(&Live::connect(connection)?, output),
         LogCommand::Verify(args) => match &args.source {
-            None => verify_log(&args, &Live::connect(connection)?, output),
-            Some(path) if path.is_dir() => verify_log(&args, &Copy(path.clone()), output),
-            Some(path) => verify_receipts(&args, path, output),
+            None => verify::log(&args, &Live::connect(connection)?, output),
+            Some(path) if path.is_dir() => verify::log(&args, &Copy(path.clone()), output),
+            // What others cosigned is not in receipts, which do not wait for it: the node has it.
+            Some(path) if args.live || args.witnesses > 0 => {
+                let live = Live::connect(connection)?;
+                receipts::verify(&args, path, Some((&live, connection.wait)), output)
+            }
+            Some(path) => receipts::verify(&args, path, None, output),
         },
     }
 }
@@ -79,6 +96,9 @@ pub(crate) fn run(command: LogCommand, connection: &Connection, output: &Output)
 /// Where a log is read.
 trait Source: ReadTile<Error: std::error::Error + Send + Sync + 'static> {
     fn head(&self) -> anyhow::Result<SignedCheckpoint>;
+
+    /// The newest head that others cosigned; `None` if there is none.
+    fn cosigned(&self) -> anyhow::Result<Option<SignedCheckpoint>>;
 }
 
 /// The log of a running node.
@@ -107,13 +127,32 @@ impl Source for Live {
         let note = self.runtime.block_on(self.client.log_checkpoint())?;
         SignedCheckpoint::parse(&note).context("the node's head is not understood")
     }
+
+    fn cosigned(&self) -> anyhow::Result<Option<SignedCheckpoint>> {
+        let note = self.runtime.block_on(cosigned(&self.client))?;
+        note.map(|note| SignedCheckpoint::parse(&note).context("the node's cosigned head is not understood"))
+            .transpose()
+    }
 }
+
+async fn cosigned(client: &Client) -> Result<Option<String>, ClientError> {
+    match client.log_cosigned().await {
+        Ok(note) => Ok(Some(note)),
+        Err(ClientError::Problem(problem)) if problem.code == Code::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a copy keeps the newest head that others cosigned, beside `checkpoint`.
+const COSIGNED: &str = "cosigned";
 
 /// A copy in a folder.
 struct Copy(PathBuf);
 
 /// Copies a node's whole log into a folder in the form of tlog-tiles, as an auditor would keep it.
 pub(crate) async fn copy(client: &Client, folder: &Path) -> anyhow::Result<()> {
+    // The cosigned one first: it is never ahead of the other then.
+    let cosigned = cosigned(client).await?;
     let note = client.log_checkpoint().await?;
     let head = SignedCheckpoint::parse(&note).context("the node's head is not understood")?;
     for tile in Tile::written(0, head.claim().size()) {
@@ -124,24 +163,10 @@ pub(crate) async fn copy(client: &Client, folder: &Path) -> anyhow::Result<()> {
         fs::write(&path, client.log_tile(&tile.to_string()).await?)?;
     }
     fs::write(folder.join("checkpoint"), note)?;
-    Ok(())
-}
-
-/// Checks a copy of a log: how many entries it has, and what is not as it was signed.
-pub(crate) fn check_copy(folder: &Path, identity: &str) -> anyhow::Result<(u64, Vec<String>)> {
-    let copy = Copy(folder.to_owned());
-    let head = copy.head()?;
-    let id = owner(&head, &[identity.parse()?])?;
-    let report = audit(&log_key(id)?, &head, &copy, &[], &[])?;
-    Ok((report.head.size(), report.findings.iter().map(ToString::to_string).collect()))
-}
-
-/// Checks every receipt of an operation against the identities of the nodes.
-pub(crate) fn check_receipts(operation: &Operation, trusted: &[PeerId]) -> anyhow::Result<usize> {
-    for receipt in &operation.receipts {
-        prove(receipt, operation, trusted)?;
+    if let Some(cosigned) = cosigned {
+        fs::write(folder.join(COSIGNED), cosigned)?;
     }
-    Ok(operation.receipts.len())
+    Ok(())
 }
 
 impl ReadTile for Copy {
@@ -162,137 +187,17 @@ impl Source for Copy {
     fn head(&self) -> anyhow::Result<SignedCheckpoint> {
         read_head(&self.0.join("checkpoint"))
     }
+
+    fn cosigned(&self) -> anyhow::Result<Option<SignedCheckpoint>> {
+        let path = self.0.join(COSIGNED);
+        if path.exists() { read_head(&path).map(Some) } else { Ok(None) }
+    }
 }
 
 fn read_head(path: &Path) -> anyhow::Result<SignedCheckpoint> {
     let note = fs::read_to_string(path)
         .map_err(|error| usage(format!("cannot read `{}`: {error}", path.display())))?;
     SignedCheckpoint::parse(&note).with_context(|| format!("`{}` is no head of a log", path.display()))
-}
-
-/// The identity whose log this claims to be.
-fn owner(head: &SignedCheckpoint, trusted: &[PeerId]) -> anyhow::Result<PeerId> {
-    let origin = head.claim().origin().as_str();
-    let id = origin.strip_prefix("quorate/").and_then(|id| id.parse::<PeerId>().ok());
-    let id = id.with_context(|| format!("`{origin}` is not the log of a quorate node"))?;
-    if !trusted.is_empty() && !trusted.contains(&id) {
-        bail!("this is the log of `{id}`, which is none of the identities given");
-    }
-    Ok(id)
-}
-
-/// What was found about a log.
-#[derive(Debug, Serialize)]
-struct Judged {
-    identity: String,
-    entries: u64,
-    root: String,
-    good: bool,
-    findings: Vec<String>,
-}
-
-fn verify_log<S: Source>(args: &VerifyArgs, source: &S, output: &Output) -> anyhow::Result<()> {
-    let head = source.head()?;
-    let id = owner(&head, &args.identities)?;
-    let seen = args.seen.iter().map(|path| read_head(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let report = audit(&log_key(id)?, &head, source, &seen, &[])?;
-    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
-    let judged = Judged {
-        identity: id.to_string(),
-        entries: report.head.size(),
-        root: report.head.root().to_string(),
-        good: findings.is_empty(),
-        findings,
-    };
-    output.result(&judged, || {
-        let mut text = fields(&[
-            ("identity", judged.identity.clone()),
-            ("entries", judged.entries.to_string()),
-            ("root", judged.root.clone()),
-            ("verdict", if judged.good { "as it was signed" } else { "NOT as it was signed" }.to_owned()),
-        ]);
-        for finding in &judged.findings {
-            text.push_str(&format!("  {finding}\n"));
-        }
-        text
-    })?;
-    if !judged.good {
-        bail!("the log is not what was signed: {} findings", judged.findings.len());
-    }
-    if args.identities.is_empty() {
-        output.hint("compare the identity with the one that you know (or give it: --identity)");
-    }
-    if let Some(path) = &args.save {
-        fs::write(path, head.to_string()).with_context(|| format!("cannot write `{}`", path.display()))?;
-    }
-    Ok(())
-}
-
-/// One receipt that holds.
-#[derive(Debug, Serialize)]
-struct Proven {
-    node: String,
-    identity: String,
-    index: u64,
-    entries: u64,
-    operation: String,
-    entry: Line,
-}
-
-fn verify_receipts(args: &VerifyArgs, path: &Path, output: &Output) -> anyhow::Result<()> {
-    let text = crate::input::text(&format!("@{}", path.display()))?;
-    let operation: Operation =
-        serde_json::from_str(&text).map_err(|error| usage(format!("not an operation as JSON: {error}")))?;
-    if operation.receipts.is_empty() {
-        bail!(
-            "`{}` carries no receipts: ask the node for the operation itself, not for a list",
-            operation.id
-        );
-    }
-    let proven = operation
-        .receipts
-        .iter()
-        .map(|receipt| {
-            prove(receipt, &operation, &args.identities)
-                .with_context(|| format!("the receipt of `{}` does not hold", receipt.node))
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    output.result(&proven, || {
-        let row = |one: &Proven| {
-            [one.node.clone(), one.identity.clone(), one.index.to_string(), one.entry.time.clone()]
-        };
-        let rows: Vec<_> = proven.iter().map(row).collect();
-        table(["NODE", "IDENTITY", "ENTRY", "LOGGED AT"], &rows)
-    })?;
-    if args.identities.is_empty() {
-        output.hint("compare the identities with those that you know (or give them: --identity)");
-    }
-    Ok(())
-}
-
-fn prove(receipt: &NodeReceipt, operation: &Operation, trusted: &[PeerId]) -> anyhow::Result<Proven> {
-    let id: PeerId = receipt.identity.parse()?;
-    if !trusted.is_empty() && !trusted.contains(&id) {
-        bail!("`{id}` is none of the identities given");
-    }
-    let logged = Receipt::parse(&receipt.receipt)?.verify(&log_key(id)?, &WitnessPolicy::none())?;
-    let about = logged.entry.operation_id().map(|id| id.as_str());
-    if about != Some(operation.id.as_str()) {
-        bail!("it is about `{}`", about.unwrap_or("no operation"));
-    }
-    if let Some(result) = &operation.result
-        && !quorate_node::logged_result(&logged.entry, result)
-    {
-        bail!("it is about another result");
-    }
-    Ok(Proven {
-        node: receipt.node.clone(),
-        identity: receipt.identity.clone(),
-        index: logged.index,
-        entries: logged.checkpoint.size(),
-        operation: operation.id.to_string(),
-        entry: Line::new(logged.index, &logged.entry),
-    })
 }
 
 /// Calls `each` with the entries from `from` on, in order.

@@ -17,6 +17,7 @@ mod governance;
 mod identity;
 mod log;
 mod parties;
+mod receipts;
 mod requests;
 mod shutdown;
 mod story;

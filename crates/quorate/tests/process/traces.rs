@@ -1,11 +1,14 @@
 //! Traces reach a collector: one operation can be followed over the nodes by its id.
 
-use crate::support::{Cluster, get};
+use crate::support::{CLIENT, Cluster, create, fresh, get};
 use quorate_api::intent::Scheme;
+use quorate_api::{ClientKey, Method, Request};
+use serde_json::Value;
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 type Batches = Arc<Mutex<Vec<Vec<u8>>>>;
 
@@ -49,6 +52,14 @@ fn take(mut stream: TcpStream, into: &Batches) {
     }
 }
 
+/// One batch is one node's: its resource stands in front.
+fn is_of(batch: &[u8], name: &str) -> bool {
+    let mut instance = b"service.instance.id\x12".to_vec();
+    instance.extend([u8::try_from(name.len() + 2).unwrap(), 0x0a, u8::try_from(name.len()).unwrap()]);
+    instance.extend(name.as_bytes());
+    batch.windows(instance.len()).any(|part| part == instance)
+}
+
 fn holds(batch: &[u8], what: &str) -> bool {
     batch.windows(what.len()).any(|part| part == what.as_bytes())
 }
@@ -70,13 +81,7 @@ fn an_operation_is_traced_over_its_nodes() {
     let id = operation.id.as_str();
     let traced_by = |name: &str| {
         let all = batches.lock().unwrap();
-        // One batch is one node's: its resource stands in front.
-        let of_node = all.iter().filter(|batch| {
-            let mut instance = b"service.instance.id\x12".to_vec();
-            instance.extend([u8::try_from(name.len() + 2).unwrap(), 0x0a, u8::try_from(name.len()).unwrap()]);
-            instance.extend(name.as_bytes());
-            batch.windows(instance.len()).any(|part| part == instance)
-        });
+        let of_node = all.iter().filter(|batch| is_of(batch, name));
         of_node
             .filter(|batch| holds(batch, id) && holds(batch, "ceremony") && holds(batch, "frost-ed25519"))
             .count()
@@ -96,6 +101,63 @@ fn an_operation_is_traced_over_its_nodes() {
     let all = batches.lock().unwrap();
     assert!(all.iter().all(|batch| !batch.is_empty()));
     assert!(all.iter().any(|batch| holds(batch, "request_id") && holds(batch, "req_")));
+}
+
+/// Creates a key over HTTP, as part of a trace of the client's own.
+fn create_within(cluster: &Cluster, id: &str, trace: &str) {
+    let key = ClientKey::from_pem(&fs::read_to_string(cluster.client_key()).unwrap()).unwrap();
+    let body = serde_json::to_vec(&create(Scheme::Ed25519)).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let request = Request::new(Method::Post, "/v1/keys?wait=40s", CLIENT, now + 60, fresh(), body.clone());
+    let request = request.unwrap().sign(&key);
+    let mut stream = TcpStream::connect(cluster.nodes[0].api).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(50))).unwrap();
+    let mut text = "POST /v1/keys?wait=40s HTTP/1.1\r\nhost: node\r\nconnection: close\r\n".to_owned();
+    for (name, value) in request.to_headers() {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str(&format!(
+        "x-request-id: {id}\r\ntraceparent: {trace}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    ));
+    stream.write_all(&[text.as_bytes(), &body].concat()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.to_lowercase().contains(&format!("x-request-id: {id}")), "{answer}");
+}
+
+/// covers: one request id, and the trace of the client, on every node that works for a request.
+#[test]
+fn a_request_has_one_name_on_every_node() {
+    let (address, batches) = collector();
+    let mut cluster = Cluster::start(&format!(
+        "[telemetry]\notlp_endpoint = \"http://{address}\"\n[log]\nformat = \"json\""
+    ));
+    let (id, trace) = ("client-7.create_x", "4bf92f3577b34da6a3ce929d0e0e4736");
+    // The client does not look at this one of its traces; the nodes show what they do all the same.
+    create_within(&cluster, id, &format!("00-{trace}-00f067aa0ba902b7-00"));
+    let mut logged = 0;
+    for node in &mut cluster.nodes {
+        node.stop();
+        // In the lines for people and programs that read them.
+        let lines = node.log();
+        let line = lines.lines().find(|line| line.contains("key is active"));
+        let line: Value = serde_json::from_str(line.unwrap_or_else(|| panic!("{lines}"))).unwrap();
+        let spans = line["spans"].as_array().unwrap();
+        assert!(spans.iter().any(|span| span["request_id"] == id), "{}: {line}", node.name);
+        logged += 1;
+    }
+    assert_eq!(logged, 3);
+    // In the spans that are exported: under the same name, and in the trace of the client.
+    let trace: Vec<u8> = hex::decode(trace).unwrap();
+    let all = batches.lock().unwrap();
+    for name in ["a", "b", "c"] {
+        let of_node: Vec<&Vec<u8>> = all.iter().filter(|batch| is_of(batch, name)).collect();
+        let named = of_node.iter().filter(|batch| holds(batch, id) && holds(batch, "ceremony"));
+        let traced = named.filter(|batch| batch.windows(16).any(|bytes| bytes == trace)).count();
+        assert!(traced > 0, "{name}: {} batches", of_node.len());
+    }
 }
 
 /// A collector that is not there costs nothing but the traces.

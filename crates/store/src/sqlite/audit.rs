@@ -257,6 +257,31 @@ impl Sqlite {
             .await
     }
 
+    pub(crate) async fn add_receipt(
+        &self,
+        op_id: String,
+        node: String,
+        receipt: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let statement = "INSERT INTO receipts (op_id, node, receipt) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(statement).bind(op_id).bind(node).bind(receipt).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    pub(crate) async fn receipts(&self, op_id: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+        sqlx::query_scalar("SELECT receipt FROM receipts WHERE op_id = ? ORDER BY node")
+            .bind(op_id)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))
+    }
+
     pub(crate) async fn log_cosigned(&self) -> Result<Option<String>, StoreError> {
         sqlx::query_scalar("SELECT note FROM log_cosigned")
             .fetch_optional(&self.readers)

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use quorate_log::entry::Entry;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
 use super::failure::Failure;
+use super::writer::Unit;
 use crate::{Cursor, Key, KeyStatus, MAX_PAGE_LEN, Meta, NewKey, Page, StoreError};
 
 const WHAT: &str = "key";
@@ -132,9 +134,11 @@ impl Sqlite {
         from: KeyStatus,
         to: KeyStatus,
         now: i64,
+        entries: Vec<Entry>,
     ) -> Result<(), StoreError> {
-        self.writer
-            .write(move |connection| {
+        let changed = self.writer.write_logged(
+            Unit::Savepoint,
+            move |connection| {
                 Box::pin(async move {
                     // A destroyed key's share is overwritten (`secure_delete`) in the same commit.
                     let done = sqlx::query(
@@ -154,8 +158,11 @@ impl Sqlite {
                     let (status, _) = state(connection, &key_id).await?;
                     Err(changed(key_id, from, status))
                 })
-            })
-            .await
+            },
+            |()| entries,
+            false,
+        );
+        changed.await.map(|_| ())
     }
 
     pub(crate) async fn replace_share(

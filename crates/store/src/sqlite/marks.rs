@@ -11,12 +11,13 @@ use super::writer::Unit;
 use crate::{Burn, Cursor, InstanceId, MAX_PAGE_LEN, OtDirection, Page, StoreError, limits};
 
 impl Sqlite {
-    pub(crate) async fn burn(&self, burn: Burn) -> Result<bool, StoreError> {
+    pub(crate) async fn burn(&self, burn: Burn, entries: Vec<Entry>) -> Result<bool, StoreError> {
         let epoch = limits::signed("epoch", burn.instance.epoch)?;
         let generation = limits::signed("generation", burn.instance.generation)?;
         let burned_at = limits::signed("burn time", burn.burned_at)?;
-        self.writer
-            .write_statement(move |connection| {
+        let burned = self.writer.write_logged(
+            Unit::Statement,
+            move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "INSERT INTO burns (key_id, epoch, peer, direction, generation, session, \
@@ -34,8 +35,11 @@ impl Sqlite {
                     .await?;
                     Ok(done.rows_affected() == 1)
                 })
-            })
-            .await
+            },
+            |fresh| if *fresh { entries } else { Vec::new() },
+            false,
+        );
+        burned.await.map(|(fresh, _)| fresh)
     }
 
     pub(crate) async fn is_burned(&self, instance: &InstanceId) -> Result<bool, StoreError> {
