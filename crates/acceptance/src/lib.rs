@@ -24,10 +24,12 @@
 
 mod anvil;
 mod browser;
+mod cluster;
 mod key;
 
 pub use anvil::{Anvil, RpcError};
 pub use browser::{Browser, Site};
+pub use cluster::Cluster;
 pub use key::{Request, ThresholdKey};
 
 /// The program named by the environment variable `variable`.

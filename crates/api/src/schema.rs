@@ -51,11 +51,16 @@ pub(crate) enum Intent {
     /// An unsigned Ethereum transaction (EIP-1559, EIP-2930 or EIP-155).
     EthereumTransaction {
         /// Hex of the bytes that are hashed for signing.
+        #[schema(
+            pattern = "^(0x)?([0-9a-fA-F]{2})*$",
+            example = "02f001078459682f008506fc23ac0082520894333333333333333333333333333333333333333388016345785d8a000080c0"
+        )]
         tx: String,
     },
     /// A personal message (EIP-191).
     EthereumMessage {
         /// Hex of the message without the prefix.
+        #[schema(pattern = "^(0x)?([0-9a-fA-F]{2})*$")]
         message: String,
     },
     /// Typed structured data (EIP-712).
@@ -67,21 +72,25 @@ pub(crate) enum Intent {
     /// A partially signed Bitcoin transaction; all inputs that pay to the key are signed.
     BitcoinPsbt {
         /// Base64 of a PSBT, version 0 or 2.
+        #[schema(pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
         psbt: String,
     },
     /// A Solana transaction message.
     SolanaMessage {
         /// Base64 of the message without signatures, legacy or v0.
+        #[schema(pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
         message: String,
     },
     /// A plain message: SHA-256 of it is signed; Ed25519 signs the bytes themselves.
     Message {
         /// Hex of the message.
+        #[schema(pattern = "^(0x)?([0-9a-fA-F]{2})*$", example = "68656c6c6f")]
         message: String,
     },
     /// A digest that nobody can read.
     RawDigest {
         /// Hex of 32 bytes.
+        #[schema(pattern = "^(0x)?[0-9a-fA-F]{64}$")]
         digest: String,
     },
 }

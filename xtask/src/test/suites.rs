@@ -82,7 +82,7 @@ pub(super) const SUITES: &[Suite] = &[
     },
     Suite {
         name: "chain",
-        about: "signatures judged by anvil, a Solana VM, Bitcoin consensus code and openssl; passkeys by webauthn-rs and Chromium",
+        about: "signatures judged by anvil, a Solana VM, Bitcoin consensus code and openssl; passkeys by webauthn-rs and Chromium; the REST interface by schemathesis",
         packages: Packages::Named(&["quorate-acceptance"]),
         needs: &[
             Need::CCompiler,
@@ -91,6 +91,7 @@ pub(super) const SUITES: &[Suite] = &[
             Need::Anvil,
             Need::Chromium,
             Need::Chromedriver,
+            Need::Schemathesis,
         ],
         steps: &[Step::Tests],
     },
