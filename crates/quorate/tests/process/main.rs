@@ -12,6 +12,7 @@
 mod abuse;
 mod canary;
 mod crash;
+mod events;
 mod folder;
 mod governance;
 mod identity;
