@@ -30,8 +30,7 @@ impl Directory {
         let tenants = view.tenants.iter().map(|name| name.parse());
         let tenants = tenants.collect::<Result<_, crate::name::NameError>>();
         let quorum = view.admins.quorum.parse()?;
-        let mut directory =
-            Self::empty(AdminRule { quorum, requester_counts: view.admins.requester_counts });
+        let mut directory = Self::empty(AdminRule { quorum, requester_counts: view.admins.requester_counts });
         directory.tenants = tenants.map_err(|error| ViewError::Malformed("tenants", error.to_string()))?;
         directory.principals = part("people", &view.principals)?;
         directory.groups = part("groups", &view.groups)?;

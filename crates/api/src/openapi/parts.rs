@@ -50,12 +50,29 @@ fn success(description: &str, answer: Answer) -> Response {
             response.content("application/octet-stream", ContentBuilder::new().schema(Some(string())).build())
         }
         Answer::Events => {
-            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Event"))).build();
+            let content = ContentBuilder::new().schema(Some(event())).build();
             response.content("text/event-stream", content)
         }
         Answer::Text => response.content("text/plain", ContentBuilder::new().schema(Some(string())).build()),
     }
     .build()
+}
+
+/// One event of a stream, as its fields; `data` is JSON with the schema `Event`.
+fn event() -> Schema {
+    let data = ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::String))
+        .content_media_type("application/json")
+        .description(Some("JSON with the schema `Event`."))
+        .build();
+    let event = ObjectBuilder::new()
+        .property("id", pattern("^(0|[1-9][0-9]{0,19})$"))
+        .property("event", Ref::from_schema_name("EventKind"))
+        .property("data", data)
+        .required("id")
+        .required("event")
+        .required("data");
+    Schema::Object(event.build())
 }
 
 /// The problems of a route by HTTP status.
