@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 
 use quorate_policy::directory::Directory;
 use quorate_policy::genesis::Terms;
-use quorate_policy::policies::Policies;
 
 /// The terms as a genesis has them. The identity is that of the seed `[7; 32]`, anna's key that of the entropy `[1; 32]` and so on.
 pub(crate) const TERMS: &str = r#"{"version":1,"cluster":"house",
@@ -28,17 +27,4 @@ pub(crate) const TERMS: &str = r#"{"version":1,"cluster":"house",
 pub(crate) fn directory() -> &'static Directory {
     static HOUSE: OnceLock<Directory> = OnceLock::new();
     HOUSE.get_or_init(|| serde_json::from_str::<Terms>(TERMS).unwrap().directory().unwrap())
-}
-
-/// Its policies.
-#[allow(dead_code, reason = "not every check needs them")]
-pub(crate) fn policies() -> &'static Policies {
-    static POLICIES: OnceLock<Policies> = OnceLock::new();
-    POLICIES.get_or_init(|| Policies::compile(directory()).unwrap())
-}
-
-/// The identity of its one node.
-#[allow(dead_code, reason = "not every check needs it")]
-pub(crate) fn node() -> Vec<u8> {
-    serde_json::from_str::<Terms>(TERMS).unwrap().nodes.values().next().unwrap().0.clone()
 }

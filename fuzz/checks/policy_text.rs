@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use quorate_policy::change::Step;
 use quorate_policy::decide::Effect;
 use quorate_policy::facts::Facts;
+use quorate_policy::finding::Severity;
 use quorate_policy::lint::lint;
 use quorate_policy::policies::Policies;
 use quorate_policy::suite::Suite;
@@ -39,7 +40,10 @@ pub(crate) fn check(bytes: &[u8]) -> bool {
     let (policies, findings) = Policies::check(&directory);
     assert!(findings.iter().all(|finding| !finding.to_string().is_empty()));
     let Some(policies) = policies else { return false };
-    lint(&directory);
+    assert!(
+        lint(&directory).iter().all(|finding| finding.severity == Severity::Warning),
+        "an error in what compiles"
+    );
     for facts in facts() {
         let decision = policies.decide(&directory, facts);
         assert_eq!(decision, policies.decide(&directory, facts), "two decisions on one request");
