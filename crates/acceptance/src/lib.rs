@@ -12,6 +12,8 @@
 //! | `bitcoin` | libbitcoinconsensus: the script verification of Bitcoin Core |
 //! | `verifiers` | OpenSSL, libsecp256k1, ed25519-dalek, AWS-LC |
 //!
+//! The REST interface is judged too: `contract` lets schemathesis hold a cluster of real processes to its own OpenAPI description.
+//!
 //! Two test programs turn this round: others sign, and what we say of their assertions is compared.
 //!
 //! | test program | who signs and who else judges |
@@ -24,10 +26,12 @@
 
 mod anvil;
 mod browser;
+mod cluster;
 mod key;
 
 pub use anvil::{Anvil, RpcError};
 pub use browser::{Browser, Site};
+pub use cluster::Cluster;
 pub use key::{Request, ThresholdKey};
 
 /// The program named by the environment variable `variable`.

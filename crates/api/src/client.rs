@@ -1,7 +1,10 @@
 //! The typed HTTP client: signs, sends, waits, and turns problems into typed errors.
 
+mod events;
 mod governance;
 mod tls;
+
+pub use events::Events;
 
 use crate::certificate::ClientCertificate;
 use crate::client_key::ClientKey;
@@ -376,6 +379,18 @@ impl Client {
         body: Vec<u8>,
         wait: Duration,
     ) -> Result<(StatusCode, Bytes), ClientError> {
+        let http_request = self.signed(method, path, idempotency_key, body)?;
+        exchange(&self.http, &self.node, http_request, wait + GRACE).await
+    }
+
+    /// One request with its signature, as it is sent.
+    fn signed(
+        &self,
+        method: Method,
+        path: &str,
+        idempotency_key: &str,
+        body: Vec<u8>,
+    ) -> Result<http::Request<Full<Bytes>>, ClientError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| ClientError::Clock)?.as_secs();
         let mut expires = now + self.valid_for;
         if let Signer::Certificate(certificate) = &self.signer {
@@ -400,8 +415,7 @@ impl Client {
             builder = builder.header(CONTENT_TYPE, "application/json");
         }
         let body = Full::new(Bytes::copy_from_slice(request.body()));
-        let http_request = builder.body(body).map_err(|_| ClientError::Address(self.node.clone()))?;
-        exchange(&self.http, &self.node, http_request, wait + GRACE).await
+        builder.body(body).map_err(|_| ClientError::Address(self.node.clone()))
     }
 }
 

@@ -14,7 +14,7 @@ pub const HEADER_LAST_EVENT_ID: &str = "last-event-id";
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
         /// What an event says: the `event` of the stream, and `type` in its data.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum EventKind {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }
@@ -90,6 +90,18 @@ impl EventKind {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
     }
 }
+
+// Not derived: the derive does not see the names, which come out of the macro above.
+impl utoipa::PartialSchema for EventKind {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let names = Self::ALL.iter().map(|kind| kind.as_str());
+        let text = utoipa::openapi::schema::SchemaType::new(utoipa::openapi::schema::Type::String);
+        let object = utoipa::openapi::schema::ObjectBuilder::new().schema_type(text).enum_values(Some(names));
+        utoipa::openapi::Schema::Object(object.build()).into()
+    }
+}
+
+impl ToSchema for EventKind {}
 
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

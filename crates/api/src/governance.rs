@@ -14,12 +14,14 @@ pub struct ChangeDirectory<S> {
     /// The version of the directory that the change was made for.
     pub base: u64,
     /// The head of that version, 32 bytes.
+    #[schema(value_type = schema::Bytes32)]
     pub previous: Hex,
     /// What to do, in order.
+    #[schema(min_items = 1, max_items = 10_000)]
     pub steps: Vec<S>,
     /// Why, for the people who approve it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(value_type = Option<schema::Label>)]
     pub reason: Option<String>,
 }
 
@@ -28,16 +30,18 @@ pub struct ChangeDirectory<S> {
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The hash of the request's bytes, as the operation shows it after the approver's program has worked it out itself; 32 bytes.
+    #[schema(value_type = schema::Bytes32)]
     pub request_hash: Hex,
     /// 32 fresh random bytes.
+    #[schema(value_type = schema::Bytes32)]
     pub nonce: Hex,
     /// In a withdrawal: the fresh bytes of the approvals that are taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 64)]
+    #[schema(max_items = 64, value_type = Vec<schema::Bytes32>)]
     pub withdraws: Vec<Hex>,
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(value_type = Option<schema::Label>)]
     pub reason: Option<String>,
 }
 
@@ -155,7 +159,7 @@ pub struct SetFreeze {
     pub scope: Scope,
     /// Why, for the others.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(value_type = Option<schema::Label>)]
     pub reason: Option<String>,
 }
 

@@ -19,7 +19,7 @@ pub struct CreateKey {
     pub threshold: u16,
     /// The names of the nodes that each get a share; all known nodes if absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
-    #[schema(min_items = 1, max_items = 64)]
+    #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
     pub parties: Option<Vec<String>>,
     /// What the key may sign; the defaults of its scheme if absent (`message` and `raw` stand alone).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::purposes")]
@@ -27,7 +27,7 @@ pub struct CreateKey {
     pub purposes: Option<Vec<Purpose>>,
     /// A name for people; need not be unique.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(value_type = Option<schema::Label>)]
     pub label: Option<String>,
 }
 

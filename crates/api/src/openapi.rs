@@ -80,6 +80,9 @@ const SIGNED_CODES: &[Code] = &[
     Code::Unavailable,
 ];
 
+/// Problems that every unsigned route may answer.
+const SERVICE_CODES: &[Code] = &[Code::MethodNotAllowed];
+
 const OPERATION_ANSWERS: &[(u16, &str, Answer)] = &[
     (
         200,
@@ -94,6 +97,7 @@ const RULED: &[(u16, &str, Answer)] =
 
 const RULE_CODES: &[Code] = &[
     Code::NotFound,
+    Code::Frozen,
     Code::OperationCancelled,
     Code::OperationRejected,
     Code::OperationExpired,

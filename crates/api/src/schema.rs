@@ -51,11 +51,16 @@ pub(crate) enum Intent {
     /// An unsigned Ethereum transaction (EIP-1559, EIP-2930 or EIP-155).
     EthereumTransaction {
         /// Hex of the bytes that are hashed for signing.
+        #[schema(
+            pattern = "^(0x)?([0-9a-fA-F]{2})*$",
+            example = "02f001078459682f008506fc23ac0082520894333333333333333333333333333333333333333388016345785d8a000080c0"
+        )]
         tx: String,
     },
     /// A personal message (EIP-191).
     EthereumMessage {
         /// Hex of the message without the prefix.
+        #[schema(pattern = "^(0x)?([0-9a-fA-F]{2})*$")]
         message: String,
     },
     /// Typed structured data (EIP-712).
@@ -67,21 +72,25 @@ pub(crate) enum Intent {
     /// A partially signed Bitcoin transaction; all inputs that pay to the key are signed.
     BitcoinPsbt {
         /// Base64 of a PSBT, version 0 or 2.
+        #[schema(pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
         psbt: String,
     },
     /// A Solana transaction message.
     SolanaMessage {
         /// Base64 of the message without signatures, legacy or v0.
+        #[schema(pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
         message: String,
     },
     /// A plain message: SHA-256 of it is signed; Ed25519 signs the bytes themselves.
     Message {
         /// Hex of the message.
+        #[schema(pattern = "^(0x)?([0-9a-fA-F]{2})*$", example = "68656c6c6f")]
         message: String,
     },
     /// A digest that nobody can read.
     RawDigest {
         /// Hex of 32 bytes.
+        #[schema(pattern = "^(0x)?[0-9a-fA-F]{64}$")]
         digest: String,
     },
 }
@@ -125,11 +134,184 @@ pub(crate) struct Transfer {
     amount: String,
 }
 
-/// One step of a change of the directory: its name in `step`, and beside it what that step needs.
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $shown:literal, $pattern:expr) => {
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<Schema> {
+                pattern($pattern).into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                $shown.into()
+            }
+        }
+    };
+}
+
+text! {
+    /// A name of the directory.
+    Name, "DirectoryName", "^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$"
+}
+text! {
+    /// A hash, or as many fresh bytes.
+    Bytes32, "Bytes32", "^[0-9a-f]{64}$"
+}
+text! {
+    /// The name of a node.
+    NodeName, "NodeName", "^[0-9a-z][0-9a-z-]{0,62}$"
+}
+text! {
+    /// What people read, on one line.
+    Label, "Label", r"^[^\u0000-\u001f\u007f-\u009f]{1,128}$"
+}
+
+/// One step of a change of the directory.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Step {
-    /// `add_tenant`, `add_principal`, `set_disabled`, `add_credential`, `set_group`, `set_role`, `set_policy`, `set_admins`, `remove` or `thaw`.
-    step: String,
-    #[serde(flatten)]
-    rest: std::collections::BTreeMap<String, serde_json::Value>,
+#[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
+#[schema(as = Step)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum Step {
+    /// Adds a tenant.
+    AddTenant {
+        /// Its name.
+        #[schema(value_type = Name)]
+        name: String,
+    },
+    /// Adds a user or service.
+    AddPrincipal {
+        /// Its name.
+        #[schema(value_type = Name)]
+        name: String,
+        /// Which of the two; only people approve.
+        kind: PrincipalKind,
+        /// The tenant it belongs to, for ever.
+        #[schema(value_type = Option<Name>)]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
+    },
+    /// Disables or enables a user or service.
+    SetDisabled {
+        /// Its name.
+        #[schema(value_type = Name)]
+        name: String,
+        /// Whether it is refused.
+        disabled: bool,
+    },
+    /// Adds a credential.
+    AddCredential {
+        /// The name that requests use.
+        #[schema(value_type = Name)]
+        name: String,
+        /// Whose it is.
+        #[schema(value_type = Name)]
+        principal: String,
+        /// `{ "key": "ed25519:…" }` or `{ "passkey": { … } }`; none serves two credentials.
+        #[schema(value_type = Object)]
+        with: serde_json::Value,
+    },
+    /// Adds a group or replaces its members.
+    SetGroup {
+        /// Its name.
+        #[schema(value_type = Name)]
+        name: String,
+        /// Its members.
+        members: Members,
+    },
+    /// Adds a role or replaces who has it.
+    SetRole {
+        /// Its name.
+        #[schema(value_type = Name)]
+        name: String,
+        /// Who has it.
+        members: Members,
+    },
+    /// Adds a policy or replaces its text.
+    SetPolicy {
+        /// Its name.
+        #[schema(value_type = Name)]
+        name: String,
+        /// Cedar, with `@id`, `@quorum` and the other annotations.
+        #[schema(
+            max_length = 65536,
+            example = "@id(\"x\") permit (principal in Group::\"admins\", action, resource);"
+        )]
+        text: String,
+    },
+    /// Replaces who must agree to changes.
+    SetAdmins {
+        /// The new rule.
+        rule: AdminRule,
+    },
+    /// Removes something that nothing refers to any more.
+    Remove {
+        /// Which kind of thing.
+        what: What,
+        /// Its name.
+        #[schema(value_type = Name)]
+        name: String,
+    },
+    /// Lifts freezes, named by their ids.
+    Thaw {
+        /// The ids, 32 bytes each.
+        #[schema(min_items = 1, value_type = Vec<Bytes32>)]
+        freezes: Vec<String>,
+    },
+}
+
+/// A person or a program.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum PrincipalKind {
+    /// A person.
+    User,
+    /// A program.
+    Service,
+}
+
+/// Who is in a group or has a role.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Members {
+    /// Users and services.
+    #[schema(value_type = Vec<Name>, required = false)]
+    principals: Vec<String>,
+    /// All members of these groups too.
+    #[schema(value_type = Vec<Name>, required = false)]
+    groups: Vec<String>,
+}
+
+/// Who must agree to changes of the directory.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AdminRule {
+    /// The quorum expression.
+    #[schema(example = "2 of Group::\"admins\"")]
+    quorum: String,
+    /// Whether the one who asks counts as one of them.
+    requester_counts: bool,
+}
+
+/// A thing that a step removes.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum What {
+    /// A tenant that nobody belongs to.
+    Tenant,
+    /// A user or service without credentials or memberships.
+    Principal,
+    /// A group that nothing refers to.
+    Group,
+    /// A role.
+    Role,
+    /// A credential.
+    Credential,
+    /// A policy.
+    Policy,
 }

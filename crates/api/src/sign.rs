@@ -16,7 +16,7 @@ pub struct Sign {
     pub intent: Intent,
     /// The nodes that shall sign; chosen among the connected ones if absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
-    #[schema(min_items = 1, max_items = 64)]
+    #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
     pub quorum: Option<Vec<String>>,
 }
 

@@ -2,8 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
-use quorate_api::{Assertion, ClientAlgorithm, ClientKey, Method, Request};
+use ed25519_dalek::Signer as _;
+use quorate_api::{
+    Assertion, ClientAlgorithm, ClientKey, Method, PasskeyPublicKey, Request, RequestSignature,
+};
+use sha2::{Digest as _, Sha256};
 
+#[path = "../../../fuzz/checks/assertion.rs"]
+mod assertion_check;
 #[path = "../../../fuzz/checks/mutate.rs"]
 mod mutate;
 #[path = "../../../fuzz/checks/request.rs"]
@@ -40,5 +46,36 @@ fn requests() {
     let seeds = mutate::seeds("request", &made);
     let (ran, accepted) = mutate::run(&seeds, COUNT, request_check::check);
     assert_eq!(ran, 6 + COUNT);
+    assert!((COUNT / 50..COUNT).contains(&accepted), "{accepted}");
+}
+
+#[test]
+fn assertions() {
+    use assertion_check::{CHALLENGE, CLIENT, DATA, PASSKEY};
+    let data = hex::decode(DATA).unwrap();
+    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let signed = [&data[..], Sha256::digest(CLIENT.as_bytes()).as_slice()].concat();
+    let signature = key.sign(&signed).to_bytes().to_vec();
+    let assertion = Assertion::new([1; 16], data, CLIENT.as_bytes(), signature.clone()).unwrap();
+    let passkey: PasskeyPublicKey = PASSKEY.parse().unwrap();
+    // Without this the check would be about nothing.
+    assert_eq!(passkey.verify(&CHALLENGE, &assertion), Ok(()));
+    use base64::Engine as _;
+    let text = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let id = text(assertion.credential_id());
+    let browser = format!(
+        r#"{{"id":"{id}","rawId":"{id}","type":"public-key","response":{{"authenticatorData":"{}","clientDataJSON":"{}","signature":"{}"}}}}"#,
+        text(assertion.authenticator_data()),
+        text(assertion.client_data_json()),
+        text(&signature)
+    );
+    let made = [
+        ("browser", browser.into_bytes()),
+        ("key", RequestSignature::from([0xa5; 64]).to_header().into_bytes()),
+        ("passkey", RequestSignature::from(assertion).to_header().into_bytes()),
+    ];
+    let seeds = mutate::seeds("assertion", &made);
+    let (ran, accepted) = mutate::run(&seeds, COUNT, assertion_check::check);
+    assert_eq!(ran, 3 + COUNT);
     assert!((COUNT / 50..COUNT).contains(&accepted), "{accepted}");
 }

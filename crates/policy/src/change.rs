@@ -315,7 +315,7 @@ impl Directory {
     }
 
     /// Checks what must hold between the parts, and works out who belongs to what.
-    fn settle(&mut self) -> Result<(), ChangeError> {
+    pub(crate) fn settle(&mut self) -> Result<(), ChangeError> {
         for (name, principal) in &self.principals {
             if let Some(tenant) = principal.tenant.as_ref().filter(|tenant| !self.tenants.contains(*tenant)) {
                 return Err(ChangeError::InUse(tenant.clone(), name.clone()));

@@ -1,6 +1,6 @@
 //! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
 
-use crate::commands::{client, cluster, completion, demo, dev, key, log, node, op, people, policy};
+use crate::commands::{client, cluster, completion, demo, dev, events, key, log, node, op, people, policy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_api::parse_wait;
 use std::path::PathBuf;
@@ -97,12 +97,14 @@ pub(crate) enum Command {
     /// Show and change people, groups and policies.
     #[command(subcommand)]
     Directory(people::DirectoryCommand),
-    /// Check, test and try policies.
+    /// Check, test, try and propose policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Begin a cluster with a directory.
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Watch what happens at a node, as lines.
+    Events(events::EventsArgs),
     /// Read and check what nodes wrote down.
     #[command(subcommand)]
     Log(log::LogCommand),

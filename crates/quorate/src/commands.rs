@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod key_sign;
 pub(crate) mod key_verify;
@@ -35,8 +36,9 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Withdraw(args) => people::rule("withdraw", args, connection, output),
         Command::Freeze(args) => people::freeze(args, connection, output),
         Command::Directory(command) => people::directory(command, connection, output),
-        Command::Policy(command) => policy::run(command, output),
+        Command::Policy(command) => policy::run(command, connection, output),
         Command::Cluster(command) => cluster::run(command, output),
+        Command::Events(args) => events::run(args, connection, output),
         Command::Log(command) => log::run(command, connection, output),
         Command::Client(command) => client::run(&command, output),
         Command::Openapi => output.text(&quorate_api::openapi().to_pretty_json()?),

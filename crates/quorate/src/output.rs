@@ -39,6 +39,25 @@ impl Output {
         }
     }
 
+    /// Prints one line of many: compact JSON, or the text that `line` makes. False when the reader has gone away.
+    pub(crate) fn line(
+        &self,
+        value: &impl Serialize,
+        json: bool,
+        line: impl FnOnce() -> String,
+    ) -> anyhow::Result<bool> {
+        let text = match self.format {
+            Format::Table if !json => printable(&line()).replace('\n', " "),
+            _ => serde_json::to_string(value)?,
+        };
+        let mut out = io::stdout().lock();
+        // At once, also into a pipe.
+        match writeln!(out, "{text}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            done => Ok(done.map(|()| true)?),
+        }
+    }
+
     /// Tells people something beside the result; programs do not see it.
     pub(crate) fn hint(&self, text: &str) {
         if self.format == Format::Table {

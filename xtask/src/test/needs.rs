@@ -9,6 +9,9 @@ use anyhow::Context as _;
 /// The version of anvil that the acceptance tests were written against.
 const ANVIL_VERSION: &str = "1.7.1";
 
+/// The versions that PyPI gives: schemathesis, and the library with which its requests are signed.
+const SCHEMATHESIS: [&str; 2] = ["schemathesis==4.32.5", "cryptography==50.0.2"];
+
 /// A tool that a suite cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
@@ -26,6 +29,8 @@ pub(super) enum Need {
     Chromium,
     /// `chromedriver`, which drives it. Tests find it in `QUORATE_TEST_CHROMEDRIVER`.
     Chromedriver,
+    /// `schemathesis`, which makes requests from an OpenAPI file. Tests find its program in `QUORATE_TEST_SCHEMATHESIS`.
+    Schemathesis,
 }
 
 impl Need {
@@ -39,6 +44,7 @@ impl Need {
             Self::Anvil => "anvil",
             Self::Chromium => "chromium",
             Self::Chromedriver => "chromedriver",
+            Self::Schemathesis => "schemathesis",
         }
     }
 
@@ -52,6 +58,7 @@ impl Need {
             Self::Anvil => "an Ethereum node that accepts or refuses our transactions",
             Self::Chromium => "a real browser that signs with passkeys",
             Self::Chromedriver => "it drives the browser and gives it an authenticator",
+            Self::Schemathesis => "it makes requests from the OpenAPI file and judges the answers by it",
         }
     }
 
@@ -65,6 +72,7 @@ impl Need {
             Self::Anvil => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
             Self::Chromedriver => &["chromium-driver"],
+            Self::Schemathesis => &["python3", "python3-venv"],
         }
     }
 
@@ -77,6 +85,7 @@ impl Need {
             Self::Anvil => Some("QUORATE_TEST_ANVIL"),
             Self::Chromium => Some("QUORATE_TEST_CHROMIUM"),
             Self::Chromedriver => Some("QUORATE_TEST_CHROMEDRIVER"),
+            Self::Schemathesis => Some("QUORATE_TEST_SCHEMATHESIS"),
         }
     }
 }
@@ -108,6 +117,7 @@ impl Provided {
                 )
             }
             (None, Need::Anvil) => self.anvil(target)?,
+            (None, Need::Schemathesis) => self.schemathesis(target)?,
             (None, _) => self.debian(need, need.name())?,
         };
         println!("using {} at {}", need.name(), path.display());
@@ -125,18 +135,25 @@ impl Provided {
         if let Some(path) = find(tool) {
             return Ok(path);
         }
+        let by_hand = || {
+            let packages = need.packages().join(" and ");
+            format!("`{tool}` is missing and could not be installed: install {packages}")
+        };
+        self.install(need).with_context(by_hand)?;
+        find(tool).with_context(by_hand)
+    }
+
+    /// Installs the packages of `need`.
+    fn install(&mut self, need: Need) -> anyhow::Result<()> {
         let packages = need.packages();
         println!("installing {} with apt-get ({})", packages.join(" "), need.reason());
-        let by_hand =
-            || format!("`{tool}` is missing and could not be installed: install {}", packages.join(" and "));
         if !self.updated {
-            apt(&["update"]).with_context(by_hand)?;
+            apt(&["update"])?;
             self.updated = true;
         }
         let mut arguments = vec!["install", "-y", "--no-install-recommends", "--no-upgrade"];
         arguments.extend(packages);
-        apt(&arguments).with_context(by_hand)?;
-        find(tool).with_context(by_hand)
+        apt(&arguments)
     }
 
     /// anvil comes from npm, as one binary in one package.
@@ -170,6 +187,38 @@ impl Provided {
             }
         }
         anvil_version(&program).with_context(|| format!("`{}` does not run", program.display()))?;
+        Ok(program)
+    }
+}
+
+impl Provided {
+    /// schemathesis comes from PyPI, into a virtual environment of its own.
+    fn schemathesis(&mut self, target: &Path) -> anyhow::Result<PathBuf> {
+        let folder = target.join("tools").join("schemathesis");
+        let (program, done) = (folder.join("bin").join("schemathesis"), folder.join("installed"));
+        let wanted = SCHEMATHESIS.join(" ");
+        if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) && program.is_file() {
+            return Ok(program);
+        }
+        let python = self.debian(Need::Schemathesis, "python3")?;
+        println!("installing {wanted} with pip into {} ({})", folder.display(), Need::Schemathesis.reason());
+        // Without its own pip, a Debian system has python3 and cannot make environments.
+        let make = || {
+            let mut command = Command::new(&python);
+            command.args(["-m", "venv", "--clear"]).arg(&folder).status().is_ok_and(|status| status.success())
+        };
+        if !make() {
+            self.install(Need::Schemathesis)?;
+            anyhow::ensure!(make(), "`python3 -m venv` does not work: install python3-venv");
+        }
+        let mut install = Command::new(folder.join("bin").join("python"));
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(SCHEMATHESIS);
+        let status = install.status().context("cannot start pip")?;
+        anyhow::ensure!(
+            status.success(),
+            "pip could not install {wanted}: install them and set QUORATE_TEST_SCHEMATHESIS to the program `schemathesis`"
+        );
+        std::fs::write(done, wanted)?;
         Ok(program)
     }
 }

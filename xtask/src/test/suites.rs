@@ -47,9 +47,9 @@ pub(super) enum Step {
 pub(super) const SUITES: &[Suite] = &[
     Suite {
         name: "lint",
-        about: "formatting, clippy, crate layers, spec against code",
+        about: "formatting, clippy, the fuzz targets, crate layers, spec against code",
         packages: Packages::None,
-        needs: &[Need::CCompiler],
+        needs: &[Need::CCompiler, Need::CxxCompiler],
         steps: &[
             Step::Cargo(&["fmt", "--all", "--check"]),
             Step::Cargo(&[
@@ -61,6 +61,16 @@ pub(super) const SUITES: &[Suite] = &[
                 "--",
                 "-D",
                 "warnings",
+            ]),
+            // A workspace of its own, which nothing else compiles.
+            Step::Cargo(&[
+                "check",
+                "--manifest-path",
+                "fuzz/Cargo.toml",
+                "--target-dir",
+                "target/fuzz",
+                "--keep-going",
+                "--locked",
             ]),
             Step::Own("layers", crate::layers::run),
             Step::Own("spec", crate::spec::run),
@@ -82,7 +92,7 @@ pub(super) const SUITES: &[Suite] = &[
     },
     Suite {
         name: "chain",
-        about: "signatures judged by anvil, a Solana VM, Bitcoin consensus code and openssl; passkeys by webauthn-rs and Chromium",
+        about: "signatures judged by anvil, a Solana VM, Bitcoin consensus code and openssl; passkeys by webauthn-rs and Chromium; the REST interface by schemathesis",
         packages: Packages::Named(&["quorate-acceptance"]),
         needs: &[
             Need::CCompiler,
@@ -91,6 +101,7 @@ pub(super) const SUITES: &[Suite] = &[
             Need::Anvil,
             Need::Chromium,
             Need::Chromedriver,
+            Need::Schemathesis,
         ],
         steps: &[Step::Tests],
     },

@@ -1,17 +1,19 @@
 //! The parts of the OpenAPI document that are made from a route.
 
-use super::{Answer, Parameters, Route, SIGNED_CODES};
+use super::{Answer, Parameters, Route, SERVICE_CODES, SIGNED_CODES};
 use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::problem::{Code, PROBLEM_CONTENT_TYPE};
 use crate::request::{
     HEADER_CLIENT, HEADER_EXPIRES, HEADER_IDEMPOTENCY_KEY, HEADER_SIGNATURE, MAX_IDEMPOTENCY_KEY, Method,
 };
+use crate::request_id::HEADER_REQUEST_ID;
 use crate::schema::pattern;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{Components, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{AllOfBuilder, Components, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{ComponentsBuilder, ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
 /// The described operation of a route.
@@ -22,6 +24,9 @@ pub(super) fn operation(route: &Route) -> Operation {
     for parameter in parameters(route) {
         operation = operation.parameter(parameter);
     }
+    for (status, codes) in problems(route) {
+        operation = operation.response(status.to_string(), problem(&codes));
+    }
     if let Some(body) = route.body {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(body))).build();
         let body =
@@ -31,14 +36,11 @@ pub(super) fn operation(route: &Route) -> Operation {
     for (status, description, answer) in route.answers {
         operation = operation.response(status.to_string(), success(description, *answer));
     }
-    for (status, codes) in problems(route) {
-        operation = operation.response(status.to_string(), problem(&codes));
-    }
     operation.build()
 }
 
 fn success(description: &str, answer: Answer) -> Response {
-    let response = ResponseBuilder::new().description(description);
+    let response = ResponseBuilder::new().description(description).header(HEADER_REQUEST_ID, request_id());
     match answer {
         Answer::Json(schema) => {
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
@@ -48,7 +50,7 @@ fn success(description: &str, answer: Answer) -> Response {
             response.content("application/octet-stream", ContentBuilder::new().schema(Some(string())).build())
         }
         Answer::Events => {
-            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Event"))).build();
+            let content = ContentBuilder::new().schema(Some(event())).build();
             response.content("text/event-stream", content)
         }
         Answer::Text => response.content("text/plain", ContentBuilder::new().schema(Some(string())).build()),
@@ -56,20 +58,62 @@ fn success(description: &str, answer: Answer) -> Response {
     .build()
 }
 
+/// One event of a stream, as its fields; `data` is JSON with the schema `Event`.
+fn event() -> Schema {
+    let data = ObjectBuilder::new()
+        .schema_type(SchemaType::new(Type::String))
+        .content_media_type("application/json")
+        .description(Some("JSON with the schema `Event`."))
+        .build();
+    let event = ObjectBuilder::new()
+        .property("id", pattern("^(0|[1-9][0-9]{0,19})$"))
+        .property("event", Ref::from_schema_name("EventKind"))
+        .property("data", data)
+        .required("id")
+        .required("event")
+        .required("data");
+    Schema::Object(event.build())
+}
+
 /// The problems of a route by HTTP status.
 fn problems(route: &Route) -> BTreeMap<u16, Vec<Code>> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-    let common = if route.signed { SIGNED_CODES } else { &[] };
+    let common = if route.signed { SIGNED_CODES } else { SERVICE_CODES };
     for code in common.iter().chain(route.codes) {
         by_status.entry(code.status()).or_default().push(*code);
     }
     by_status
 }
 
+/// A problem with one of these codes: which ones a route answers is part of its description, so that a test can hold it to that.
 fn problem(codes: &[Code]) -> Response {
     let lines: Vec<String> = codes.iter().map(|code| format!("`{code}`: {}", code.title())).collect();
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    ResponseBuilder::new().description(lines.join("; ")).content(PROBLEM_CONTENT_TYPE, content).build()
+    let names: Vec<&str> = codes.iter().map(|code| code.as_str()).collect();
+    let code =
+        ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).enum_values(Some(names)).build();
+    let one_of_these = ObjectBuilder::new().property("code", code).build();
+    let schema =
+        Schema::AllOf(AllOfBuilder::new().item(Ref::from_schema_name("Problem")).item(one_of_these).build());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let response =
+        ResponseBuilder::new().description(lines.join("; ")).content(PROBLEM_CONTENT_TYPE, content);
+    let response = response.header(HEADER_REQUEST_ID, request_id());
+    if !codes.contains(&Code::RateLimited) {
+        return response.build();
+    }
+    let seconds = ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer)).minimum(Some(0)).build();
+    let retry = HeaderBuilder::new().schema(Some(seconds));
+    response
+        .header("Retry-After", retry.description(Some("After how many seconds to come again.")).build())
+        .build()
+}
+
+fn request_id() -> Header {
+    let schema = pattern("^[A-Za-z0-9._-]{1,64}$");
+    HeaderBuilder::new()
+        .schema(Some(schema))
+        .description(Some("Names this answer in the node's log."))
+        .build()
 }
 
 fn parameters(route: &Route) -> Vec<Parameter> {
@@ -79,6 +123,11 @@ fn parameters(route: &Route) -> Vec<Parameter> {
     }
     if route.path.contains("{operation}") {
         list.push(path_parameter("operation", "The operation's identifier.", "OperationId"));
+    }
+    if route.path.contains("{path}") {
+        // Slashes included, which OpenAPI cannot say.
+        let tile = pattern("^(entries|[0-9]{1,2})/(x[0-9]{3}/){0,5}[0-9]{3}(\\.p/[0-9]{1,3})?$");
+        list.push(parameter("path", ParameterIn::Path, true, "Which tile: what follows `tile/`.", tile));
     }
     match route.parameters {
         Parameters::None => {}

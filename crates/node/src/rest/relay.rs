@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use quorate_api::{Code, Method, OperationQuery, PROBLEM_CONTENT_TYPE, Problem, SignedRequest};
+use quorate_api::{Code, Method, OperationQuery, Problem, SignedRequest};
 use quorate_net::PeerId;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -73,13 +73,14 @@ async fn ask_all(
         if let Some((status, body)) = ask(shared, peer, request, source, within).await?
             && status != StatusCode::NOT_FOUND
         {
-            let problem = status.is_client_error() || status.is_server_error();
-            let content = if problem { PROBLEM_CONTENT_TYPE } else { "application/json" };
-            let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content))];
-            let mut answer = (status, headers, Body::from(body)).into_response();
-            if status == StatusCode::TOO_MANY_REQUESTS {
-                answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
+            let answer = if status.is_client_error() || status.is_server_error() {
+                // Said again by this node, under the name that this node gives the request.
+                let Ok(problem) = serde_json::from_slice::<Problem>(&body) else { continue };
+                Failed::from(problem).into_response()
+            } else {
+                let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+                (status, headers, Body::from(body)).into_response()
+            };
             return Ok(Some(answer));
         }
     }

@@ -328,12 +328,29 @@ pub(crate) fn directory(
             (vec![Step::Thaw { freezes: ids.collect::<anyhow::Result<_>>()? }], None)
         }
     };
+    change(steps, reason, None, connection, output)
+}
+
+/// Asks for a change of the directory and waits for the admins. Without `of`, it is made for the directory as it is then.
+pub(crate) fn change(
+    steps: Vec<Step>,
+    reason: Option<String>,
+    of: Option<(u64, Hex)>,
+    connection: &Connection,
+    output: &Output,
+) -> anyhow::Result<()> {
     let client = connect(connection)?;
     let repeat = idempotency_key(None)?;
     let operation =
         run_operation("waiting for the admins", &client, connection, &repeat, output, async |wait| {
-            let directory = client.directory().await?;
-            let change = ChangeDirectory { base: directory.version, previous: directory.head, steps, reason };
+            let (base, previous) = match of {
+                Some(of) => of,
+                None => {
+                    let directory = client.directory().await?;
+                    (directory.version, directory.head)
+                }
+            };
+            let change = ChangeDirectory { base, previous, steps, reason };
             client.change_directory(&change, &repeat, wait).await
         })?;
     match &operation.result {

@@ -1,21 +1,25 @@
-//! `quorate policy`: check, test and try policies before people agree to them. Nothing here needs a node.
+//! `quorate policy`: check, test and try policies before people agree to them, and propose them. Only `propose` needs a node.
 
 use super::cluster::{pair, read_policy, read_steps};
+use super::{block_on, people};
+use crate::cli::Connection;
+use crate::connection::connect;
 use crate::failure::usage;
 use crate::output::Output;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use quorate_policy::change::Step;
 use quorate_policy::directory::Directory;
-use quorate_policy::finding::Severity;
+use quorate_policy::finding::{Finding, Severity};
 use quorate_policy::genesis::GenesisFile;
 use quorate_policy::lint::lint;
+use quorate_policy::name::Name;
 use quorate_policy::policies::Policies;
 use quorate_policy::suite::Suite;
 use std::fs;
 use std::path::PathBuf;
 
-/// Commands about policies. `quorate directory set-policy` puts one in force.
+/// Commands about policies. All but `propose` work without a node.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Say what is wrong with policies, and what is probably not meant.
@@ -26,8 +30,81 @@ pub(crate) enum PolicyCommand {
     Simulate(SuiteArgs),
     /// Say for each rule why it applies to a case or does not.
     Explain(ExplainArgs),
+    /// Ask the admins to put policies in force, after checking them with the directory as it is now.
+    Propose(ProposeArgs),
     /// Print the schema: every action and fact that a policy can name.
     Schema,
+}
+
+/// Arguments of `quorate policy propose`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  quorate policy propose payments.cedar --reason 'large payments need the cfo'\n  quorate policy propose --dry-run payments=draft.cedar"
+)]
+pub(crate) struct ProposeArgs {
+    /// Files with policies (Cedar). Each is called like its file without the ending; `NAME=FILE` says otherwise.
+    #[arg(required = true, value_name = "[NAME=]FILE", value_parser = named)]
+    policies: Vec<(Name, PathBuf)>,
+    /// Why, for the people who approve it.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only say what would be found; ask for nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// `FILE` or `NAME=FILE`.
+fn named(text: &str) -> Result<(Name, PathBuf), String> {
+    let (name, file) = match text.split_once('=') {
+        Some((name, file)) => (name.to_owned(), PathBuf::from(file)),
+        None => {
+            let file = PathBuf::from(text);
+            (file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned(), file)
+        }
+    };
+    let name =
+        name.parse().map_err(|error| format!("`{name}` cannot name a policy: {error}; give NAME=FILE"))?;
+    Ok((name, file))
+}
+
+fn propose(args: ProposeArgs, connection: &Connection, output: &Output) -> anyhow::Result<()> {
+    let mut steps = Vec::new();
+    for (name, file) in args.policies {
+        if steps.iter().any(|step| matches!(step, Step::SetPolicy { name: other, .. } if *other == name)) {
+            return Err(usage(format!("two files are for policy `{name}`: name one NAME=FILE")));
+        }
+        steps.push(Step::SetPolicy { name, text: read_policy(file)? });
+    }
+    let client = connect(connection)?;
+    let view = block_on(async { Ok(client.directory().await?) })?;
+    // A client belongs to the runtime it first sends in.
+    drop(client);
+    let directory = Directory::of_view(&view)?.changed(&steps).map_err(usage)?;
+    let findings = lint(&directory);
+    let words: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    if has_error(&findings) {
+        return Err(usage(format!("{}\nthe policies are not valid: nothing was proposed", words.join("\n"))));
+    }
+    if args.dry_run {
+        let changes: Vec<String> = steps.iter().map(Step::words).collect();
+        let value = serde_json::json!({ "base": view.version, "findings": words, "steps": changes });
+        return output.result(&value, || {
+            let nothing = vec!["nothing to say about the policies".to_owned()];
+            let found = if words.is_empty() { nothing } else { words.clone() };
+            format!(
+                "{}\nwould propose, for version {}: {}",
+                found.join("\n"),
+                view.version,
+                changes.join("; ")
+            )
+        });
+    }
+    words.iter().for_each(|finding| output.hint(finding));
+    people::change(steps, args.reason, Some((view.version, view.head)), connection, output)
+}
+
+fn has_error(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
 /// The directory that policies are checked against.
@@ -110,15 +187,16 @@ impl SuiteArgs {
 }
 
 /// Runs the command.
-pub(crate) fn run(command: PolicyCommand, output: &Output) -> anyhow::Result<()> {
+pub(crate) fn run(command: PolicyCommand, connection: &Connection, output: &Output) -> anyhow::Result<()> {
     match command {
+        PolicyCommand::Propose(args) => propose(args, connection, output),
         PolicyCommand::Lint(args) => {
             let findings = lint(&args.read()?);
             let words: Vec<String> = findings.iter().map(ToString::to_string).collect();
             output.result(&serde_json::json!({ "findings": words }), || {
                 if words.is_empty() { "nothing to say".to_owned() } else { words.join("\n") }
             })?;
-            if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            if has_error(&findings) {
                 bail!("the policies are not valid");
             }
             Ok(())

@@ -140,4 +140,47 @@ fn a_governed_cluster_is_made_with_commands() {
     ask(&bob, &["approve", asked["id"].as_str().unwrap(), "--yes"]).ok();
     ask(&alice, &["op", "wait", asked["id"].as_str().unwrap(), "--wait", "30s"]).ok();
     assert_eq!(ask(&alice, &["directory", "show"]).ok().json()["version"], 1);
+    propose(at, &ask, &alice, &bob);
+}
+
+/// A policy is checked with the directory as it is, then asked for, then in force.
+fn propose(at: &Path, ask: &impl Fn(&[&str], &[&str]) -> Ran, alice: &[&str], bob: &[&str]) {
+    let file = |name: &str, text: String| fs::write(at.join(name), text).unwrap();
+    file(
+        "payments.cedar",
+        POLICY
+            .replace("two", "paid")
+            .replace("principal in Group::\"admins\"", "principal in Group::\"finance\""),
+    );
+    let unknown = ask(alice, &["policy", "propose", "payments.cedar"]);
+    assert!(unknown.code == 2 && unknown.err.contains("finance"), "{unknown:?}");
+    // What is in force counts too: rule `two` is there already.
+    file("other.cedar", POLICY.to_owned());
+    let twice = ask(alice, &["policy", "propose", "other.cedar"]);
+    assert!(twice.code == 2 && twice.err.contains("two"), "{twice:?}");
+    file("payments.cedar", POLICY.replace("two", "paid"));
+    let both = ["policy", "propose", "payments.cedar", "payments=other.cedar"];
+    assert_eq!(ask(alice, &both).code, 2, "one name, two files");
+    assert_eq!(ask(alice, &["policy", "propose", "Not a name.cedar"]).code, 2);
+    let dry = ask(alice, &["policy", "propose", "payments.cedar", "--dry-run"]).ok().json();
+    assert_eq!((&dry["base"], dry["steps"].as_array().unwrap().len()), (&1.into(), 1), "{dry}");
+    let waiting = |list: &Value| {
+        let items = list["items"].as_array().unwrap();
+        items.iter().filter(|op| op["status"] == "pending_approval").count()
+    };
+    assert_eq!(waiting(&ask(alice, &["op", "list"]).ok().json()), 0, "a dry run asked for something");
+    let propose = ["policy", "propose", "payments.cedar", "--reason", "payments", "--wait", "0s"];
+    let asked = ask(alice, &propose).ok().json();
+    assert_eq!(asked["status"], "pending_approval", "{asked}");
+    let id = asked["id"].as_str().unwrap();
+    ask(bob, &["approve", id, "--yes"]).ok();
+    ask(alice, &["op", "wait", id, "--wait", "30s"]).ok();
+    let directory = ask(alice, &["directory", "show"]).ok().json();
+    assert_eq!(directory["version"], 2);
+    assert!(directory["policies"]["payments"].as_str().unwrap().contains("@id(\"paid\")"));
+    // What is kept is printed, and the command ends by itself.
+    let events = ask(alice, &["events", "--kind", "directory.changed,frozen"]).ok();
+    let kinds: Vec<Value> = events.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = kinds.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["frozen", "directory.changed", "directory.changed"]);
 }

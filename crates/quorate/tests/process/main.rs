@@ -13,6 +13,7 @@ mod abuse;
 mod canary;
 mod certificates;
 mod crash;
+mod events;
 mod folder;
 mod governance;
 mod identity;

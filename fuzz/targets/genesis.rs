@@ -1,0 +1,11 @@
+//! The beginning of a cluster.
+#![no_main]
+
+#[path = "../checks/house.rs"]
+mod fuzz_house;
+#[path = "../checks/genesis.rs"]
+mod genesis;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    genesis::check(bytes);
+});
