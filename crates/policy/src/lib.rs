@@ -20,6 +20,7 @@
 //! | [`explain`] | why each rule applies or does not, clause by clause |
 //! | [`lint`](lint::lint) | what is allowed in policies and probably not meant |
 //! | [`suite`] | tests of policies, as a file |
+//! | [`window`] | what was spent in the last hour, day and week |
 
 pub mod annotation;
 pub mod approval;
@@ -39,3 +40,4 @@ pub mod quorum;
 pub mod schema;
 mod source;
 pub mod suite;
+pub mod window;

@@ -15,3 +15,4 @@ mod explain;
 mod house;
 mod intents;
 mod quorum;
+mod window;
