@@ -14,6 +14,11 @@
 //!   from the store at the next look, with what is on its way. A failed write refuses its request.
 //! - **Bounded.** Sums of those who did not spend for long are let go when there are too many, and come back from the store.
 
+// The measuring program has this file under another path.
+#[cfg(test)]
+#[path = "counter/tests.rs"]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -120,12 +125,16 @@ pub(crate) struct Counter {
     pending: Mutex<HashMap<String, (Spending, usize)>>,
     uses: AtomicU64,
     total: Arc<AtomicUsize>,
+    max_subjects: usize,
+    max_cells: usize,
 }
 
 impl Counter {
     pub(crate) fn new(store: Store) -> Self {
         Self {
             store,
+            max_subjects: MAX_SUBJECTS,
+            max_cells: MAX_CELLS,
             known: Mutex::default(),
             pending: Mutex::default(),
             uses: AtomicU64::default(),
@@ -156,7 +165,7 @@ impl Counter {
             });
             let known = Arc::clone(known);
             known.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-            self.let_go(&mut all, MAX_SUBJECTS, MAX_CELLS);
+            self.let_go(&mut all);
             known
         };
         let history = Arc::clone(&known.history).lock_owned().await;
@@ -165,7 +174,8 @@ impl Counter {
 
     /// Lets go of those that were not used for the longest time and that nobody holds, if there is too much; an eighth more than needed,
     /// so that it is not done each time.
-    fn let_go(&self, all: &mut HashMap<Subject, Arc<Known>>, subjects: usize, cells: usize) {
+    fn let_go(&self, all: &mut HashMap<Subject, Arc<Known>>) {
+        let (subjects, cells) = (self.max_subjects, self.max_cells);
         if all.len() <= subjects && self.total.load(Ordering::Relaxed) <= cells {
             return;
         }
