@@ -119,7 +119,7 @@ async fn main() {
                 unreadable: false,
             };
             let start = Instant::now();
-            let mut turn = counter.turn(KEY, PRINCIPAL).await;
+            let mut turn = counter.turn(KEY, PRINCIPAL, row.at).await.unwrap();
             std::hint::black_box(counter.spent(&mut turn, &row.op_id, &spend, row.at).await.unwrap());
             let looked = start.elapsed();
             let counted = Instant::now();

@@ -117,7 +117,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         }
         _ => None,
     };
-    let mut turn = shared.spender(&judged).await;
+    let mut turn = shared.spender(&judged).await?;
     let work = match (&judged.ask, &proposal.work) {
         (Ask::Sign(..), Work::Sign { quorum }) => {
             let other = || Problem::new(Code::Internal, "the request was not prepared");

@@ -432,7 +432,7 @@ impl Shared {
             }
             Err(problem) => return self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
         };
-        let mut turn = self.spender(&judged).await;
+        let mut turn = self.spender(&judged).await?;
         match self.permission_in_turn(&judged, prepared.subject(), turn.as_mut()).await? {
             Permission::Wait(waiting) if waiting.expires < clock::seconds() => {
                 let detail = "it was not approved in time: send a new request";

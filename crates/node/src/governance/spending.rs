@@ -74,14 +74,16 @@ impl Shared {
 
     /// The turn to decide on a request and count it, if anything looks back. While it is held, the decision is made with
     /// [`permission_in_turn`](Self::permission_in_turn): any other one about the same key or principal would wait for it for ever.
-    pub(crate) async fn spender(&self, judged: &Judged) -> Option<Turn> {
-        let governance = self.governance.as_ref()?;
+    pub(crate) async fn spender(&self, judged: &Judged) -> Result<Option<Turn>, Problem> {
+        let Some(governance) = &self.governance else { return Ok(None) };
         let regime = governance.regime();
-        let (key, (principal, _)) = (judged.ask.key()?, regime.principal(judged.request.client())?);
-        if !self.looks_back(&regime) {
-            return None;
-        }
-        Some(governance.counter.turn(key.as_str(), principal.as_str()).await)
+        let principal = regime.principal(judged.request.client()).map(|(name, _)| name);
+        let (Some(key), Some(principal), true) = (judged.ask.key(), principal, self.looks_back(&regime))
+        else {
+            return Ok(None);
+        };
+        let turn = governance.counter.turn(key.as_str(), principal.as_str(), clock::millis()).await;
+        turn.map(Some).map_err(|error| store_problem(&error))
     }
 
     /// Whether a rule or the circuit breaker looks at what was spent before.
@@ -146,15 +148,17 @@ impl Shared {
             tokens: spends.tokens.clone(),
             unreadable: false,
         };
-        let spent = match turn {
-            Some(turn) if spends.fit(turn) => counter.spent(turn, id.as_str(), &spend, now).await,
+        let failed = |error: quorate_store::StoreError| store_problem(&error);
+        let mut own = None;
+        let turn = match turn {
+            Some(turn) if spends.fit(turn) => turn,
             Some(_) => return Err(overtaken()),
             None => {
-                let mut turn = counter.turn(spends.key.as_str(), spends.principal.as_str()).await;
-                counter.spent(&mut turn, id.as_str(), &spend, now).await
+                let turn = counter.turn(spends.key.as_str(), spends.principal.as_str(), now).await;
+                own.insert(turn.map_err(failed)?)
             }
         };
-        spent.map_err(|error| store_problem(&error))
+        counter.spent(turn, id.as_str(), &spend, now).await.map_err(failed)
     }
 
     /// Forgets a little of what no window reaches any more.

@@ -89,7 +89,7 @@ async fn begin_and_wait(
         // CER.1  What cannot be is said at once, and leaves nothing behind.
         let prepared = shared.prepare_with(&judged, shared.id, Need::Fresh).await;
         let prepared = shared.decided(&judged, prepared).await?;
-        let mut turn = shared.spender(&judged).await;
+        let mut turn = shared.spender(&judged).await?;
         let permission = shared.permission_in_turn(&judged, prepared.subject(), turn.as_mut()).await?;
         let standing = match permission {
             Permission::Go(rule) => Standing::Go(rule),

@@ -19,5 +19,6 @@ mod presign;
 mod receipts;
 mod requests;
 mod source;
+mod spending;
 mod unseal;
 mod webhooks;

@@ -142,12 +142,36 @@ impl Counter {
         }
     }
 
-    /// Waits for the turn to decide on requests with a key by a principal.
-    pub(crate) async fn turn(&self, key: &str, principal: &str) -> Turn {
+    /// Waits for the turn to decide on requests with a key by a principal, at a time in milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn turn(
+        self: &Arc<Self>,
+        key: &str,
+        principal: &str,
+        now: u64,
+    ) -> Result<Turn, StoreError> {
         // Everybody takes the key first.
-        let key = self.hold(Subject::Key(key.to_owned())).await;
-        let principal = self.hold(Subject::Principal(principal.to_owned())).await;
-        Turn { key, principal, looked: None }
+        let key = self.ready(Subject::Key(key.to_owned()), now).await?;
+        let principal = self.ready(Subject::Principal(principal.to_owned()), now).await?;
+        Ok(Turn { key, principal, looked: None })
+    }
+
+    /// Holds a subject, with its sums.
+    async fn ready(self: &Arc<Self>, subject: Subject, now: u64) -> Result<Held, StoreError> {
+        let mut held = self.hold(subject).await;
+        if held.history.is_some() {
+            return Ok(held);
+        }
+        // Done also if nobody waits any more: else whoever gives up too early would make everybody begin again.
+        let counter = Arc::clone(self);
+        let made = tokio::spawn(async move {
+            held.known.stale.store(false, Ordering::Release);
+            *held.history = Some(counter.load(&held.known.subject, now).await?);
+            Ok(held)
+        });
+        made.await.unwrap_or(Err(StoreError::Closed))
     }
 
     async fn hold(&self, subject: Subject) -> Held {
@@ -203,7 +227,7 @@ impl Counter {
         spend: &Spend,
         now: u64,
     ) -> Result<Spent, StoreError> {
-        // Before the sums are made from the store: whatever is found here is in them.
+        // Before the sums are looked at: whatever is found here is in them, or they are stale.
         let (seen, own) = match self.on_its_way(op_id) {
             Some(row) => (Seen::OnItsWay, Some(row)),
             None => match self.store.spending(op_id).await? {

@@ -44,7 +44,7 @@ impl Bench {
     }
 
     async fn look(&self, row: &Spending, now: u64) -> (Turn, Spent) {
-        let mut turn = self.counter.turn(&row.key_id, &row.principal).await;
+        let mut turn = self.counter.turn(&row.key_id, &row.principal, now).await.unwrap();
         let spent = self.counter.spent(&mut turn, &row.op_id, &read(row), now).await.unwrap();
         (turn, spent)
     }
@@ -207,16 +207,17 @@ async fn a_limit_holds_for_requests_at_once() {
 #[tokio::test]
 async fn only_the_same_key_or_principal_waits() {
     let bench = Bench::new().await;
-    let turn = bench.counter.turn("key0", "user0").await;
-    let soon =
-        |key, principal| tokio::time::timeout(Duration::from_millis(50), bench.counter.turn(key, principal));
+    let turn = bench.counter.turn("key0", "user0", START).await.unwrap();
+    let soon = |key, principal| {
+        tokio::time::timeout(Duration::from_millis(50), bench.counter.turn(key, principal, START))
+    };
     drop(soon("key1", "user1").await.expect("nothing in common"));
     assert!(soon("key0", "user1").await.is_err(), "the same key");
     assert!(soon("key1", "user0").await.is_err(), "the same principal");
     drop(turn);
     drop(soon("key0", "user1").await.unwrap());
     // A key and a principal of one name are two things.
-    let turn = bench.counter.turn("one", "two").await;
+    let turn = bench.counter.turn("one", "two", START).await.unwrap();
     drop(soon("two", "one").await.unwrap());
     drop(turn);
 }
@@ -239,7 +240,7 @@ async fn a_failed_write_is_never_free() {
     let (turn, _) = bench.look(&two, START).await;
     bench.faults.fail_nth_write(1, Fault::BeforeCommit);
     let writing = bench.counter.count(two, Some(turn));
-    let mut seen = bench.counter.turn("key", "nobody").await;
+    let mut seen = bench.counter.turn("key", "nobody", START).await.unwrap();
     let nothing = Spend::default();
     let spent = bench.counter.spent(&mut seen, "op3", &nothing, START);
     let (spent, written) = tokio::join!(spent, writing);
