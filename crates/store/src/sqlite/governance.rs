@@ -343,7 +343,7 @@ impl Sqlite {
 
     pub(crate) async fn forget_spending(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
         self.writer
-            .write(move |connection| {
+            .write_statement(move |connection| {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "DELETE FROM spending WHERE op_id IN \
