@@ -40,6 +40,9 @@ impl Drop for Cluster {
     }
 }
 
+/// Names with a public key each.
+type Named = Vec<(&'static str, String)>;
+
 impl Cluster {
     /// Nodes that know their clients from their configuration. `limits` is the TOML of that section.
     ///
@@ -82,7 +85,7 @@ impl Cluster {
         cluster
     }
 
-    fn prepare(limits: &str) -> (Self, Vec<(&'static str, String)>, Vec<(&'static str, String)>) {
+    fn prepare(limits: &str) -> (Self, Named, Named) {
         let folder = TempDir::with_prefix("quorate-cluster-").expect("a temporary folder");
         let nodes = NODES.into_iter().map(|name| Node { name, api: free(), child: None }).collect();
         let cluster = Self { folder, nodes };

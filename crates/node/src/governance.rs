@@ -132,8 +132,8 @@ pub(crate) struct Governance {
     /// Held while a change is adopted.
     adopting: tokio::sync::Mutex<()>,
     freezes: Mutex<Freezes>,
-    /// Held from the look at what was spent until the request is counted: two requests cannot both be the last one below a limit.
-    pub(crate) spender: tokio::sync::Mutex<()>,
+    /// What was agreed to before, and whose turn it is to look at it.
+    pub(crate) counter: Arc<spending::Counter>,
     /// Cases whose end this node does not know.
     waiting: Mutex<BTreeMap<OperationId, Told>>,
     /// The version of the directory at the last look at everything that waits.
@@ -214,7 +214,7 @@ impl Governance {
             regime: Mutex::new(Arc::new(regime)),
             adopting: tokio::sync::Mutex::default(),
             freezes: Mutex::new(freezes),
-            spender: tokio::sync::Mutex::default(),
+            counter: Arc::new(spending::Counter::new(store.clone())),
             waiting: Mutex::new(waiting),
             looked: Mutex::default(),
             pace: pace::Pace::default(),

@@ -226,6 +226,7 @@ impl Node {
                 if let Some(presign) = &counted.presign {
                     presign.forget(|id| counted.waits(id));
                 }
+                counted.forget_spending().await;
                 if let Err(problem) = counted.offer_head().await {
                     tracing::error!(detail = %problem.detail, "the head of the log is not offered");
                 }

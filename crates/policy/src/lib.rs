@@ -21,6 +21,7 @@
 //! | [`lint`](lint::lint) | what is allowed in policies and probably not meant |
 //! | [`suite`] | tests of policies, as a file |
 //! | [`view`] | the directory that a node shows, read back |
+//! | [`window`] | what was spent in the last hour, day and week |
 
 pub mod annotation;
 pub mod approval;
@@ -41,3 +42,4 @@ pub mod schema;
 mod source;
 pub mod suite;
 pub mod view;
+pub mod window;

@@ -48,3 +48,15 @@ pub struct Spending {
     /// Tokens, as the node writes them.
     pub tokens: String,
 }
+
+/// Whose spending is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpentBy<'a> {
+    /// With this key.
+    Key(&'a str),
+    /// By this principal.
+    Principal(&'a str),
+}
+
+/// Most operations in one page of what was spent: small rows, of which a week is read after a start.
+pub const MAX_SPENDING_PAGE: u32 = 2000;

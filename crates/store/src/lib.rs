@@ -46,7 +46,7 @@ mod watch;
 
 pub use burn::{Burn, InstanceId, OtDirection};
 pub use error::StoreError;
-pub use governance::{Case, Freeze, Spending};
+pub use governance::{Case, Freeze, MAX_SPENDING_PAGE, Spending, SpentBy};
 pub use key::{Key, KeyStatus, NewKey};
 pub use limits::{MAX_BLOB_LEN, MAX_ID_LEN};
 pub use meta::Meta;

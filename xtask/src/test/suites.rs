@@ -87,7 +87,8 @@ pub(super) const SUITES: &[Suite] = &[
         name: "node",
         about: "the daemon and the program as processes: kills, restarts, hostile peers",
         packages: Packages::Named(&["quorate-node", "quorate"]),
-        needs: &[Need::CCompiler, Need::Openssl, Need::Curl],
+        // The last one for the Python of the hook in docs/presign.md.
+        needs: &[Need::CCompiler, Need::Openssl, Need::Curl, Need::Schemathesis],
         steps: &[Step::Tests],
     },
     Suite {

@@ -117,12 +117,13 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         }
         _ => None,
     };
-    let _one = shared.spender().await;
+    let mut turn = shared.spender(&judged).await?;
     let work = match (&judged.ask, &proposal.work) {
         (Ask::Sign(..), Work::Sign { quorum }) => {
             let other = || Problem::new(Code::Internal, "the request was not prepared");
             let asked = signs.take().ok_or_else(other)?;
-            rule = shared.convinced(&judged, Subject::Sign(&asked)).await?.or(rule);
+            let subject = Subject::Sign(&asked);
+            rule = shared.convinced_in_turn(&judged, subject, turn.as_mut()).await?.or(rule);
             let committee = asked.quorum(quorum)?;
             if !quorum.contains(&asked.me()) {
                 let detail = "this node is not in the proposed quorum";
@@ -155,8 +156,10 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         AgreedWork::Create(_) => None,
     };
     let standing = Standing::Go(rule.clone());
-    let (counted, begun) =
-        tokio::join!(shared.spend(&judged.operation, spends.as_ref()), shared.begin(&judged, &standing));
+    let (counted, begun) = tokio::join!(
+        shared.spend(&judged.operation, spends.as_ref(), turn),
+        shared.begin(&judged, &standing)
+    );
     counted?;
     let begun = begun?;
     if begun.status == OperationStatus::PendingApproval {

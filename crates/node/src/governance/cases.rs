@@ -432,8 +432,8 @@ impl Shared {
             }
             Err(problem) => return self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
         };
-        let one = if matches!(prepared, Prepared::Sign(_)) { self.spender().await } else { None };
-        match self.permission(&judged, prepared.subject()).await? {
+        let mut turn = self.spender(&judged).await?;
+        match self.permission_in_turn(&judged, prepared.subject(), turn.as_mut()).await? {
             Permission::Wait(waiting) if waiting.expires < clock::seconds() => {
                 let detail = "it was not approved in time: send a new request";
                 let problem = Problem::new(Code::OperationExpired, detail);
@@ -444,16 +444,15 @@ impl Shared {
             Permission::No(problem) if problem.code == Code::Frozen => Ok(()),
             Permission::No(problem) => self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
             Permission::Go(rule) => {
+                if let Prepared::Sign(asked) = &prepared {
+                    self.spend(id, self.spends(&judged, asked).as_ref(), turn).await?;
+                }
                 if pending {
                     self.promote(&judged, rule.as_deref()).await?;
                 }
                 match prepared {
                     Prepared::Change(_) => self.carry_out(&judged).await.map(drop),
                     prepared => {
-                        if let Prepared::Sign(asked) = &prepared {
-                            self.spend(id, self.spends(&judged, asked).as_ref()).await?;
-                        }
-                        drop(one);
                         crate::rest::operations::go_on(self, judged, prepared);
                         Ok(())
                     }

@@ -14,7 +14,7 @@ use quorate_policy::name::Name;
 use quorate_policy::policies::Policies;
 use quorate_policy::quorum::{Missing, Quorum};
 
-use super::spending::Spends;
+use super::spending::{Spends, Turn};
 use super::{Regime, chain_problem};
 use crate::ceremony::sign::Asked;
 use crate::clock;
@@ -216,6 +216,16 @@ impl Shared {
         judged: &Judged,
         subject: Subject<'_>,
     ) -> Result<Permission, Problem> {
+        self.permission_in_turn(judged, subject, None).await
+    }
+
+    /// The same for whoever has the turn of the key and principal, from [`spender`](Self::spender).
+    pub(crate) async fn permission_in_turn(
+        &self,
+        judged: &Judged,
+        subject: Subject<'_>,
+        turn: Option<&mut Turn>,
+    ) -> Result<Permission, Problem> {
         let Some(governance) = &self.governance else {
             if let Subject::Sign(asked) = subject {
                 self.said(asked)?;
@@ -258,7 +268,7 @@ impl Shared {
                 let mut facts = self.facts_of_signing(requester, judged.source, asked)?;
                 let spends = facts.intent.as_ref().map(|intent| Spends::of(&asked.key.id, requester, intent));
                 if let Some(spends) = spends.as_ref().filter(|_| self.looks_back(&regime)) {
-                    facts.spent = self.spent(&judged.operation, spends).await?;
+                    facts.spent = self.spent(&judged.operation, spends, turn).await?;
                 }
                 let permission = self.by_policy(judged, &regime, requester, &facts).await?;
                 match (&permission, spends) {
@@ -399,7 +409,17 @@ impl Shared {
         judged: &Judged,
         subject: Subject<'_>,
     ) -> Result<Option<String>, Problem> {
-        let refused = match self.permission(judged, subject).await? {
+        self.convinced_in_turn(judged, subject, None).await
+    }
+
+    /// The same for whoever has the turn of the key and principal, from [`spender`](Self::spender).
+    pub(crate) async fn convinced_in_turn(
+        &self,
+        judged: &Judged,
+        subject: Subject<'_>,
+        turn: Option<&mut Turn>,
+    ) -> Result<Option<String>, Problem> {
+        let refused = match self.permission_in_turn(judged, subject, turn).await? {
             Permission::Go(rule) => {
                 if let Subject::Sign(asked) = subject {
                     self.still_says(asked)?;

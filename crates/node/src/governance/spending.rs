@@ -1,24 +1,26 @@
-//! What this node agreed to sign, for rules that look back and for the circuit breaker. It counts when the node agrees, not when a
-//! signature comes out of it: what was allowed may have been used.
+//! What this node agreed to sign, for rules that look back and for the circuit breaker (GOV.11). It counts when the node agrees, not
+//! when a signature comes out of it: what was allowed may have been used.
+//!
+//! The arithmetic is in `quorate_policy::window`, the sums of those who spend in [`counter`]; here is what a request spends.
+
+mod counter;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 
-use quorate_api::{KeyId, OperationId, Problem};
-use quorate_policy::facts::{Amount, IntentFacts, NATIVE, Spent, Sum};
+use quorate_api::{Code, KeyId, OperationId, Problem};
+use quorate_policy::facts::{Amount, IntentFacts, NATIVE, Spent};
 use quorate_policy::name::Name;
+use quorate_policy::window::Spend;
 use quorate_store::Spending;
 
+pub(crate) use self::counter::{Counter, Turn};
 use super::Regime;
 use crate::ceremony::sign::Asked;
 use crate::clock;
 use crate::config::Breaker;
 use crate::judge::Judged;
 use crate::shared::{Shared, store_problem};
-
-/// The longest window, in milliseconds.
-const WEEK: u64 = 7 * DAY;
-const DAY: u64 = 24 * HOUR;
-const HOUR: u64 = 3_600_000;
 
 /// What one operation signs away, on its way into the store.
 #[derive(Clone, Debug)]
@@ -41,7 +43,9 @@ impl Spends {
         };
         for one in &intent.moves {
             if one.asset != NATIVE {
-                let sum = spends.tokens.entry(one.asset.clone()).or_insert(Amount::ZERO);
+                // POL.3 A token of which only a part can be read has no known total.
+                let start = if intent.complete { Amount::ZERO } else { Amount::MAX };
+                let sum = spends.tokens.entry(one.asset.clone()).or_insert(start);
                 *sum = sum.plus(one.amount);
             }
         }
@@ -51,6 +55,10 @@ impl Spends {
         let listed = listed.fold(Amount::ZERO, |sum, one| sum.plus(one.amount));
         spends.native = known.max(listed);
         spends
+    }
+    /// Whether a turn is for these.
+    fn fit(&self, turn: &Turn) -> bool {
+        turn.is_for(self.key.as_str(), self.principal.as_str())
     }
 }
 
@@ -64,13 +72,18 @@ impl Shared {
         Some(Spends::of(&asked.key.id, principal, &intent))
     }
 
-    /// Held while a request is decided and counted, if anything looks back.
-    pub(crate) async fn spender(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let governance = self.governance.as_ref()?;
-        if !self.looks_back(&governance.regime()) {
-            return None;
-        }
-        Some(governance.spender.lock().await)
+    /// The turn to decide on a request and count it, if anything looks back. While it is held, the decision is made with
+    /// [`permission_in_turn`](Self::permission_in_turn): any other one about the same key or principal would wait for it for ever.
+    pub(crate) async fn spender(&self, judged: &Judged) -> Result<Option<Turn>, Problem> {
+        let Some(governance) = &self.governance else { return Ok(None) };
+        let regime = governance.regime();
+        let principal = regime.principal(judged.request.client()).map(|(name, _)| name);
+        let (Some(key), Some(principal), true) = (judged.ask.key(), principal, self.looks_back(&regime))
+        else {
+            return Ok(None);
+        };
+        let turn = governance.counter.turn(key.as_str(), principal.as_str(), clock::millis()).await;
+        turn.map(Some).map_err(|error| store_problem(&error))
     }
 
     /// Whether a rule or the circuit breaker looks at what was spent before.
@@ -78,13 +91,36 @@ impl Shared {
         regime.rules.looks_back() || self.config.breaker != Breaker::default()
     }
 
-    /// Counts an operation that this node agrees to. Durable when it returns.
-    pub(crate) async fn spend(&self, id: &OperationId, spends: Option<&Spends>) -> Result<(), Problem> {
-        let Some(spends) = spends else { return Ok(()) };
+    /// Counts an operation that this node agrees to, and gives the turn to the next. Durable when the future is done, and not before.
+    pub(crate) fn spend(
+        &self,
+        id: &OperationId,
+        spends: Option<&Spends>,
+        turn: Option<Turn>,
+    ) -> impl Future<Output = Result<(), Problem>> + use<> {
+        let counting = self.begin_to_spend(id, spends, turn);
+        async move {
+            match counting? {
+                Some(counting) => counting.await.map_err(|error| store_problem(&error)),
+                None => Ok(()),
+            }
+        }
+    }
+
+    fn begin_to_spend(
+        &self,
+        id: &OperationId,
+        spends: Option<&Spends>,
+        turn: Option<Turn>,
+    ) -> Result<Option<impl Future<Output = Result<(), quorate_store::StoreError>> + use<>>, Problem> {
+        let (Some(spends), Some(governance)) = (spends, &self.governance) else { return Ok(None) };
+        if self.looks_back(&governance.regime()) && !turn.as_ref().is_some_and(|turn| spends.fit(turn)) {
+            return Err(overtaken());
+        }
         let unwritable = |error: serde_json::Error| {
-            Problem::new(quorate_api::Code::Internal, format!("what is spent cannot be written: {error}"))
+            Problem::new(Code::Internal, format!("what is spent cannot be written: {error}"))
         };
-        let spending = Spending {
+        let row = Spending {
             op_id: id.to_string(),
             at: clock::millis(),
             key_id: spends.key.to_string(),
@@ -93,48 +129,51 @@ impl Shared {
             native: spends.native.to_string(),
             tokens: serde_json::to_string(&spends.tokens).map_err(unwritable)?,
         };
-        self.store.spend(spending).await.map_err(|error| store_problem(&error))
+        Ok(Some(governance.counter.count(row, turn)))
     }
 
     /// What was counted before for the key and for the principal, without this operation.
-    pub(super) async fn spent(&self, id: &OperationId, spends: &Spends) -> Result<Spent, Problem> {
+    pub(super) async fn spent(
+        &self,
+        id: &OperationId,
+        spends: &Spends,
+        turn: Option<&mut Turn>,
+    ) -> Result<Spent, Problem> {
+        let counter = &self.governed()?.counter;
         let now = clock::millis();
-        let since = now.saturating_sub(WEEK);
-        let rows = self.store.spent(spends.key.as_str(), spends.principal.as_str(), since).await;
-        let rows = rows.map_err(|error| store_problem(&error))?;
-        let mut spent = Spent::default();
-        for row in rows.iter().filter(|row| row.op_id != id.as_str()) {
-            let age = now.saturating_sub(row.at);
-            let by_key = row.key_id == spends.key.as_str();
-            let by_principal = row.principal == spends.principal.as_str();
-            let windows = [(by_key, &mut spent.key), (by_principal, &mut spent.principal)];
-            for (_, windows) in windows.into_iter().filter(|(counts, _)| *counts) {
-                let sums = [(HOUR, &mut windows.hour), (DAY, &mut windows.day), (WEEK, &mut windows.week)];
-                for (_, sum) in sums.into_iter().filter(|(length, _)| age <= *length) {
-                    add(sum, row, row.chain == spends.chain);
-                }
+        let spend = Spend {
+            at: now,
+            chain: spends.chain.clone(),
+            native: spends.native,
+            tokens: spends.tokens.clone(),
+            unreadable: false,
+        };
+        let failed = |error: quorate_store::StoreError| store_problem(&error);
+        let mut own = None;
+        let turn = match turn {
+            Some(turn) if spends.fit(turn) => turn,
+            Some(_) => return Err(overtaken()),
+            None => {
+                let turn = counter.turn(spends.key.as_str(), spends.principal.as_str(), now).await;
+                own.insert(turn.map_err(failed)?)
             }
+        };
+        counter.spent(turn, id.as_str(), &spend, now).await.map_err(failed)
+    }
+
+    /// Forgets a little of what no window reaches any more.
+    pub(crate) async fn forget_spending(&self) {
+        let Some(governance) = &self.governance else { return };
+        if let Err(error) = governance.counter.forget(clock::millis()).await {
+            tracing::warn!(%error, "what was spent long ago is not forgotten yet");
         }
-        Ok(spent)
     }
 }
 
-/// Signatures count on every chain, coins and tokens on the request's own. What does not read counts as everything.
-fn add(sum: &mut Sum, row: &Spending, same_chain: bool) {
-    sum.count = sum.count.saturating_add(1);
-    if !same_chain {
-        return;
-    }
-    sum.native = sum.native.plus(row.native.parse().unwrap_or(Amount::MAX));
-    match serde_json::from_str::<BTreeMap<String, Amount>>(&row.tokens) {
-        Ok(tokens) => {
-            for (token, amount) in tokens {
-                let total = sum.tokens.entry(token).or_insert(Amount::ZERO);
-                *total = total.plus(amount);
-            }
-        }
-        Err(_) => sum.native = Amount::MAX,
-    }
+/// The rules or the requester changed between the turn and the decision.
+fn overtaken() -> Problem {
+    let detail = "the directory changed while this was decided: send the same request again";
+    Problem::new(Code::Unavailable, detail)
 }
 
 impl Breaker {

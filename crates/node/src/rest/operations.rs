@@ -89,8 +89,9 @@ async fn begin_and_wait(
         // CER.1  What cannot be is said at once, and leaves nothing behind.
         let prepared = shared.prepare_with(&judged, shared.id, Need::Fresh).await;
         let prepared = shared.decided(&judged, prepared).await?;
-        let one = shared.spender().await;
-        let standing = match shared.permission(&judged, prepared.subject()).await? {
+        let mut turn = shared.spender(&judged).await?;
+        let permission = shared.permission_in_turn(&judged, prepared.subject(), turn.as_mut()).await?;
+        let standing = match permission {
             Permission::Go(rule) => Standing::Go(rule),
             Permission::Wait(waiting) => Standing::Wait(waiting.rule),
             Permission::No(problem) => return shared.decided(&judged, Err(problem)).await,
@@ -114,8 +115,7 @@ async fn begin_and_wait(
             _ => None,
         };
         let (counted, begun) =
-            tokio::join!(shared.spend(&id, spends.as_ref()), shared.begin(&judged, &standing));
-        drop(one);
+            tokio::join!(shared.spend(&id, spends.as_ref(), turn), shared.begin(&judged, &standing));
         counted?;
         let begun = begun?;
         match standing {

@@ -20,6 +20,7 @@ mod presign;
 mod receipts;
 mod requests;
 mod source;
+mod spending;
 mod tls;
 mod unseal;
 mod webhooks;

@@ -16,6 +16,7 @@ mod fuzz;
 mod house;
 mod intents;
 mod quorum;
+mod window;
 
 #[path = "../../../../fuzz/checks/change.rs"]
 mod change_check;

@@ -10,7 +10,7 @@ use super::Sqlite;
 use super::failure::Failure;
 use super::keys::{source, unsigned};
 use super::writer::Unit;
-use crate::{Case, Freeze, MAX_PAGE_LEN, Spending, StoreError};
+use crate::{Case, Freeze, MAX_PAGE_LEN, MAX_SPENDING_PAGE, Spending, SpentBy, StoreError};
 
 impl Sqlite {
     pub(crate) async fn open_case(
@@ -282,11 +282,11 @@ impl Sqlite {
         rows.iter().map(freeze).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
     }
 
-    pub(crate) async fn spend(&self, spending: Spending, at: i64) -> Result<(), StoreError> {
+    pub(crate) async fn spend(&self, spending: Spending, at: i64) -> Result<bool, StoreError> {
         self.writer
             .write_statement(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(
+                    let done = sqlx::query(
                         "INSERT INTO spending (op_id, at, key_id, principal, chain, native, tokens) \
                          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     )
@@ -299,29 +299,64 @@ impl Sqlite {
                     .bind(spending.tokens)
                     .execute(connection)
                     .await?;
-                    Ok(())
+                    Ok(done.rows_affected() == 1)
                 })
             })
             .await
     }
 
+    pub(crate) async fn spending(&self, op_id: &str) -> Result<Option<Spending>, StoreError> {
+        let row = sqlx::query("SELECT * FROM spending WHERE op_id = ?")
+            .bind(op_id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        row.map(|row| spending(&row)).transpose().map_err(|failure| self.named(failure))
+    }
+
     pub(crate) async fn spent(
         &self,
-        key_id: &str,
-        principal: &str,
-        since: i64,
+        by: SpentBy<'_>,
+        at: i64,
+        op_id: &str,
     ) -> Result<Vec<Spending>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM spending WHERE key_id = ?1 AND at >= ?3 \
-             UNION SELECT * FROM spending WHERE principal = ?2 AND at >= ?3 ORDER BY at",
-        )
-        .bind(key_id)
-        .bind(principal)
-        .bind(since)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(|error| self.named(error))?;
+        let (query, who) = match by {
+            SpentBy::Key(key) => (
+                "SELECT * FROM spending WHERE key_id = ?1 AND (at, op_id) > (?2, ?3) ORDER BY at, op_id LIMIT ?4",
+                key,
+            ),
+            SpentBy::Principal(principal) => (
+                "SELECT * FROM spending WHERE principal = ?1 AND (at, op_id) > (?2, ?3) ORDER BY at, op_id LIMIT ?4",
+                principal,
+            ),
+        };
+        let rows = sqlx::query(query)
+            .bind(who)
+            .bind(at)
+            .bind(op_id)
+            .bind(i64::from(MAX_SPENDING_PAGE))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
         rows.iter().map(spending).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn forget_spending(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
+        self.writer
+            .write_statement(move |connection| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "DELETE FROM spending WHERE op_id IN \
+                         (SELECT op_id FROM spending WHERE at < ? ORDER BY at LIMIT ?)",
+                    )
+                    .bind(before)
+                    .bind(i64::from(limit))
+                    .execute(connection)
+                    .await?;
+                    Ok(done.rows_affected())
+                })
+            })
+            .await
     }
 }
 

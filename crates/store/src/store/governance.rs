@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use quorate_log::entry::Entry;
 
 use super::{Backend, Store};
-use crate::{Case, Freeze, Spending, StoreError, limits};
+use crate::{Case, Freeze, Spending, SpentBy, StoreError, limits};
 
 impl Store {
     /// Keeps a request that waits for people, with the address it came from, unless it is kept already; `false` then. `entries` are logged if it is new. Durable.
@@ -173,11 +173,11 @@ impl Store {
         ask!(self, freezes())
     }
 
-    /// Counts what an operation signs away, unless it is counted already. Durable.
+    /// Counts what an operation signs away; `false` if it is counted already. Durable.
     ///
     /// # Errors
     /// [`StoreError::TooLong`], [`StoreError::OutOfRange`] and those of the backend.
-    pub async fn spend(&self, spending: Spending) -> Result<(), StoreError> {
+    pub async fn spend(&self, spending: Spending) -> Result<bool, StoreError> {
         limits::id("operation id", spending.op_id.as_bytes())?;
         limits::id("key id", spending.key_id.as_bytes())?;
         limits::id("principal", spending.principal.as_bytes())?;
@@ -186,17 +186,30 @@ impl Store {
         ask!(self, spend(spending, at))
     }
 
-    /// What was counted since a moment for a key or for a principal, oldest first.
+    /// What was counted for an operation.
     ///
     /// # Errors
     /// Those of the backend.
-    pub async fn spent(
-        &self,
-        key_id: &str,
-        principal: &str,
-        since: u64,
-    ) -> Result<Vec<Spending>, StoreError> {
-        let since = limits::signed("time", since)?;
-        ask!(self, spent(key_id, principal, since))
+    pub async fn spending(&self, op_id: &str) -> Result<Option<Spending>, StoreError> {
+        ask!(self, spending(op_id))
+    }
+
+    /// What was counted with a key or by a principal, oldest first, after the last of the page before (its time and its operation; for
+    /// the first page the time to begin with and an empty text), at most [`MAX_SPENDING_PAGE`](crate::MAX_SPENDING_PAGE).
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn spent(&self, by: SpentBy<'_>, after: (u64, &str)) -> Result<Vec<Spending>, StoreError> {
+        let at = limits::signed("time", after.0)?;
+        ask!(self, spent(by, at, after.1))
+    }
+
+    /// Forgets some of what was counted before a moment, at most `limit` operations at once; gives how many.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn forget_spending(&self, before: u64, limit: u32) -> Result<u64, StoreError> {
+        let before = limits::signed("time", before)?;
+        ask!(self, forget_spending(before, limit))
     }
 }

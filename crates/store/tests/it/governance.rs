@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use quorate_log::entry::{Entry, Kind};
 use quorate_log::note::LogSigner;
 use quorate_store::fault::{Fault, Faults};
-use quorate_store::{DATABASE_FILE, Store};
+use quorate_store::{DATABASE_FILE, Spending, SpentBy, Store};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
@@ -99,4 +99,51 @@ async fn a_failed_commit_keeps_nothing_of_a_change() {
     assert_eq!(store.freezes().await.unwrap()[0].thawed_at, None);
     assert_eq!(logged(&store).await, [Kind::Freeze]);
     assert!(store.adopt(0, b"c".to_vec(), vec![[2; 32]], 9, vec![entry(Kind::Change)]).await.unwrap());
+}
+
+/// What was spent comes in pages without gaps, also where many operations have one time, once an operation, and the oldest goes first.
+#[tokio::test]
+async fn what_was_spent_is_read_in_pages_and_forgotten_in_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(folder.path(), Faults::default()).await;
+    let one = |op: &str, at: u64| Spending {
+        op_id: op.to_owned(),
+        at,
+        key_id: "key_1".to_owned(),
+        principal: "alice".to_owned(),
+        chain: "bitcoin".to_owned(),
+        native: "5".to_owned(),
+        tokens: "{}".to_owned(),
+    };
+    assert!(store.spend(one("op_first", 7)).await.unwrap());
+    assert!(!store.spend(one("op_first", 900)).await.unwrap(), "once an operation");
+    assert_eq!(store.spending("op_first").await.unwrap(), Some(one("op_first", 7)));
+    assert_eq!(store.spending("op_none").await.unwrap(), None);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join(DATABASE_FILE));
+    let mut connection = options.connect().await.unwrap();
+    let many = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4999) \
+                INSERT INTO spending SELECT printf('op_%05d', i), 10 + i / 3000, 'key_' || (1 + i % 2), 'alice', '', '1', '{}' FROM n";
+    sqlx::query(many).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let all = async |by: SpentBy<'_>, from: u64| {
+        let (mut found, mut after) = (Vec::new(), (from, String::new()));
+        loop {
+            let page = store.spent(by, (after.0, &after.1)).await.unwrap();
+            let Some(last) = page.last() else { break found };
+            after = (last.at, last.op_id.clone());
+            found.extend(page.into_iter().map(|row| row.op_id));
+        }
+    };
+    let found = all(SpentBy::Principal("alice"), 0).await;
+    let wanted: Vec<String> =
+        std::iter::once("op_first".to_owned()).chain((0..5000).map(|i| format!("op_{i:05}"))).collect();
+    assert_eq!(found, wanted);
+    assert_eq!(all(SpentBy::Key("key_2"), 0).await.len(), 2500);
+    assert_eq!(all(SpentBy::Principal("alice"), 11).await.len(), 2000, "from a moment on, that one too");
+    assert_eq!(all(SpentBy::Key("alice"), 0).await.len(), 0);
+    assert_eq!(store.forget_spending(11, 2000).await.unwrap(), 2000);
+    assert_eq!(store.spending("op_first").await.unwrap(), None, "the oldest first");
+    assert_eq!(store.forget_spending(11, 2000).await.unwrap(), 1001);
+    assert_eq!(store.forget_spending(11, 2000).await.unwrap(), 0);
+    assert_eq!(all(SpentBy::Principal("alice"), 0).await.len(), 2000);
 }

@@ -1,0 +1,2 @@
+-- What is older than every window is removed.
+CREATE INDEX spending_by_time ON spending (at);
