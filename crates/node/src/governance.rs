@@ -9,6 +9,7 @@
 //! | `cases` | requests that wait for people: what they said, and what follows |
 //! | `changes` | the chain of changes: adopting, catching up, forks |
 //! | `freezes` | what an admin stopped |
+//! | `moment` | whether a decision still stands |
 //! | `pace` | how often peers are asked and heard |
 //! | `permit` | the decision on one request |
 //! | `spending` | what was agreed to before |
@@ -17,6 +18,7 @@ pub(crate) mod branches;
 pub(crate) mod cases;
 mod changes;
 mod freezes;
+pub(crate) mod moment;
 mod pace;
 pub(crate) mod permit;
 pub(crate) mod spending;
@@ -139,6 +141,7 @@ pub(crate) struct Governance {
     /// The version of the directory at the last look at everything that waits.
     looked: Mutex<u64>,
     pace: pace::Pace,
+    turns: moment::Turns,
     genesis: Genesis,
 }
 
@@ -201,14 +204,20 @@ impl Governance {
         for stored in store.freezes().await? {
             freezes.restore(&stored);
         }
-        let waiting = store.open_cases(MAX_PAGE_LEN).await?;
-        let waiting = waiting
-            .into_iter()
-            .filter_map(|case| {
+        let mut waiting = BTreeMap::new();
+        let mut read = 0_u32;
+        loop {
+            let page = store.open_cases(MAX_PAGE_LEN, read).await?;
+            let count = u32::try_from(page.len()).unwrap_or(u32::MAX);
+            waiting.extend(page.into_iter().filter_map(|case| {
                 let client = SignedRequest::decode(&case.request).ok()?.client().to_owned();
                 Some((case.op_id.parse().ok()?, Told { by: None, client }))
-            })
-            .collect();
+            }));
+            read = read.saturating_add(count);
+            if count < MAX_PAGE_LEN {
+                break;
+            }
+        }
         Ok(Some(Self {
             cluster: genesis.terms().cluster.clone(),
             regime: Mutex::new(Arc::new(regime)),
@@ -218,6 +227,7 @@ impl Governance {
             waiting: Mutex::new(waiting),
             looked: Mutex::default(),
             pace: pace::Pace::default(),
+            turns: moment::Turns::default(),
             genesis,
         }))
     }

@@ -273,7 +273,7 @@ impl Shared {
             }
             let Some(shown) = self.present_key(key)? else { return Ok(()) };
             let result = OperationResult::CreateKey { key: Box::new(shown), figures: Figures::default() };
-            self.succeed(&record.operation, Some(id), result, Vec::new()).await.map(|_| ())
+            self.succeed(&record.operation, None, Some(id), result, Vec::new()).await.map(|_| ())
         };
         let created: Result<(), Problem> = created.await;
         if let Err(problem) = created {

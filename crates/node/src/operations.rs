@@ -24,7 +24,7 @@ use crate::keys::Record;
 use crate::shared::{Shared, store_problem};
 
 /// How often a lost race is tried again. Each loss means that somebody else made progress.
-const RACES: u8 = 8;
+const RACES: u8 = 16;
 
 impl Ask {
     pub(crate) fn kind(&self) -> OperationKind {
@@ -136,10 +136,11 @@ impl Shared {
     }
 
     /// Stores and logs the result with the receipts of others, if there is none yet, and gives what is stored, with this node's
-    /// receipt if it is new. Durable when it returns.
+    /// receipt if it is new. Durable when it returns. Whoever knows the request says so, and spares a look at what is stored.
     pub(crate) async fn succeed(
         &self,
         id: &OperationId,
+        request: Option<[u8; 32]>,
         key: Option<&KeyId>,
         result: OperationResult,
         receipts: Vec<NodeReceipt>,
@@ -149,31 +150,38 @@ impl Shared {
             Problem::new(Code::Internal, format!("the result cannot be written: {error}"))
         })?;
         let result = stored.result;
+        // Mostly it runs.
+        let mut running = request;
         for _ in 0..RACES {
-            let op = self.operation(id).await?.ok_or_else(|| raced(id))?;
-            if let Some(stored) = stored_result(&op)? {
-                return Ok((stored, None));
-            }
-            let next = match op.status {
-                OperationStatus::Running => OperationUpdate {
-                    key_id: key.map(|key| key.as_str().to_owned()),
-                    result: Some(bytes.clone()),
-                    ..OperationUpdate::status(OperationStatus::Succeeded)
-                },
-                status if status.is_final() => return Err(raced(id)),
-                _ => OperationUpdate::status(OperationStatus::Running),
-            };
-            let now = clock::millis();
-            if next.status == OperationStatus::Succeeded {
-                let entry = audit::outcome(id, key, &op.request_hash, &result)?;
-                match self.store.update_operation_logged(&op.op_id, op.status, next, now, entry).await {
-                    Ok((_, receipts)) => return Ok((result, receipts.into_iter().next())),
-                    Err(StoreError::Changed { .. }) => continue,
-                    Err(error) => return Err(store_problem(&error)),
+            let Some(request) = running.take() else {
+                let op = self.operation(id).await?.ok_or_else(|| raced(id))?;
+                if let Some(stored) = stored_result(&op)? {
+                    return Ok((stored, None));
                 }
-            }
-            match self.store.update_operation(&op.op_id, op.status, next, now).await {
-                Ok(_) | Err(StoreError::Changed { .. }) => {}
+                match op.status {
+                    OperationStatus::Running => running = Some(op.request_hash),
+                    status if status.is_final() => return Err(raced(id)),
+                    status => {
+                        let next = OperationUpdate::status(OperationStatus::Running);
+                        match self.store.update_operation(&op.op_id, status, next, clock::millis()).await {
+                            Ok(_) => running = Some(op.request_hash),
+                            Err(StoreError::Changed { .. }) => {}
+                            Err(error) => return Err(store_problem(&error)),
+                        }
+                    }
+                }
+                continue;
+            };
+            let update = OperationUpdate {
+                key_id: key.map(|key| key.as_str().to_owned()),
+                result: Some(bytes.clone()),
+                ..OperationUpdate::status(OperationStatus::Succeeded)
+            };
+            let entry = audit::outcome(id, key, &request, &result)?;
+            let (was, now) = (OperationStatus::Running, clock::millis());
+            match self.store.update_operation_logged(id.as_str(), was, update, now, entry).await {
+                Ok((_, receipts)) => return Ok((result, receipts.into_iter().next())),
+                Err(StoreError::Changed { .. }) => {}
                 Err(error) => return Err(store_problem(&error)),
             }
         }

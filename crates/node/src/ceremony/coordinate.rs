@@ -70,8 +70,14 @@ pub(crate) async fn sign(
         attempts = attempts.saturating_add(1);
         // GOV.3  Whatever changed since, such as a freeze, counts.
         let said = shared.consult(judged, &asked, Need::Fresh).await;
-        asked.said = shared.decided(judged, said).await?;
-        shared.convinced(judged, Subject::Sign(&asked)).await?;
+        let said = shared.decided(judged, said).await?;
+        let same = said.as_ref().map(Arc::as_ptr) == asked.said.as_ref().map(Arc::as_ptr);
+        asked.said = said;
+        // Nothing did if it was decided just now: the same answer would cost as much again.
+        let decided = asked.decided.take().filter(|_| same);
+        if decided.is_none_or(|moment| !shared.is_still(moment)) {
+            shared.convinced(judged, Subject::Sign(&asked)).await?;
+        }
         match try_once(shared, judged, &asked, &parties, number, deadline, &before).await? {
             Tried::Done(signatures, quorum, mut figures, receipts) => {
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -89,7 +95,7 @@ pub(crate) async fn sign(
                 });
                 let receipts = receipts.collect();
                 let (result, receipt) =
-                    shared.succeed(&judged.operation, Some(key), result, receipts).await?;
+                    shared.succeed(&judged.operation, Some(fingerprint), Some(key), result, receipts).await?;
                 if let Some(receipt) = receipt {
                     locked(&shared.receipts).put(judged.operation.clone(), receipt);
                 }

@@ -326,7 +326,7 @@ async fn try_once(
             figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             let result = OperationResult::CreateKey { key: Box::new(key), figures };
             let (stored, _) =
-                shared.succeed(&judged.operation, Some(&plan.draft.id), result, Vec::new()).await?;
+                shared.succeed(&judged.operation, None, Some(&plan.draft.id), result, Vec::new()).await?;
             // CER.12  The key exists from here on, whatever happens: its first use would make it active too.
             if let Err(problem) = shared.activate(&plan.draft.id).await {
                 tracing::error!(key = %plan.draft.id, detail = %problem.detail, "new key not active yet");

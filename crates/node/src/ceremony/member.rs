@@ -213,7 +213,8 @@ async fn take_part_in_signing(
         Ok(signatures) => match asked.result(&signatures, quorum, Vec::new(), figures) {
             Err(problem) => Err(Failure::local(problem)),
             Ok(result) => {
-                match shared.succeed(&judged.operation, Some(&asked.key.id), result, Vec::new()).await {
+                let (id, request) = (&judged.operation, judged.request.fingerprint());
+                match shared.succeed(id, Some(request), Some(&asked.key.id), result, Vec::new()).await {
                     Ok((_, receipt)) => Ok((signatures, receipt)),
                     Err(problem) => Err(Failure::local(problem)),
                 }
@@ -292,7 +293,7 @@ async fn take_part_in_creation(
                 figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let result = OperationResult::CreateKey { key: Box::new(key), figures };
                 let stored =
-                    shared.succeed(&judged.operation, Some(id), result, Vec::new()).await.map(|_| ());
+                    shared.succeed(&judged.operation, None, Some(id), result, Vec::new()).await.map(|_| ());
                 let outcome = Outcome::Active;
                 shared.tell(from, &Control::Ended { ceremony: attempt.ceremony, outcome }).await;
                 stored

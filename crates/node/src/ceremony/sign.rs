@@ -13,6 +13,7 @@ use quorate_protocol::session::SessionId;
 
 use super::{Attempt, Ceremony, Failure, Purpose, protocols};
 use crate::control::WireSignature;
+use crate::governance::moment::Moment;
 use crate::judge::Judged;
 use crate::keys::OpenKey;
 use crate::presign::Said;
@@ -31,6 +32,8 @@ pub(crate) struct Asked {
     pub(crate) burned: BTreeSet<PartyIndex>,
     /// What the pre-sign hook of this node said, if there is one and it was asked.
     pub(crate) said: Option<Arc<Said>>,
+    /// When this node decided that it may be signed, if that was all it needed.
+    pub(crate) decided: Option<Moment>,
 }
 
 /// Checks the request for the node that coordinates it: key, purpose, intent.
@@ -77,7 +80,7 @@ pub(crate) async fn ask(
         }
     };
     let burned = key.material.setup.burned();
-    Ok(Asked { key, prepared, wanted, names, peers, burned, said: None })
+    Ok(Asked { key, prepared, wanted, names, peers, burned, said: None, decided: None })
 }
 
 impl Asked {

@@ -184,7 +184,8 @@ impl Shared {
 
     /// What people said about a request, for the members of its ceremony.
     pub(crate) async fn rulings_for(&self, judged: &Judged) -> Result<Vec<Vec<u8>>, Problem> {
-        if self.governance.is_none() {
+        // Most requests never waited for anybody.
+        if !self.waits(&judged.operation) {
             return Ok(Vec::new());
         }
         self.rulings(&judged.operation).await
@@ -306,6 +307,7 @@ impl Shared {
         );
         let fresh = added.await.map_err(|error| store_problem(&error))?;
         if fresh {
+            self.governed()?.turns.turn();
             let detail = format!("{}: {}", judged.by, judged.verdict.as_str());
             self.events.tell(EventKind::ApprovalGiven, |event| {
                 quorate_api::Event { operation: Some(id.clone()), ..event }.with_detail(&detail)
@@ -631,7 +633,7 @@ impl Shared {
         if self.governance.is_none() {
             return Ok(Vec::new());
         }
-        let cases = self.store.open_cases(quorate_store::MAX_PAGE_LEN).await;
+        let cases = self.store.open_cases(quorate_store::MAX_PAGE_LEN, 0).await;
         let cases = cases.map_err(|error| store_problem(&error))?;
         let mut found = Vec::new();
         for case in cases.iter().filter(|case| self.may_see_request(client, &case.request)).take(SHOWN) {

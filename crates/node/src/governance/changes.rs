@@ -64,6 +64,7 @@ impl Shared {
         governance.note_thaws(&adopted.steps);
         let head = regime.state.head();
         *locked(&governance.regime) = Arc::new(regime);
+        governance.turns.turn();
         tracing::info!(version, by = %adopted.requester, "the directory changed");
         self.events.tell(EventKind::DirectoryChanged, |event| {
             event.with_detail(&format!("version {version}, asked for by {}", adopted.requester))
@@ -108,7 +109,7 @@ impl Shared {
         }
         if status.is_some_and(|status| !status.is_final()) {
             let result = OperationResult::ChangeDirectory { version, head: head.into() };
-            self.succeed(id, None, result, Vec::new()).await?;
+            self.succeed(id, None, None, result, Vec::new()).await?;
         }
         self.close(id, "succeeded").await
     }

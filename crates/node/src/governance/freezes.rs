@@ -197,6 +197,7 @@ impl Shared {
             freezes.set.entry(id).or_insert(frozen);
             fresh
         };
+        governance.turns.turn();
         if fresh {
             tracing::warn!(by = %by, scope = ?body.scope, "frozen");
             self.tell_frozen(&body.scope, by.as_str());
@@ -244,6 +245,7 @@ impl Shared {
         let entry = audit::entry(Kind::Freeze, &logged)?;
         // In force even if the disk refuses it.
         locked(&governance.freezes).set.insert(id, Frozen::tripped(body, frozen_at));
+        governance.turns.turn();
         tracing::error!(%key, why, "the circuit breaker of this node has frozen a key");
         self.tell_frozen(&Scope::Key { key: key.clone() }, "the circuit breaker");
         let stored = self.store.freeze(id, bytes, frozen_at, entry).await;

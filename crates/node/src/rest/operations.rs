@@ -88,7 +88,8 @@ async fn begin_and_wait(
         }
         // CER.1  What cannot be is said at once, and leaves nothing behind.
         let prepared = shared.prepare_with(&judged, shared.id, Need::Fresh).await;
-        let prepared = shared.decided(&judged, prepared).await?;
+        let mut prepared = shared.decided(&judged, prepared).await?;
+        let now = shared.moment();
         let mut turn = shared.spender(&judged).await?;
         let permission = shared.permission_in_turn(&judged, prepared.subject(), turn.as_mut()).await?;
         let standing = match permission {
@@ -124,6 +125,9 @@ async fn begin_and_wait(
             Standing::Go(rule) => {
                 if begun.status == quorate_store::OperationStatus::PendingApproval {
                     shared.promote(&judged, rule.as_deref()).await?;
+                }
+                if let Prepared::Sign(asked) = &mut prepared {
+                    asked.decided = Some(now);
                 }
                 go_on(shared, judged, prepared);
             }

@@ -67,9 +67,12 @@ impl Sqlite {
         row.map(|row| case(&row)).transpose().map_err(|failure| self.named(failure))
     }
 
-    pub(crate) async fn open_cases(&self, limit: u32) -> Result<Vec<Case>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM cases WHERE closed IS NULL ORDER BY first_seen DESC LIMIT ?")
+    pub(crate) async fn open_cases(&self, limit: u32, skip: u32) -> Result<Vec<Case>, StoreError> {
+        let newest =
+            "SELECT * FROM cases WHERE closed IS NULL ORDER BY first_seen DESC, op_id LIMIT ? OFFSET ?";
+        let rows = sqlx::query(newest)
             .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
+            .bind(i64::from(skip))
             .fetch_all(&self.readers)
             .await
             .map_err(|error| self.named(error))?;

@@ -300,6 +300,8 @@ impl WriteTask {
                     continue;
                 }
             };
+            // Whoever is about to ask for a write of its own shares the commit.
+            tokio::task::yield_now().await;
             let mut batch = vec![first];
             while batch.len() < MAX_BATCH {
                 match self.queue.try_recv() {

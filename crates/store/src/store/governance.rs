@@ -47,8 +47,8 @@ impl Store {
     ///
     /// # Errors
     /// Those of the backend.
-    pub async fn open_cases(&self, limit: u32) -> Result<Vec<Case>, StoreError> {
-        ask!(self, open_cases(limit))
+    pub async fn open_cases(&self, limit: u32, skip: u32) -> Result<Vec<Case>, StoreError> {
+        ask!(self, open_cases(limit, skip))
     }
 
     /// Keeps what a person said about an operation, and logs it; `false` if these bytes, named by their hash, are known. Durable.

@@ -55,11 +55,11 @@ async fn each_thing_is_kept_and_logged_once() {
     assert_eq!(store.freezes().await.unwrap()[0].thawed_at, Some(11));
     let versions = store.directory(0, 10).await.unwrap();
     assert_eq!(versions, [(0, b"genesis".to_vec()), (1, b"thaw".to_vec())]);
-    assert_eq!(store.open_cases(10).await.unwrap().len(), 1);
+    assert_eq!(store.open_cases(10, 0).await.unwrap().len(), 1);
     store.close_case("op_1", "succeeded").await.unwrap();
     store.close_case("op_1", "failed").await.unwrap();
     assert_eq!(store.case("op_1").await.unwrap().unwrap().closed.as_deref(), Some("succeeded"));
-    assert!(store.open_cases(10).await.unwrap().is_empty());
+    assert!(store.open_cases(10, 0).await.unwrap().is_empty());
     // Another branch: what it takes the place of is kept, as is what is taken.
     let dropped = vec![([4; 32], b"thaw".to_vec())];
     let refused = store.switch_branch(1, b"other".to_vec(), Vec::new(), 12, entry(Kind::Change)).await;

@@ -1,0 +1,72 @@
+//! Whether a decision still stands a moment later. Deciding costs as much as half a signature of two nodes, and whoever coordinates
+//! would decide twice within a few milliseconds.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::shared::Shared;
+
+/// How long a decision stands.
+const STANDS: Duration = Duration::from_secs(1);
+
+/// Counts what could change a decision: other rules, a freeze, a ruling.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(AtomicU64);
+
+/// When something was decided. Taken before the decision, so that whatever happens while it is made counts too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    at: Instant,
+    turns: u64,
+}
+
+impl Turns {
+    /// Something happened that could change a decision, and can be seen by now.
+    pub(super) fn turn(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn now(&self) -> Moment {
+        Moment { at: Instant::now(), turns: self.0.load(Ordering::SeqCst) }
+    }
+
+    fn is_still(&self, moment: Moment) -> bool {
+        moment.at.elapsed() < STANDS && moment.turns == self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    /// Now, for a decision that is about to be made.
+    pub(crate) fn moment(&self) -> Moment {
+        match &self.governance {
+            Some(governance) => governance.turns.now(),
+            None => Moment { at: Instant::now(), turns: 0 },
+        }
+    }
+
+    /// Whether nothing has happened since that could change a decision, and little time passed.
+    pub(crate) fn is_still(&self, moment: Moment) -> bool {
+        self.governance.as_ref().is_none_or(|governance| governance.turns.is_still(moment))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_decision_stands_for_a_second_if_nothing_happens() {
+        let turns = Turns::default();
+        let moment = turns.now();
+        assert!(turns.is_still(moment));
+        tokio::time::advance(STANDS - Duration::from_millis(1)).await;
+        assert!(turns.is_still(moment));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!turns.is_still(moment));
+        let moment = turns.now();
+        turns.turn();
+        assert!(!turns.is_still(moment) && turns.is_still(turns.now()));
+    }
+}
