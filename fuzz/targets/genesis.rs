@@ -2,6 +2,7 @@
 #![no_main]
 
 #[path = "../checks/house.rs"]
+#[expect(dead_code, reason = "only the terms are needed here")]
 mod fuzz_house;
 #[path = "../checks/genesis.rs"]
 mod genesis;
