@@ -255,6 +255,8 @@ pub struct Limits {
     pub unsigned_burst: u32,
     /// Operations of one client that have not ended. Default 256.
     pub max_pending_per_client: usize,
+    /// Operations of all clients of one tenant that have not ended. Default 1024.
+    pub max_pending_per_tenant: usize,
     /// Clients that may watch the events at once. Default 64.
     pub max_event_streams: usize,
     /// How long a shutdown waits for ceremonies. Default 5 s.
@@ -282,6 +284,7 @@ impl Default for Limits {
             unsigned_per_second: 50,
             unsigned_burst: 200,
             max_pending_per_client: 256,
+            max_pending_per_tenant: 1024,
             max_event_streams: 64,
             shutdown_grace: Duration::from_secs(5),
         }

@@ -14,6 +14,7 @@ use quorate_store::{Change, Operation, OperationStatus};
 
 use crate::config::Limits;
 use crate::registry::locked;
+use crate::shared::Shared;
 
 /// Addresses that are told apart; more share one bucket.
 const ADDRESSES: usize = 4096;
@@ -96,6 +97,7 @@ pub(crate) struct Limiter {
     addresses: Mutex<Buckets<IpAddr>>,
     pending: Arc<Mutex<Pending>>,
     max_pending: usize,
+    max_pending_of_tenant: usize,
 }
 
 /// Operations that have not ended, by client.
@@ -113,6 +115,12 @@ impl Pending {
     fn of(&self, client: &str) -> usize {
         let running = self.running.get(client).copied().unwrap_or(0);
         running.saturating_add(self.waiting.get(client).map_or(0, HashSet::len))
+    }
+
+    /// The sum over those who belong together.
+    fn of_all(&self, belongs: impl Fn(&str) -> bool) -> usize {
+        let clients: HashSet<&String> = self.running.keys().chain(self.waiting.keys()).collect();
+        clients.into_iter().filter(|client| belongs(client)).map(|client| self.of(client)).sum()
     }
 
     fn wait(&mut self, operation: &str, client: &str) {
@@ -173,6 +181,7 @@ impl Limiter {
             addresses: Mutex::new(Buckets::new(addresses, ADDRESSES)),
             pending: Arc::default(),
             max_pending: limits.max_pending_per_client,
+            max_pending_of_tenant: limits.max_pending_per_tenant,
         }
     }
 
@@ -197,6 +206,18 @@ impl Limiter {
         let detail = format!(
             "{} operations of this client have not ended: wait for some of them, or cancel some",
             self.max_pending
+        );
+        Err(Problem::new(Code::RateLimited, detail).with_retry_after(1))
+    }
+
+    /// Whether the clients of a tenant may begin one more operation together.
+    fn room_in(&self, tenant: &str, belongs: impl Fn(&str) -> bool) -> Result<(), Problem> {
+        if locked(&self.pending).of_all(belongs) < self.max_pending_of_tenant {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} operations of tenant `{tenant}` have not ended: wait for some of them, or cancel some",
+            self.max_pending_of_tenant
         );
         Err(Problem::new(Code::RateLimited, detail).with_retry_after(1))
     }
@@ -229,6 +250,16 @@ impl Limiter {
         } else if let Ok(request) = SignedRequest::decode(&operation.request) {
             locked(&self.pending).wait(&operation.op_id, request.client());
         }
+    }
+}
+
+impl Shared {
+    /// Whether a client, and the tenant that it belongs to, may begin one more operation.
+    pub(crate) fn room_for(&self, client: &str) -> Result<(), Problem> {
+        self.limiter.room_for(client)?;
+        let (_, tenant) = self.owner(client);
+        let Some(tenant) = tenant else { return Ok(()) };
+        self.limiter.room_in(tenant.as_str(), |other| self.owner(other).1.as_ref() == Some(&tenant))
     }
 }
 

@@ -117,6 +117,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         }
         _ => None,
     };
+    let deciding = shared.deciding().await;
     let mut turn = shared.spender(&judged).await?;
     let work = match (&judged.ask, &proposal.work) {
         (Ask::Sign(..), Work::Sign { quorum }) => {
@@ -165,6 +166,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     if begun.status == OperationStatus::PendingApproval {
         shared.promote(&judged, rule.as_deref()).await?;
     }
+    drop(deciding);
     if begun.status != OperationStatus::Running || matches!(judged.ask, Ask::Create(_)) {
         shared.run_attempt(&judged.operation).await?;
     }

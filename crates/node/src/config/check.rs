@@ -190,6 +190,7 @@ fn limits(config: &Config, found: &mut Vec<String>) {
         ("max_proposals_per_peer", limits.max_proposals_per_peer),
         ("max_connections", limits.max_connections),
         ("max_pending_per_client", limits.max_pending_per_client),
+        ("max_pending_per_tenant", limits.max_pending_per_tenant),
         ("max_event_streams", limits.max_event_streams),
     ];
     for (name, count) in counts {

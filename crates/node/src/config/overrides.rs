@@ -11,7 +11,7 @@ const LISTS: [&str; 4] = ["peers", "clients", "webhooks", "trusted_proxies"];
 const SECTIONS: [&str; 9] =
     ["listen", "tls", "seal", "limits", "breaker", "log", "telemetry", "chains", "presign"];
 /// Keys whose value is a number; everything else is text.
-const NUMBERS: [&str; 12] = [
+const NUMBERS: [&str; 13] = [
     "signatures_per_hour",
     "passphrase_fd",
     "max_ceremonies",
@@ -23,6 +23,7 @@ const NUMBERS: [&str; 12] = [
     "unsigned_per_second",
     "unsigned_burst",
     "max_pending_per_client",
+    "max_pending_per_tenant",
     "max_event_streams",
 ];
 

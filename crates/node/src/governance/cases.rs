@@ -434,6 +434,7 @@ impl Shared {
             }
             Err(problem) => return self.end(id, row.as_ref(), OperationStatus::Rejected, &problem).await,
         };
+        let deciding = self.deciding().await;
         let mut turn = self.spender(&judged).await?;
         match self.permission_in_turn(&judged, prepared.subject(), turn.as_mut()).await? {
             Permission::Wait(waiting) if waiting.expires < clock::seconds() => {
@@ -452,6 +453,7 @@ impl Shared {
                 if pending {
                     self.promote(&judged, rule.as_deref()).await?;
                 }
+                drop(deciding);
                 match prepared {
                     Prepared::Change(_) => self.carry_out(&judged).await.map(drop),
                     prepared => {
@@ -586,7 +588,13 @@ impl Shared {
     fn is_full(&self, judged: &Judged) -> Result<bool, Problem> {
         let waiting = locked(&self.governed()?.waiting);
         let own = waiting.values().filter(|told| told.client == judged.request.client()).count();
-        Ok(own >= self.config.limits.max_pending_per_client || waiting.len() >= MAX_WAITING)
+        let limits = &self.config.limits;
+        if own >= limits.max_pending_per_client || waiting.len() >= MAX_WAITING {
+            return Ok(true);
+        }
+        let (_, tenant) = self.owner(judged.request.client());
+        let of_tenant = |told: &&Told| self.owner(&told.client).1 == tenant;
+        Ok(tenant.is_some() && waiting.values().filter(of_tenant).count() >= limits.max_pending_per_tenant)
     }
 
     /// The operation with where its approvals stand, if it waits for people or did.

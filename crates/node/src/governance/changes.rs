@@ -54,6 +54,7 @@ impl Shared {
         let logged =
             audit::changed(&regime.state, Some(&adopted.requester), &adopted.steps, Some(&entry.request))?;
         let bytes = entry.encode();
+        let alone = governance.gate.write().await;
         let stored = self
             .store
             .adopt(version, bytes.clone(), thawed(&adopted.steps), clock::millis(), vec![logged])
@@ -65,6 +66,7 @@ impl Shared {
         let head = regime.state.head();
         *locked(&governance.regime) = Arc::new(regime);
         governance.turns.turn();
+        drop(alone);
         tracing::info!(version, by = %adopted.requester, "the directory changed");
         self.events.tell(EventKind::DirectoryChanged, |event| {
             event.with_detail(&format!("version {version}, asked for by {}", adopted.requester))

@@ -182,8 +182,7 @@ impl Shared {
         };
         let entry = audit::entry(Kind::Freeze, &logged)?;
         let bytes = request.encode();
-        let stored = self.store.freeze(id, bytes.clone(), frozen_at, entry).await;
-        // In force even if the disk refuses it.
+        // In force at once, even if the disk refuses it.
         let fresh = {
             let mut freezes = locked(&governance.freezes);
             let frozen = Frozen {
@@ -205,6 +204,9 @@ impl Shared {
                 self.tell(peer, &Control::Freeze { request: bytes.clone() }).await;
             }
         }
+        // What was decided before is logged before.
+        drop(governance.gate.write().await);
+        let stored = self.store.freeze(id, bytes, frozen_at, entry).await;
         stored.map_err(|error| store_problem(&error))?;
         Ok(Freeze {
             id: Hex(id.to_vec()),

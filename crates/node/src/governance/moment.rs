@@ -38,6 +38,15 @@ impl Turns {
 }
 
 impl Shared {
+    /// Held from before a decision until it is logged. Not longer, since who changes the directory waits for it; not twice, and taken before
+    /// a turn to spend, or two would wait for each other.
+    pub(crate) async fn deciding(&self) -> Option<tokio::sync::RwLockReadGuard<'_, ()>> {
+        match &self.governance {
+            Some(governance) => Some(governance.gate.read().await),
+            None => None,
+        }
+    }
+
     /// Now, for a decision that is about to be made.
     pub(crate) fn moment(&self) -> Moment {
         match &self.governance {

@@ -90,6 +90,7 @@ async fn begin_and_wait(
         let prepared = shared.prepare_with(&judged, shared.id, Need::Fresh).await;
         let mut prepared = shared.decided(&judged, prepared).await?;
         let now = shared.moment();
+        let deciding = shared.deciding().await;
         let mut turn = shared.spender(&judged).await?;
         let permission = shared.permission_in_turn(&judged, prepared.subject(), turn.as_mut()).await?;
         let standing = match permission {
@@ -108,7 +109,7 @@ async fn begin_and_wait(
         // A repetition of what runs or waits is no new operation.
         let waits = known.is_some_and(|op| op.status == quorate_store::OperationStatus::PendingApproval);
         if !waits && !shared.registry.is_active(&id) {
-            shared.limiter.room_for(judged.request.client())?;
+            shared.room_for(judged.request.client())?;
         }
         // Stored before anybody can wait for it.
         let spends = match (&standing, &prepared) {
@@ -117,6 +118,7 @@ async fn begin_and_wait(
         };
         let (counted, begun) =
             tokio::join!(shared.spend(&id, spends.as_ref(), turn), shared.begin(&judged, &standing));
+        drop(deciding);
         counted?;
         let begun = begun?;
         match standing {

@@ -9,11 +9,16 @@ use hyper_util::rt::TokioExecutor;
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{Code, Problem, SignedRequest};
 use quorate_node::config;
+use quorate_policy::change::Step;
+use quorate_policy::directory::PrincipalKind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::cluster::{CLIENT, Cluster, client_key, get_request, message, now, unique};
+use crate::cluster::{
+    CLIENT, Cluster, WAIT, client_key, create_key, created, get_request, message, now, problem, unique,
+};
+use crate::governed::name;
 use crate::requests::sign_request;
 
 /// Status, a header and the body of an answer.
@@ -279,4 +284,59 @@ async fn a_watcher_that_does_not_read_costs_nothing() {
         let told = reader.until(quorate_api::EventKind::OperationSucceeded).await;
         assert_eq!(told.len(), 3);
     }
+}
+
+/// Who asks waits for two admins.
+const WAITS: &str = r#"
+@id("create")
+permit (principal, action == Action::"create_key", resource);
+
+@id("sign")
+@quorum("2 of Group::\"admins\"")
+permit (principal, action == Action::"sign:message", resource);
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_clients_of_a_tenant_share_what_it_may_begin() {
+    let mut cluster = Cluster::prepare(2).await;
+    for node in &mut cluster.configs {
+        node.limits.max_pending_per_tenant = 3;
+    }
+    let member = |who: &str, seed: u8, of: &str| {
+        [
+            Step::AddPrincipal { name: name(who), kind: PrincipalKind::User, tenant: Some(name(of)) },
+            Step::AddCredential {
+                name: name(who),
+                principal: name(who),
+                with: client_key(seed).public_key().into(),
+            },
+        ]
+    };
+    let tenants = ["acme", "zeta"].map(|of| Step::AddTenant { name: name(of) });
+    let people = [member("tina", 11, "acme"), member("tom", 13, "acme"), member("zoe", 12, "zeta")].concat();
+    cluster.govern_with(&[("waits", WAITS)], [tenants.to_vec(), people].concat()).await;
+    cluster.start_all().await;
+    let client = |who: &str, seed: u8| cluster.client_as(0, who, seed);
+    let create = create_key(Scheme::Ed25519, 2, Some(vec![Purpose::Message]));
+    let mut keys = Vec::new();
+    for (who, seed) in [("tina", 11), ("zoe", 12)] {
+        let made = client(who, seed).create_key(&create, &unique("create"), WAIT).await.unwrap();
+        keys.push(created(&made).id);
+    }
+    let ask = async |who: &str, seed: u8, key: usize| {
+        let asked = client(who, seed).sign(&keys[key], &message("m"), &unique("sign"), Duration::ZERO).await;
+        asked.map_err(problem)
+    };
+    let first = ask("tina", 11, 0).await.unwrap();
+    ask("tina", 11, 0).await.unwrap();
+    ask("tom", 13, 0).await.unwrap();
+    for (who, seed) in [("tom", 13), ("tina", 11)] {
+        let refused = ask(who, seed, 0).await.unwrap_err();
+        assert_eq!(refused.code, Code::RateLimited);
+        assert!(refused.detail.contains("tenant `acme`"), "{}", refused.detail);
+    }
+    ask("zoe", 12, 1).await.unwrap();
+    cluster.rule(0, "alice", "reject", &first).await.unwrap();
+    ask("tom", 13, 0).await.unwrap();
+    assert!(ask("tom", 13, 0).await.is_err());
 }

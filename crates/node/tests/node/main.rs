@@ -17,6 +17,7 @@ mod metrics;
 mod named;
 mod passkey;
 mod presign;
+mod races;
 mod receipts;
 mod requests;
 mod source;
