@@ -486,6 +486,15 @@ async fn exchange(
     let answer = async {
         let response = http.request(request).await.map_err(|error| match tls::failure(&error) {
             Some(reason) => ClientError::Handshake { node: node.to_owned(), reason },
+            None if node.starts_with("https://") && tls::is_closed_at_once(&error) => {
+                ClientError::Handshake {
+                    node: node.to_owned(),
+                    reason:
+                        "the node closed the connection right after the handshake, as it does if it does not \
+                         accept the certificate that was presented"
+                            .to_owned(),
+                }
+            }
             None => connect(root_cause(&error)),
         })?;
         let status = response.status();

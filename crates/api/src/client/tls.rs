@@ -98,6 +98,19 @@ pub(super) fn failure(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     None
 }
 
+/// Whether a new connection was closed before a request could be sent over it. A node judges the certificate that a client presents
+/// after the client's part of the handshake has ended, so that its alert can come too late to be seen.
+pub(super) fn is_closed_at_once(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(one) = cause {
+        if one.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        cause = one.source();
+    }
+    false
+}
+
 /// Opens connections to nodes.
 #[derive(Clone)]
 pub(super) struct Connector {

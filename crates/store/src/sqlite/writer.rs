@@ -244,7 +244,7 @@ impl<T: Send> Job for Write<T> {
         match (&self.outcome, self.log.take()) {
             // For measuring what the log costs.
             #[cfg(feature = "unlogged")]
-            (Some(Ok(_)), Some(_)) => (Vec::new(), false),
+            (Some(Ok(_)), Some(_)) => (Vec::new(), self.receipts),
             #[cfg(not(feature = "unlogged"))]
             (Some(Ok(value)), Some(log)) => (log(value), self.receipts),
             _ => (Vec::new(), false),
