@@ -93,20 +93,23 @@ fn cluster(root: &Path, options: &Options) -> anyhow::Result<bool> {
 
 /// What log, directory and policies cost a signature.
 fn trust(root: &Path, options: &Options) -> anyhow::Result<bool> {
-    let Some(program) = program(root)? else { return Ok(false) };
     let target = root.join("target");
-    let kept = target.join("release").join("quorate-logged");
-    std::fs::copy(&program, &kept).context("cannot keep the program")?;
     let mut command = cargo(root, &["build", "--release", "--locked", "--package", "quorate"]);
     command.args(["--features", "unlogged", "--target-dir"]).arg(&target);
     if !command.status().context("cannot start cargo")?.success() {
         return Ok(false);
     }
     let without = target.join("release").join("quorate-unlogged");
-    std::fs::copy(&program, &without).context("cannot keep the program")?;
-    std::fs::copy(&kept, &program).context("cannot put the program back")?;
-    let arguments =
-        ["trust".as_ref(), "--binary".as_ref(), kept.as_os_str(), "--unlogged".as_ref(), without.as_os_str()];
+    std::fs::copy(target.join("release").join("quorate"), &without).context("cannot keep the program")?;
+    // Built last, so that this is the program that stays.
+    let Some(program) = program(root)? else { return Ok(false) };
+    let arguments = [
+        "trust".as_ref(),
+        "--binary".as_ref(),
+        program.as_os_str(),
+        "--unlogged".as_ref(),
+        without.as_os_str(),
+    ];
     measure(root, options, &arguments)
 }
 

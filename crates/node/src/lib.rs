@@ -47,6 +47,7 @@ mod metrics;
 mod node;
 mod operations;
 mod presign;
+mod questions;
 mod receipts;
 mod registry;
 mod rest;

@@ -25,6 +25,7 @@ use crate::governance::{Governance, GovernanceError};
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::presign::Presign;
+use crate::questions::Questions;
 use crate::registry::{Registry, locked};
 use crate::rest;
 use crate::shared::{Joined, Reply, Shared, store_problem};
@@ -184,8 +185,8 @@ impl Node {
             case_slots,
             mute: Mutex::default(),
             coordinated: Mutex::default(),
-            relayed: Mutex::default(),
-            asked_to_prove: Mutex::default(),
+            relayed: Questions::default(),
+            asked_to_prove: Questions::default(),
             unproving: Mutex::default(),
             witness,
             webhook,
@@ -413,25 +414,11 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
             shared.tell(from, &Control::Proven { ticket, receipt }).await;
             Ok(())
         }),
-        Control::Proven { ticket, receipt } => {
-            let mut asked = locked(&shared.asked_to_prove);
-            let theirs = asked.get(&ticket).is_some_and(|waiting| waiting.peer == from);
-            if theirs && let Some(waiting) = asked.remove(&ticket) {
-                // Whoever asked may have gone.
-                waiting.answer.send(receipt).unwrap_or_default();
-            }
-        }
+        Control::Proven { ticket, receipt } => shared.asked_to_prove.answer(from, ticket, receipt),
         Control::Relay { ticket, request, source } => {
             relay(shared, from, ticket, request, from_wire(source));
         }
-        Control::Relayed { ticket, status, body } => {
-            let mut relayed = locked(&shared.relayed);
-            let theirs = relayed.get(&ticket).is_some_and(|waiting| waiting.peer == from);
-            if theirs && let Some(waiting) = relayed.remove(&ticket) {
-                // Whoever asked may have gone.
-                waiting.answer.send((status, body)).unwrap_or_default();
-            }
-        }
+        Control::Relayed { ticket, status, body } => shared.relayed.answer(from, ticket, (status, body)),
     }
 }
 

@@ -60,6 +60,15 @@ impl Shared {
         self.store.operation(id.as_str()).await.map_err(|error| store_problem(&error))
     }
 
+    /// The record of the key that an operation is about, if this node holds it.
+    pub(crate) async fn record_of(&self, op: &Operation) -> Result<Option<Record>, Problem> {
+        let Some(key) = op.key_id.as_deref().and_then(|key| key.parse::<KeyId>().ok()) else {
+            return Ok(None);
+        };
+        let key = self.stored_key(&key).await?;
+        key.map(|key| Record::from_bytes(&key.record)).transpose()
+    }
+
     /// CER.5: what this node knows of an operation, for another party of its key that wants to begin it.
     pub(crate) async fn recall(
         &self,
@@ -69,10 +78,7 @@ impl Shared {
     ) -> Result<Known, Problem> {
         let Ok(id) = operation.parse::<OperationId>() else { return Ok(Known::Nothing) };
         let Some(op) = self.operation(&id).await? else { return Ok(Known::Nothing) };
-        let key = op.key_id.as_deref().and_then(|key| key.parse::<KeyId>().ok());
-        let Some(key) = key else { return Ok(Known::Nothing) };
-        let Some(key) = self.stored_key(&key).await? else { return Ok(Known::Nothing) };
-        if Record::from_bytes(&key.record)?.index_of(from).is_none() {
+        if self.record_of(&op).await?.is_none_or(|record| record.index_of(from).is_none()) {
             return Ok(Known::Nothing);
         }
         if op.request_hash != *fingerprint {

@@ -18,17 +18,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::Recent;
 use crate::config::Config;
-use crate::control::{Answer, CeremonyId, Control, Known, Outcome, Ticket};
+use crate::control::{Answer, CeremonyId, Control, Known, Outcome};
 use crate::events::Events;
 use crate::governance::Governance;
 use crate::keys::OpenMaterials;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::presign::Presign;
-use crate::receipts::Proving;
+use crate::questions::Questions;
 use crate::registry::{Registry, locked};
 use crate::rest::Tls;
-use crate::rest::relay::Waiting;
 use crate::source::Proxies;
 use crate::trace;
 use crate::witness::Witnesses;
@@ -72,9 +71,9 @@ pub(crate) struct Shared {
     /// Attempts that this node coordinates: where answers go.
     pub(crate) coordinated: Mutex<HashMap<CeremonyId, Coordinated>>,
     /// Requests that were passed on and wait for their answers.
-    pub(crate) relayed: Mutex<HashMap<Ticket, Waiting>>,
+    pub(crate) relayed: Questions<(u16, Vec<u8>)>,
     /// Receipts that peers were asked for.
-    pub(crate) asked_to_prove: Mutex<HashMap<Ticket, Proving>>,
+    pub(crate) asked_to_prove: Questions<Option<String>>,
     /// Peers that did not answer that in time: they are not asked for receipts before then.
     pub(crate) unproving: Mutex<HashMap<PeerId, Instant>>,
     pub(crate) witness: WitnessSigner,

@@ -336,7 +336,7 @@ impl Shared {
         id: &OperationId,
         ruling: &SignedRequest,
     ) -> Result<Option<ApiOperation>, Problem> {
-        let governance = self.governed()?;
+        self.governed()?;
         let Some(case) = self.case(id).await? else { return Ok(None) };
         self.check_sight(ruling.client(), id).await?;
         let unreadable = |_| Problem::new(Code::Internal, "the stored request is unreadable");
@@ -373,7 +373,6 @@ impl Shared {
             self.pass_on(id, None).await?;
             self.advance(id).await?;
         }
-        let _ = governance;
         self.show_waiting(id).await
     }
 

@@ -1,5 +1,4 @@
-//! Whether a decision still stands a moment later. Deciding costs as much as half a signature of two nodes, and whoever coordinates
-//! would decide twice within a few milliseconds.
+//! Whether a decision still stands a moment later: whoever coordinates would decide twice within a few milliseconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -10,39 +10,18 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use quorate_api::{Code, Method, OperationQuery, Problem, SignedRequest};
 use quorate_net::PeerId;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::answer::{Failed, json};
 use super::{operations, read};
-use crate::control::{Control, Ticket};
+use crate::control::Control;
 use crate::judge::authenticate;
 use crate::presign::MAX_TIMEOUT;
-use crate::registry::locked;
-use crate::shared::{Shared, random};
+use crate::shared::Shared;
 use crate::source::to_wire;
 
 /// Longest answer that is passed on.
 const MAX_ANSWER: usize = SignedRequest::MAX_ENCODED;
-
-/// An answer of a peer on its way to whoever waits for it.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) peer: PeerId,
-    pub(crate) answer: oneshot::Sender<(u16, Vec<u8>)>,
-}
-
-/// Forgets the question when nobody waits any more.
-struct Question<'a> {
-    shared: &'a Shared,
-    ticket: Ticket,
-}
-
-impl Drop for Question<'_> {
-    fn drop(&mut self) {
-        locked(&self.shared.relayed).remove(&self.ticket);
-    }
-}
 
 /// Asks the connected peers, one after the other, until one knows what this node does not; `missing` if none does.
 pub(super) async fn elsewhere(
@@ -95,14 +74,12 @@ async fn ask(
     source: Option<IpAddr>,
     within: Duration,
 ) -> Result<Option<(StatusCode, Vec<u8>)>, Problem> {
-    let ticket: Ticket = random()?;
-    let (answer, answered) = oneshot::channel();
-    locked(&shared.relayed).insert(ticket, Waiting { peer, answer });
-    let _question = Question { shared, ticket };
+    let mut question = shared.relayed.ask(peer)?;
+    let ticket = question.ticket;
     let lost = shared.network.watch(peer);
     shared.tell(peer, &Control::Relay { ticket, request: request.encode(), source: to_wire(source) }).await;
     tokio::select! {
-        answered = timeout(within, answered) => {
+        answered = timeout(within, &mut question.answered) => {
             let Ok(Ok((status, body))) = answered else { return Ok(None) };
             Ok(StatusCode::from_u16(status).ok().map(|status| (status, body)))
         }
