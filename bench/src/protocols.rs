@@ -120,7 +120,7 @@ impl Table<'_> {
         let Ran { outputs: key, bytes } = parties.ecdsa_key::<C>()?;
         let (share, setup) = key.first().context("no party")?;
         let (our_share, our_key) =
-            (share_bytes(share, setup.secret_bytes().len()), share.public().public_key.to_bytes());
+            (share_bytes(share, setup.secret_bytes().len()), share.public().public_key().to_bytes());
         let generated = parties.generate::<C>()?.bytes;
 
         let effort = self.options.effort(self.options.key_runs);
@@ -178,7 +178,7 @@ impl Table<'_> {
         let theirs = frost::generate::<F>(k, n)?;
         let Ran { outputs: shares, bytes } = parties.generate::<C>()?;
         let share = shares.first().context("no party")?;
-        let (our_share, our_key) = (share_bytes(share, 0), share.public().public_key.to_bytes());
+        let (our_share, our_key) = (share_bytes(share, 0), share.public().public_key().to_bytes());
         self.contest(
             ("key generation", scheme, (k, n)),
             self.options.effort(self.options.runs),

@@ -184,7 +184,7 @@ fn generate<C: Curve>(k: u16, n: u16, seed: u64) -> (Vec<u8>, Shares<C>) {
     let shares: Shares<C> = generated.into_iter().map(|(i, g)| (i, g.share)).collect();
     let public = package(&shares);
     assert!(shares.values().all(|s| s.public() == public), "all parties agree on the key");
-    (public.public_key.to_bytes().as_slice().to_vec(), shares)
+    (public.public_key().to_bytes().as_slice().to_vec(), shares)
 }
 
 fn set_up<C: EcdsaCurve>(shares: &Shares<C>, seed: u64) -> BTreeMap<PartyIndex, Arc<PairwiseSetup<C>>> {

@@ -64,7 +64,7 @@ fn executed(svm: &mut LiteSVM, request: &Request) {
 #[test]
 fn the_runtime_executes_legacy_and_v0_transfers() {
     let mut cases = 0;
-    for (k, n) in [(1, 1), (2, 2), (2, 3), (3, 5)] {
+    for (k, n) in [(2, 2), (2, 3), (3, 3), (3, 5)] {
         let key = ThresholdKey::generate(Scheme::Ed25519, k, n, 21);
         let (mut svm, from) = funded(&key);
         let (a, b) = (Pubkey::new_from_array([3; 32]), Pubkey::new_from_array([4; 32]));

@@ -149,7 +149,7 @@ pub fn start<C: EcdsaCurve>(
         return Err(BadParams::Unsuitable("the digest is zero modulo the group order"));
     }
     let lambda_s = share.additive(&params.committee).ok_or(BadParams::NotAMember)?;
-    let X = public.public_key;
+    let X = public.public_key();
     // If entropy and session ever repeat together, another digest still gets other nonces.
     let secret = share.secret_bytes();
     let mut hedge = Zeroizing::new(Vec::with_capacity(secret.len() + digest.len()));

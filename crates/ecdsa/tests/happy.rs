@@ -9,7 +9,7 @@ use quorate_ecdsa::{PairwiseSetup, verify};
 use quorate_protocol::curve::{EcdsaCurve, P256, Secp256k1};
 
 /// Sizes (k, n). A set-up of five costs twenty base OTs, and the code does not know the curve, so the larger sizes are shared out.
-const SMALL: [(u16, u16); 6] = [(1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (3, 3)];
+const SMALL: [(u16, u16); 3] = [(2, 2), (2, 3), (3, 3)];
 
 fn every_size<C: EcdsaCurve>(large: &[(u16, u16)], check: impl Fn(&[u8], &[u8; 32], &[u8; 64], u8)) -> usize {
     let mut cases = 0;
@@ -23,8 +23,8 @@ fn every_size<C: EcdsaCurve>(large: &[(u16, u16)], check: impl Fn(&[u8], &[u8; 3
             let signatures = outcome.unwrap_all();
             let first = *signatures.values().next().unwrap();
             assert!(signatures.values().all(|s| *s == first), "all parties hold the same signature");
-            assert!(verify(&public.public_key, &digest, &first.bytes));
-            check(&public.public_key.to_bytes(), &digest, &first.bytes, first.recovery_id);
+            assert!(verify(&public.public_key(), &digest, &first.bytes));
+            check(&public.public_key().to_bytes(), &digest, &first.bytes, first.recovery_id);
             cases += 1;
         }
     }
@@ -42,7 +42,7 @@ fn secp256k1() {
                 .unwrap();
         assert_eq!(&recovered.to_sec1_point(true).as_bytes(), &key);
     });
-    assert_eq!(cases, 16);
+    assert_eq!(cases, 10);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn p256() {
         let key = VerifyingKey::from_sec1_bytes(key).unwrap();
         key.verify_prehash(digest, &Signature::from_slice(signature).unwrap()).unwrap();
     });
-    assert_eq!(cases, 14);
+    assert_eq!(cases, 8);
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn a_session_survives_random_changes() {
         let outcome = common::sign_with(keys, fresh_setups(keys), &[1, 2], [7; 32], case, adversary);
         let end = match outcome.ended.get(&index(1)) {
             Some(Ok(signature)) => {
-                assert!(quorate_ecdsa::verify(&keys.public().public_key, &[7; 32], &signature.bytes));
+                assert!(quorate_ecdsa::verify(&keys.public().public_key(), &[7; 32], &signature.bytes));
                 "signature"
             }
             Some(Err(abort)) => abort.check.code(),

@@ -38,14 +38,14 @@ fn signature<C: EcdsaCurve>(keys: &Keys<C>, quorum: &[u16], message: [u8; 32], s
     let outcome = sign_with(keys, fresh_setups(keys), quorum, message, seed, recording.recorder());
     let signatures = outcome.unwrap_all();
     let first = signatures.values().next().unwrap();
-    assert!(verify(&keys.public().public_key, &message, &first.bytes));
+    assert!(verify(&keys.public().public_key(), &message, &first.bytes));
     json!({
         "protocol": "sign",
         "curve": C::ID.name(),
         "quorum": quorum,
         "digest": hex::encode(message),
         "seed": seed,
-        "public_key": hex::encode(keys.public().public_key.to_bytes()),
+        "public_key": hex::encode(keys.public().public_key().to_bytes()),
         "rounds": recording.digests(),
         "signature": hex::encode(first.bytes),
         "recovery_id": first.recovery_id,

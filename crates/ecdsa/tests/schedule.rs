@@ -35,7 +35,7 @@ fn every_order<C: EcdsaCurve>(keys: &Keys<C>, quorums: &[&[u16]], seeds: u64) ->
         let signatures = outcome.unwrap_all();
         let first = signatures.values().next().unwrap();
         assert!(signatures.values().all(|s| s == first));
-        assert!(verify(&keys.public().public_key, &digest, &first.bytes));
+        assert!(verify(&keys.public().public_key(), &digest, &first.bytes));
         cases += 1;
     }
     cases

@@ -8,7 +8,7 @@ use frost_core::{Ciphersuite, SigningPackage, aggregate, round1, round2};
 use frost_ed25519::rand_core::{CryptoRng, Error, RngCore};
 use quorate_frost::{PROTOCOL, SignatureBytes, TaprootTweak, session_bindings, sign_bip340, sign_ed25519};
 use quorate_keys::share::{KeyShare, PublicPackage};
-use quorate_keys::sharing::Polynomial;
+use quorate_keys::sharing::Vector;
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, Ed25519, Secp256k1};
 use quorate_protocol::party::{Committee, Identity, PartyIndex};
@@ -83,22 +83,21 @@ fn direct<F: Ciphersuite>() -> f64 {
 }
 
 fn deal<C: Curve>() -> Vec<KeyShare<C>> {
-    let polynomial = Polynomial::<C>::random(2, &mut HedgedRng::new(entropy(2), b"", b"deal"));
     let committee = parties(&[1, 2, 3]);
     let indices: Vec<PartyIndex> = committee.indices().collect();
     let access = Access::threshold(2, &indices).unwrap();
-    let public_key = polynomial.constant().unwrap().public();
+    let dealing = Vector::<C>::random(&access, &mut HedgedRng::new(entropy(2), b"", b"deal"));
+    let public_key = dealing.constant().public();
     let public = PublicPackage {
         epoch: 0,
         key_id: PublicPackage::birth_id(&public_key, &access, &committee, &[0; 32]),
-        access,
+        access: access.clone(),
         committee,
-        public_key,
-        public_shares: indices.iter().map(|&i| polynomial.evaluate(i).public()).collect(),
+        joint: dealing.commit(),
         chain_code: [0; 32],
         transcript: [0; 32],
     };
-    indices.iter().map(|&i| KeyShare::new(public.clone(), i, polynomial.evaluate(i)).unwrap()).collect()
+    indices.iter().map(|&i| KeyShare::new(public.clone(), i, dealing.deal(&access, i)).unwrap()).collect()
 }
 
 /// Hands frames to and fro until both have the signature.

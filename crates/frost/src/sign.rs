@@ -18,9 +18,9 @@ use frost_core::{
 };
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_protocol::abort::{Abort, Blame, Check};
-use quorate_protocol::curve::{Ed25519, Point, Secp256k1};
+use quorate_protocol::curve::{Curve, Ed25519, Scalar, Secp256k1, SecretScalar};
 use quorate_protocol::message::Nothing;
-use quorate_protocol::party::PartyIndex;
+use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::per_peer::PerPeer;
 use quorate_protocol::session::{BadParams, Context, Effect, Params, Received, Round, Session, Turn};
 use zeroize::Zeroizing;
@@ -50,7 +50,7 @@ pub const fn session_bindings(message: &[u8], taproot: TaprootTweak) -> [(&'stat
 }
 
 /// Signs with Ed25519 (RFC 8032): two broadcast rounds among a minimal quorum, then every party holds the signature under
-/// `share.public().public_key`. Spec: `spec/30-frost.md`.
+/// `share.public().public_key()`. Spec: `spec/30-frost.md`.
 ///
 /// The caller guarantees that the session identifier is fresh and binds the message ([`session_bindings`]), that all parties name the
 /// same committee, and that [`Effect::Consume`] is durable before the next frame leaves; from then on the message counts as signed.
@@ -110,10 +110,9 @@ pub(crate) struct Statement<S: Suite> {
     message: Vec<u8>,
     tweak: S::Tweak,
     me: Identifier<S::Frost>,
-    /// S_j of each signer, ourselves included, before the tweak.
-    quorum: Vec<(PartyIndex, Point<S>)>,
-    /// X, before the tweak.
-    public_key: Point<S>,
+    quorum: Committee,
+    /// The key before the tweak.
+    public: PublicPackage<S>,
     /// The key under which the signature must verify, after the tweak.
     pub(crate) output_key: VerifyingKey<S::Frost>,
 }
@@ -137,43 +136,53 @@ impl<S: Suite> Statement<S> {
         if message.len() > MAX_MESSAGE {
             return Err(BadParams::Unsuitable("the message is longer than 1 MiB: sign its hash"));
         }
-        let (threshold, _) = public
-            .access
-            .as_threshold()
-            .ok_or(BadParams::Unsuitable("the key's access structure is not a plain threshold"))?;
         let degenerate = BadParams::Unsuitable("the key or a share of the quorum is zero: run a refresh");
-        let quorum = indices
-            .iter()
-            .map(|&i| Some((i, public.public_share(i).filter(|s| !bool::from(s.is_identity()))?)))
-            .collect::<Option<Vec<_>>>()
-            .ok_or(degenerate)?;
-        let own = public.public_share(share.index()).ok_or(degenerate)?;
+        let is_zero = |i: PartyIndex| public.public_shares(i).iter().any(|s| bool::from(s.is_identity()));
+        if indices.iter().any(|i| is_zero(*i)) {
+            return Err(degenerate);
+        }
+        let additive = share.additive(&params.committee).ok_or(degenerate)?;
+        let scaled = SecretScalar::new(additive.expose() * unscale::<S>(&indices, share.index()));
 
         let me = identifier::<S>(share.index()).ok_or(degenerate)?;
-        let secret = Zeroizing::new(share.secret().expose().to_bytes());
+        let secret = Zeroizing::new(scaled.expose().to_bytes());
         let key = KeyPackage::new(
             me,
             SigningShare::deserialize(&*secret).map_err(|_| degenerate)?,
-            VerifyingShare::deserialize(&own.to_bytes()).map_err(|_| degenerate)?,
-            VerifyingKey::deserialize(&public.public_key.to_bytes()).map_err(|_| degenerate)?,
-            threshold,
+            VerifyingShare::deserialize(&scaled.public().to_bytes()).map_err(|_| degenerate)?,
+            VerifyingKey::deserialize(&public.public_key().to_bytes()).map_err(|_| degenerate)?,
+            u16::try_from(indices.len()).map_err(|_| degenerate)?,
         );
         let key = S::tweak_key(key, tweak);
         let output_key = *key.verifying_key();
-        let statement = Self { message, tweak, me, quorum, public_key: public.public_key, output_key };
-        Ok((statement, key))
+        let (quorum, public) = (params.committee.clone(), public.clone());
+        Ok((Self { message, tweak, me, quorum, public, output_key }, key))
     }
 
-    /// Public shares of the quorum, tweaked like the key, to judge partial signatures by.
+    /// Public shares of the quorum, scaled and tweaked like the secret ones, to judge partial signatures by.
     fn public_shares(&self) -> Option<PublicKeyPackage<S::Frost>> {
-        let shares = self
-            .quorum
-            .iter()
-            .map(|(i, s)| Some((identifier::<S>(*i)?, VerifyingShare::deserialize(&s.to_bytes()).ok()?)))
-            .collect::<Option<BTreeMap<_, _>>>()?;
-        let key = VerifyingKey::deserialize(&self.public_key.to_bytes()).ok()?;
+        let indices: Vec<PartyIndex> = self.quorum.indices().collect();
+        let verifying = |i: PartyIndex| {
+            let scaled = self.public.additive_public(&self.quorum, i)? * unscale::<S>(&indices, i);
+            Some((identifier::<S>(i)?, VerifyingShare::deserialize(&scaled.to_bytes()).ok()?))
+        };
+        let shares = indices.iter().map(|i| verifying(*i)).collect::<Option<BTreeMap<_, _>>>()?;
+        let key = VerifyingKey::deserialize(&self.public.public_key().to_bytes()).ok()?;
         Some(S::tweak_public(PublicKeyPackage::new(shares, key, None), self.tweak))
     }
+}
+
+/// The inverse of the Lagrange coefficient that `frost-core` multiplies the share of `me` with, as it knows no access structure but a
+/// threshold over the identifiers. Additive shares times this give the key again under its coefficients; for a plain threshold over 1 … n
+/// the result is the share of our own sharing.
+fn unscale<C: Curve>(quorum: &[PartyIndex], me: PartyIndex) -> Scalar<C> {
+    let x_i = Scalar::<C>::from(me);
+    let others = quorum.iter().filter(|j| **j != me);
+    let (numerator, denominator) = others.fold((Scalar::ONE(), Scalar::ONE()), |(n, d), j| {
+        let x_j = Scalar::<C>::from(*j);
+        (n * (x_j - x_i), d * x_j)
+    });
+    numerator * denominator.invert()
 }
 
 /// The identifier of a peer that the session has already accepted as a member.
@@ -271,8 +280,8 @@ impl<S: Suite> Statement<S> {
             Some(verify_signature_share(id, share, z, package, keys.verifying_key()).is_err())
         };
         self.quorum
-            .iter()
-            .find(|(j, _)| is_wrong(*j) == Some(true))
-            .map_or(unexplained, |(j, _)| Abort::by(*j, Check::PartialSignature))
+            .indices()
+            .find(|j| is_wrong(*j) == Some(true))
+            .map_or(unexplained, |j| Abort::by(j, Check::PartialSignature))
     }
 }

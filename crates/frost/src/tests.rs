@@ -1,6 +1,7 @@
 //! Tests that need to see inside: the vector of RFC 9591 through our own conversion, and what the secret types cannot do.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 use frost_core::SigningPackage;
 use frost_core::keys::PublicKeyPackage;
@@ -92,12 +93,16 @@ fn rfc_9591_ed25519() {
         key_id: PublicPackage::birth_id(&public_key, &access, &committee, &[0; 32]),
         access,
         committee,
-        public_key,
-        public_shares: secrets.values().map(Point::mul_base).collect(),
+        // f(x) = s + a·x with f(1) given: the slope is the difference.
+        joint: vec![public_key, Point::mul_base(&secrets[&1]) - public_key],
         chain_code: [0; 32],
         transcript: [0; 32],
     };
-    let package = PublicPackage::from_bytes(&package.to_bytes()).unwrap(); // checks that the shares interpolate to the key
+    let package = PublicPackage::from_bytes(&package.to_bytes()).unwrap();
+    assert_eq!(vector.threshold, 2);
+    for (index, secret) in &secrets {
+        assert_eq!(package.public_shares(p(*index)), [Point::mul_base(secret)]);
+    }
     let message = bytes(&vector.message);
     let quorum = quorate_testkit::parties(&[1, 3]);
 
@@ -107,7 +112,7 @@ fn rfc_9591_ed25519() {
     let mut last = None;
     for signer in &vector.signers {
         let secret = SecretScalar::new(secrets[&signer.index]);
-        let share = KeyShare::new(package.clone(), p(signer.index), secret).unwrap();
+        let share = KeyShare::new(package.clone(), p(signer.index), vec![secret]).unwrap();
         let params = quorate_testkit::world::params(SessionId([1; 32]), &quorum, signer.index, 0);
         let (statement, key) = Statement::new(&params, &share, message.clone(), ()).unwrap();
         let mut script = Scripted(
@@ -164,12 +169,11 @@ fn a_degenerate_nonce_ends_the_session() {
         key_id: PublicPackage::birth_id(&secret.public(), &access, &committee, &[0; 32]),
         access,
         committee: committee.clone(),
-        public_key: secret.public(),
-        public_shares: [secret.public()].into(),
+        joint: vec![secret.public()],
         chain_code: [0; 32],
         transcript: [0; 32],
     };
-    let share = KeyShare::new(public, p(1), secret).unwrap();
+    let share = KeyShare::new(public, p(1), vec![secret]).unwrap();
     let params = quorate_testkit::world::params(SessionId([1; 32]), &committee, 1, 0);
     let (statement, key) = Statement::new(&params, &share, b"m".to_vec(), ()).unwrap();
     let secrets = Secrets::with_zero_nonces(key);

@@ -1,4 +1,4 @@
-//! Key generation without a dealer, for any `k` of `n`. Spec: `spec/10-dkg.md`, steps DKG.1–DKG.12.
+//! Key generation without a dealer, for every access structure. Spec: `spec/10-dkg.md`, steps DKG.1–DKG.12.
 //!
 //! | state              | waits for         | runs           |
 //! |--------------------|-------------------|----------------|
@@ -14,19 +14,22 @@ use core::fmt;
 use quorate_protocol::abort::{Abort, Blame, Check};
 use quorate_protocol::access::Access;
 use quorate_protocol::commitment::{Commitment, Salt};
-use quorate_protocol::curve::{Curve, Point, Scalar, SecretScalar};
+use quorate_protocol::curve::{Curve, Point, SecretScalar};
 use quorate_protocol::message::{Channel, Message, Nothing, encode};
-use quorate_protocol::party::{Committee, IdentityKey, MAX_PARTIES, PartyIndex};
+use quorate_protocol::party::{PartyId, PartyIndex};
 use quorate_protocol::per_peer::PerPeer;
-use quorate_protocol::session::{BadParams, Context, Effect, Params, Received, Round, Session, Turn};
+use quorate_protocol::session::{
+    BadParams, Context, Effect, Params, Received, Round, Session, SessionId, Turn,
+};
 use quorate_protocol::transcript::{Transcript, tags};
 use quorate_protocol::wire_struct;
 
+use crate::certificate::{Acknowledgement, Certificate};
 use crate::proof::{ProofOfKnowledge, Statement};
 use crate::share::{KeyId, KeyShare, PublicPackage};
-use crate::sharing::{Polynomial, evaluate_commitment};
+use crate::sharing::{MAX_WIDTH, Rows, Vector, width};
 
-/// Broadcast of DKG.2: commits to the polynomial and to our part of the chain code, before anyone shows theirs.
+/// Broadcast of DKG.2: commits to the dealing and to our part of the chain code, before anyone shows theirs.
 #[derive(Clone, Debug, borsh::BorshSerialize, borsh::BorshDeserialize)]
 pub struct Commit {
     commitment: Commitment,
@@ -42,31 +45,31 @@ impl Message for Commit {
 #[derive(Debug)]
 pub struct Open<C: Curve> {
     /// A_i
-    polynomial: Vec<Point<C>>,
+    dealing: Vec<Point<C>>,
     /// cc_i
     chain_code: [u8; 32],
     salt: Salt,
     /// knowledge of a_i0
     proof: ProofOfKnowledge<C>,
 }
-wire_struct!(Open<C> { polynomial, chain_code, salt, proof });
+wire_struct!(Open<C> { dealing, chain_code, salt, proof });
 impl<C: Curve> Message for Open<C> {
     const STEP: &'static str = "DKG.4";
     const TAG: u16 = 0x0102;
     const CHANNEL: Channel = Channel::Broadcast;
-    const MAX_LEN: usize = 4 + MAX_PARTIES * C::POINT_LEN + 32 + Salt::LEN + ProofOfKnowledge::<C>::MAX_LEN;
+    const MAX_LEN: usize = 4 + MAX_WIDTH * C::POINT_LEN + 32 + Salt::LEN + ProofOfKnowledge::<C>::MAX_LEN;
 }
 
-/// Private message of DKG.4: f_i(j), for j alone.
+/// Private message of DKG.4: the rows of j, for j alone.
 pub struct Deal<C: Curve> {
-    share: Scalar<C>,
+    rows: Rows<C>,
 }
-wire_struct!(Deal<C> { share });
+wire_struct!(Deal<C> { rows });
 impl<C: Curve> Message for Deal<C> {
     const STEP: &'static str = "DKG.4";
     const TAG: u16 = 0x0103;
     const CHANNEL: Channel = Channel::Private;
-    const MAX_LEN: usize = 32;
+    const MAX_LEN: usize = Rows::<C>::MAX_LEN;
 }
 impl<C: Curve> fmt::Debug for Deal<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,53 +81,27 @@ impl<C: Curve> fmt::Debug for Deal<C> {
 #[derive(Debug)]
 pub struct Confirm<C: Curve> {
     confirm: [u8; 32],
-    /// knowledge of s_i
-    proof: ProofOfKnowledge<C>,
+    /// knowledge of each row of s_i
+    proofs: Vec<ProofOfKnowledge<C>>,
 }
-wire_struct!(Confirm<C> { confirm, proof });
+wire_struct!(Confirm<C> { confirm, proofs });
 impl<C: Curve> Message for Confirm<C> {
     const STEP: &'static str = "DKG.9";
     const TAG: u16 = 0x0104;
     const CHANNEL: Channel = Channel::Broadcast;
-    const MAX_LEN: usize = 32 + ProofOfKnowledge::<C>::MAX_LEN;
+    const MAX_LEN: usize = 32 + 4 + MAX_WIDTH * ProofOfKnowledge::<C>::MAX_LEN;
 }
 
-/// Message of DKG.11: our share is durable. The signature means something to anyone, for ever, not only in this session.
+/// Broadcast of DKG.11: our share is durable.
 #[derive(Clone, Copy, Debug, borsh::BorshSerialize, borsh::BorshDeserialize)]
 pub struct Ack {
-    signature: [u8; 64],
+    acknowledgement: Acknowledgement,
 }
 impl Message for Ack {
     const STEP: &'static str = "DKG.11";
     const TAG: u16 = 0x0105;
     const CHANNEL: Channel = Channel::Broadcast;
-    const MAX_LEN: usize = 64;
-}
-
-/// Proof that every party holds its share durably: one signature each over the same hash. Transferable.
-#[derive(Clone, Debug, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
-pub struct Certificate(Vec<(PartyIndex, [u8; 64])>);
-
-impl Certificate {
-    /// Whether it holds a valid acknowledgement of every party of the package.
-    #[must_use]
-    pub fn certifies<C: Curve>(&self, package: &PublicPackage<C>) -> bool {
-        self.0.len() == package.committee.len()
-            && package.committee.iter().zip(&self.0).all(|(party, (index, signature))| {
-                party.index == *index && acknowledges(package, &party.identity, signature)
-            })
-    }
-}
-
-fn ack_bytes<C: Curve>(package: &PublicPackage<C>) -> [u8; 32] {
-    Transcript::new(tags::DKG_ACK)
-        .absorb("epoch", &package.epoch_id())
-        .absorb("package", &package.to_bytes())
-        .digest()
-}
-
-fn acknowledges<C: Curve>(package: &PublicPackage<C>, key: &IdentityKey, signature: &[u8; 64]) -> bool {
-    key.verify(&ack_bytes(package), signature)
+    const MAX_LEN: usize = Acknowledgement::LEN;
 }
 
 /// Result of a key generation.
@@ -146,47 +123,46 @@ pub const PENDING_SHARE: &str = "pending key share";
 /// is handed out by [`Effect::Persist`] and must be durable before our acknowledgement leaves; the key is usable only with the result.
 ///
 /// # Errors
-/// [`BadParams`] if the access structure is no threshold over exactly the committee.
+/// [`BadParams`] if the access structure does not stand on exactly the committee, is impossible, or lets a party act alone.
 pub fn start<C: Curve>(params: Params, access: Access) -> Result<Session<Generated<C>>, BadParams> {
     let members: Vec<PartyIndex> = params.committee.indices().collect();
-    let (k, listed) = access
-        .as_threshold()
-        .ok_or(BadParams::Unsuitable("only `k of n` structures can be generated so far"))?;
-    if listed != members || !access.is_valid() {
+    if access.parties() != members || !access.is_valid() {
         return Err(BadParams::Unsuitable("the access structure does not list exactly the committee"));
     }
+    if access.lone_party().is_some() {
+        return Err(BadParams::Unsuitable("a party alone would hold the key: ask for two parties at least"));
+    }
     Session::start(params, &[], move |ctx| {
-        // DKG.1  f_i of degree k - 1, cc_i
-        let f = Polynomial::<C>::random(k, ctx.rng);
+        // DKG.1  f_i, cc_i
+        let f = Vector::<C>::random(&access, ctx.rng);
         let chain_code: [u8; 32] = ctx.rng.bytes();
-        let polynomial = f.commit();
+        let dealing = f.commit();
         // DKG.2  com_i binds both, under our identity
-        let value = committed::<C>(&polynomial, &chain_code);
+        let value = committed::<C>(&dealing, &chain_code);
         let (commitment, salt) = Commitment::new(ctx.session, ctx.id_of(ctx.me), COMMITTED, &value, ctx.rng);
-        let state = AwaitCommitments { k, access, f, polynomial, chain_code, salt };
+        let state = AwaitCommitments { access, f, dealing, chain_code, salt };
         Ok(Turn::broadcast(state, &Commit { commitment }, ctx))
     })
 }
 
-const COMMITTED: &str = "dkg polynomial and chain code";
+const COMMITTED: &str = "dkg dealing and chain code";
 
-fn committed<C: Curve>(polynomial: &Vec<Point<C>>, chain_code: &[u8; 32]) -> Vec<u8> {
-    encode(&(polynomial, chain_code))
+fn committed<C: Curve>(dealing: &Vec<Point<C>>, chain_code: &[u8; 32]) -> Vec<u8> {
+    encode(&(dealing, chain_code))
 }
 
-/// The statement of DKG.4 binds the whole polynomial and the digest of round 1, so no proof can be copied or prepared.
-fn constant_term_context<C: Curve>(polynomial: &Vec<Point<C>>, round1: &[u8; 32]) -> Vec<u8> {
-    encode(&(polynomial, round1))
+/// The statement of DKG.4 binds the whole dealing and the digest of round 1, so no proof can be copied or prepared.
+fn constant_context<C: Curve>(dealing: &Vec<Point<C>>, round1: &[u8; 32]) -> Vec<u8> {
+    encode(&(dealing, round1))
 }
 
 const KNOWS_CONSTANT: &str = "dkg constant term";
 const KNOWS_SHARE: &str = "dkg share";
 
 struct AwaitCommitments<C: Curve> {
-    k: u16,
     access: Access,
-    f: Polynomial<C>,
-    polynomial: Vec<Point<C>>,
+    f: Vector<C>,
+    dealing: Vec<Point<C>>,
     chain_code: [u8; 32],
     salt: Salt,
 }
@@ -204,45 +180,35 @@ impl<C: Curve> Round for AwaitCommitments<C> {
     ) -> Result<Turn<Generated<C>>, Abort> {
         // DKG.3  keep every com_j
         let commitments = inbox.map(|_, m| m.broadcast.commitment);
-        // DKG.4  open, prove knowledge of a_i0, deal f_i(j)
-        let constant = self.f.constant().ok_or_else(|| Abort::by(ctx.me, Check::PolynomialDegree))?;
+        // DKG.4  open, prove knowledge of a_i0, deal the rows of each j
+        let Self { access, f, dealing, chain_code, salt } = self;
         let statement = Statement {
             session: ctx.session,
             prover: ctx.id_of(ctx.me),
             purpose: KNOWS_CONSTANT,
-            context: &constant_term_context::<C>(&self.polynomial, &ctx.digest),
+            context: &constant_context::<C>(&dealing, &ctx.digest),
         };
-        let proof = ProofOfKnowledge::prove(constant, &statement, ctx.rng);
-        let open =
-            Open { polynomial: self.polynomial.clone(), chain_code: self.chain_code, salt: self.salt, proof };
-        let deals = PerPeer::from_fn(ctx.committee, ctx.me, |j| Deal { share: self.f.evaluate(j).expose() });
-        let own = self.f.evaluate(ctx.me);
-        let next = AwaitOpenings {
-            k: self.k,
-            access: self.access,
-            polynomial: self.polynomial,
-            chain_code: self.chain_code,
-            own,
-            commitments,
-            round1: ctx.digest,
-        };
+        let proof = ProofOfKnowledge::prove(f.constant(), &statement, ctx.rng);
+        let open = Open { dealing: dealing.clone(), chain_code, salt, proof };
+        let deals = PerPeer::from_fn(ctx.committee, ctx.me, |j| Deal { rows: Rows::new(f.deal(&access, j)) });
+        let own = Rows::new(f.deal(&access, ctx.me));
+        let next = AwaitOpenings { access, dealing, chain_code, own, commitments, round1: ctx.digest };
         Ok(Turn::next(next, &open, deals))
     }
 }
 
 struct AwaitOpenings<C: Curve> {
-    k: u16,
     access: Access,
-    polynomial: Vec<Point<C>>,
+    dealing: Vec<Point<C>>,
     chain_code: [u8; 32],
-    /// f_i(i)
-    own: SecretScalar<C>,
+    /// Our rows of f_i.
+    own: Rows<C>,
     commitments: PerPeer<Commitment>,
     round1: [u8; 32],
 }
 
-/// A peer's polynomial commitment, its part of the chain code, and the share it dealt to us.
-type Checked<C> = (Vec<Point<C>>, [u8; 32], SecretScalar<C>);
+/// A peer's committed dealing, its part of the chain code, and the rows it dealt to us.
+type Checked<C> = (Vec<Point<C>>, [u8; 32], Rows<C>);
 
 impl<C: Curve> AwaitOpenings<C> {
     /// DKG.5–DKG.6 for one peer.
@@ -252,12 +218,12 @@ impl<C: Curve> AwaitOpenings<C> {
         message: Received<Open<C>, Deal<C>>,
         ctx: &Context<'_>,
     ) -> Result<Checked<C>, Abort> {
-        let Open { polynomial, chain_code, salt, proof } = message.broadcast;
-        // DKG.5  exactly k coefficients (the codec refuses the identity), com_j opens, j knows a_j0
-        if polynomial.len() != usize::from(self.k) {
+        let Open { dealing, chain_code, salt, proof } = message.broadcast;
+        // DKG.5  exactly as many points as the structure has (the codec refuses the identity), com_j opens, j knows a_j0
+        if dealing.len() != width(&self.access) {
             return Err(Abort::by(j, Check::PolynomialDegree));
         }
-        let value = committed::<C>(&polynomial, &chain_code);
+        let value = committed::<C>(&dealing, &chain_code);
         let opens = self
             .commitments
             .get(j)
@@ -269,17 +235,17 @@ impl<C: Curve> AwaitOpenings<C> {
             session: ctx.session,
             prover: ctx.id_of(j),
             purpose: KNOWS_CONSTANT,
-            context: &constant_term_context::<C>(&polynomial, &self.round1),
+            context: &constant_context::<C>(&dealing, &self.round1),
         };
-        if !polynomial.first().is_some_and(|a| proof.verify(a, &statement)) {
+        if !dealing.first().is_some_and(|a| proof.verify(a, &statement)) {
             return Err(Abort::by(j, Check::ProofOfKnowledge));
         }
-        // DKG.6  f_j(i)·G = F_j(i) (Feldman)
-        let share = SecretScalar::new(message.direct.share);
-        if share.public() != evaluate_commitment(&polynomial, ctx.me) {
+        // DKG.6  as many rows as we have leaves, each times G as the commitment says (Feldman)
+        let rows = message.direct.rows;
+        if !rows.match_commitment(&self.access, &dealing, ctx.me) {
             return Err(Abort::by(j, Check::ShareConsistency));
         }
-        Ok((polynomial, chain_code, share))
+        Ok((dealing, chain_code, rows))
     }
 }
 
@@ -295,72 +261,76 @@ impl<C: Curve> Round for AwaitOpenings<C> {
         ctx: &mut Context<'_>,
     ) -> Result<Turn<Generated<C>>, Abort> {
         let peers = inbox.try_map(|j, message| self.check(j, message, ctx))?;
-        let Self { access, polynomial, chain_code, own, .. } = self;
-        // DKG.7  F = Σ F_j, s_i = Σ f_j(i), X = F(0), S_j = F(j)
-        let mut joint = polynomial;
-        let mut secret = own.expose();
+        let Self { access, dealing, chain_code, own, .. } = self;
+        let impossible =
+            || Abort::new(Check::ShareConsistency, Blame::Nobody("each share passed its own check"));
+        // DKG.7  F = Σ F_j, s_i = Σ of our rows, X = F_0, S_j row by row
+        let mut joint = dealing;
+        let mut secrets = own;
         let mut chain_codes = Vec::from([(ctx.me, chain_code)]);
-        for (j, (polynomial, chain_code, share)) in peers {
-            for (sum, a) in joint.iter_mut().zip(polynomial) {
+        for (j, (dealing, chain_code, rows)) in peers {
+            for (sum, a) in joint.iter_mut().zip(dealing) {
                 *sum += a;
             }
-            secret += share.expose();
+            secrets = secrets.plus(&rows).ok_or_else(impossible)?;
             chain_codes.push((j, chain_code));
         }
-        let secret = SecretScalar::new(secret);
         chain_codes.sort_by_key(|(j, _)| *j);
-        let public_shares: Vec<Point<C>> =
-            ctx.committee.indices().map(|j| evaluate_commitment(&joint, j)).collect();
-        let public_key = joint.first().copied().unwrap_or_else(Point::identity);
-        let degenerate = public_shares.iter().chain([&public_key]).any(|p| bool::from(p.is_identity()));
-        if degenerate {
+        // DKG.8  chain code and the hash of everything
+        let chain_code = Transcript::new(tags::CHAIN_CODE)
+            .absorb_all("parts", chain_codes.iter().map(|(_, cc)| *cc))
+            .digest();
+        let mut public = PublicPackage {
+            epoch: 0,
+            access,
+            committee: ctx.committee.clone(),
+            joint,
+            chain_code,
+            transcript: [0; 32],
+            key_id: KeyId([0; 32]),
+        };
+        let degenerate = |p: &Point<C>| bool::from(p.is_identity());
+        if public.joint.iter().any(degenerate)
+            || ctx.committee.indices().any(|j| public.public_shares(j).iter().any(degenerate))
+        {
             return Err(Abort::new(
                 Check::DegenerateKey,
                 Blame::Nobody("all openings were committed to beforehand"),
             ));
         }
-        // DKG.8  chain code and the hash of everything
-        let chain_code = Transcript::new(tags::CHAIN_CODE)
-            .absorb_all("parts", chain_codes.iter().map(|(_, cc)| *cc))
-            .digest();
         let mut hash = Transcript::new(tags::DKG_CONFIRM);
         hash.absorb("session", &ctx.session.0)
             .absorb("round 2", &ctx.digest)
-            .absorb("access", &encode(&access))
-            .absorb("joint", &encode(&joint_or_empty(&joint)))
-            .absorb("public shares", &encode(&public_shares))
+            .absorb("access", &encode(&public.access))
+            .absorb("joint", &encode(&public.joint))
             .absorb("chain code", &chain_code);
         ctx.committee.absorb_into(&mut hash);
         let confirm = hash.digest();
-        let key_id: KeyId = PublicPackage::birth_id(&public_key, &access, ctx.committee, &confirm);
-        let committee: Committee = ctx.committee.clone();
-        let public = PublicPackage {
-            epoch: 0,
-            access,
-            committee,
-            public_key,
-            public_shares,
-            chain_code,
-            transcript: confirm,
-            key_id,
+        public.transcript = confirm;
+        public.key_id =
+            PublicPackage::birth_id(&public.public_key(), &public.access, ctx.committee, &confirm);
+        // DKG.9  confirm, and prove that we hold each row of s_i
+        let prove = |(row, secret): (u32, &SecretScalar<C>)| {
+            let context = row_context(&confirm, row);
+            ProofOfKnowledge::prove(
+                secret,
+                &share_statement(ctx.session, ctx.id_of(ctx.me), &context),
+                ctx.rng,
+            )
         };
-        // DKG.9  confirm, and prove that we hold s_i
-        let statement = share_statement(ctx, ctx.me, &confirm);
-        let proof = ProofOfKnowledge::prove(&secret, &statement, ctx.rng);
-        let share = KeyShare::new(public, ctx.me, secret).ok_or_else(|| {
-            Abort::new(Check::ShareConsistency, Blame::Nobody("each share passed its own check"))
-        })?;
-        Ok(Turn::broadcast(AwaitConfirms { share, confirm }, &Confirm { confirm, proof }, ctx))
+        let proofs = (0u32..).zip(secrets.secrets()).map(prove).collect();
+        let share = KeyShare::new(public, ctx.me, secrets.into_secrets()).ok_or_else(impossible)?;
+        Ok(Turn::broadcast(AwaitConfirms { share, confirm }, &Confirm { confirm, proofs }, ctx))
     }
 }
 
-/// The joint coefficients above the constant may cancel to the identity, which has no encoding; the public shares cover them then.
-fn joint_or_empty<C: Curve>(joint: &[Point<C>]) -> Vec<Point<C>> {
-    if joint.iter().any(|p| bool::from(p.is_identity())) { Vec::new() } else { joint.to_vec() }
+/// What the proof for a row is about: the generation that we confirm, and the place of the row among the prover's.
+fn row_context(confirm: &[u8; 32], row: u32) -> Vec<u8> {
+    encode(&(confirm, row))
 }
 
-fn share_statement<'a>(ctx: &Context<'_>, prover: PartyIndex, confirm: &'a [u8; 32]) -> Statement<'a> {
-    Statement { session: ctx.session, prover: ctx.id_of(prover), purpose: KNOWS_SHARE, context: confirm }
+const fn share_statement(session: SessionId, prover: PartyId, context: &[u8]) -> Statement<'_> {
+    Statement { session, prover, purpose: KNOWS_SHARE, context }
 }
 
 struct AwaitConfirms<C: Curve> {
@@ -379,23 +349,28 @@ impl<C: Curve> Round for AwaitConfirms<C> {
         inbox: PerPeer<Received<Confirm<C>, Nothing>>,
         ctx: &mut Context<'_>,
     ) -> Result<Turn<Generated<C>>, Abort> {
-        // DKG.10  the same hash from all, and each holds the share behind its S_j
+        // DKG.10  the same hash from all, and each holds every row behind its S_j: no proof less, no proof more
         for (j, message) in inbox {
-            let Confirm { confirm, proof } = message.broadcast;
+            let Confirm { confirm, proofs } = message.broadcast;
             if confirm != self.confirm {
                 return Err(Abort::by(j, Check::Confirmation));
             }
-            let public_share = self.share.public().public_share(j);
-            let statement = share_statement(ctx, j, &self.confirm);
-            if !public_share.is_some_and(|s| proof.verify(&s, &statement)) {
+            let public_shares = self.share.public().public_shares(j);
+            let holds = |(row, (point, proof)): (u32, (&Point<C>, &ProofOfKnowledge<C>))| {
+                let context = row_context(&self.confirm, row);
+                proof.verify(point, &share_statement(ctx.session, ctx.id_of(j), &context))
+            };
+            if proofs.len() != public_shares.len()
+                || !(0u32..).zip(public_shares.iter().zip(&proofs)).all(holds)
+            {
                 return Err(Abort::by(j, Check::ProofOfKnowledge));
             }
         }
         // DKG.11  durable first, then the acknowledgement
         let persist = Effect::Persist { what: PENDING_SHARE, bytes: pending_bytes(&self.share) };
-        let signature = ctx.identity.sign(&ack_bytes(self.share.public()));
-        Ok(Turn::broadcast(AwaitAcks { share: self.share, own: signature }, &Ack { signature }, ctx)
-            .after(persist))
+        let acknowledgement = Acknowledgement::sign(self.share.public(), ctx.identity);
+        let state = AwaitAcks { share: self.share, own: acknowledgement };
+        Ok(Turn::broadcast(state, &Ack { acknowledgement }, ctx).after(persist))
     }
 }
 
@@ -405,7 +380,7 @@ fn pending_bytes<C: Curve>(share: &KeyShare<C>) -> zeroize::Zeroizing<Vec<u8>> {
 
 struct AwaitAcks<C: Curve> {
     share: KeyShare<C>,
-    own: [u8; 64],
+    own: Acknowledgement,
 }
 
 impl<C: Curve> Round for AwaitAcks<C> {
@@ -420,16 +395,18 @@ impl<C: Curve> Round for AwaitAcks<C> {
         ctx: &mut Context<'_>,
     ) -> Result<Turn<Generated<C>>, Abort> {
         // DKG.12  n acknowledgements make the key active
-        let mut signatures = Vec::from([(ctx.me, self.own)]);
+        let package = self.share.public();
+        let mut all = Vec::from([(ctx.me, self.own)]);
         for (j, message) in inbox {
-            let Ack { signature } = message.broadcast;
-            let key = ctx.committee.get(j).map(|p| p.identity);
-            if !key.is_some_and(|key| acknowledges(self.share.public(), &key, &signature)) {
+            let Ack { acknowledgement } = message.broadcast;
+            if !acknowledgement.is_of(package, j) {
                 return Err(Abort::by(j, Check::Acknowledgement));
             }
-            signatures.push((j, signature));
+            all.push((j, acknowledgement));
         }
-        signatures.sort_by_key(|(j, _)| *j);
-        Ok(Turn::done(Generated { share: self.share, certificate: Certificate(signatures) }))
+        let certificate = Certificate::from_acknowledgements(package, all).ok_or_else(|| {
+            Abort::new(Check::Acknowledgement, Blame::Nobody("each acknowledgement passed its own check"))
+        })?;
+        Ok(Turn::done(Generated { share: self.share, certificate }))
     }
 }

@@ -11,10 +11,10 @@ use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
 use quorate_protocol::transcript::{Transcript, tags};
 
-use crate::sharing::lagrange;
+use crate::sharing::{coefficients, evaluate_commitment, rows_of, width};
 
 /// Version of the encodings in this file.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Names a key for ever, over all its epochs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
@@ -40,10 +40,8 @@ pub struct PublicPackage<C: Curve> {
     pub access: Access,
     /// The parties that hold shares.
     pub committee: Committee,
-    /// The public key `X`.
-    pub public_key: Point<C>,
-    /// `S_j = s_j·G` for each party, in order of index.
-    pub public_shares: Vec<Point<C>>,
+    /// The commitment to the joint dealing: the public key `X` first. Every public share follows from it.
+    pub joint: Vec<Point<C>>,
     /// Joint chain code for derivation (BIP-32, SLIP-0010).
     pub chain_code: [u8; 32],
     /// Hash over the ceremony that created this epoch.
@@ -77,10 +75,22 @@ impl<C: Curve> PublicPackage<C> {
             .digest()
     }
 
-    /// `S_j` of a member.
-    pub fn public_share(&self, index: PartyIndex) -> Option<Point<C>> {
-        let at = self.committee.indices().position(|i| i == index)?;
-        self.public_shares.get(at).copied()
+    /// The public key `X`. Of a package that was decoded or generated it is never the identity.
+    pub fn public_key(&self) -> Point<C> {
+        self.joint.first().copied().unwrap_or_else(Point::identity)
+    }
+
+    /// `S_j = s_j·G` for each row of a party, in the order of its leaves; none for a stranger. Costs a few doublings a row and secret.
+    pub fn public_shares(&self, index: PartyIndex) -> Vec<Point<C>> {
+        evaluate_commitment(&self.access, &self.joint, index)
+    }
+
+    /// `G` times what [`KeyShare::additive`] gives the party in this quorum: these sum to `X`. `None` if it is not in the quorum, or the
+    /// quorum is not qualified.
+    pub fn additive_public(&self, quorum: &Committee, index: PartyIndex) -> Option<Point<C>> {
+        let quorum: Vec<_> = quorum.indices().collect();
+        let coefficients = coefficients::<C>(&self.access, &quorum, index)?;
+        Some(self.public_shares(index).into_iter().zip(coefficients).map(|(s, l)| s * l).sum())
     }
 
     /// The committee of a signing quorum; `None` unless it is a minimal quorum (test plan C1).
@@ -111,57 +121,44 @@ impl<C: Curve> PublicPackage<C> {
     pub fn to_bytes(&self) -> Vec<u8> {
         quorate_protocol::message::encode(&(
             (FORMAT, C::ID, self.epoch, &self.access, &self.committee),
-            (&self.public_key, &self.public_shares, self.chain_code, self.transcript, self.key_id),
+            (&self.joint, self.chain_code, self.transcript, self.key_id),
         ))
     }
 
-    /// Decodes and re-checks what can be checked: one public share a party, and `X` is their interpolation.
+    /// Decodes and re-checks what can be checked: a structure over exactly the committee that no party satisfies alone, a joint commitment
+    /// of its width, and the identity of a newborn key.
     ///
     /// # Errors
     /// `None` for anything else than the bytes of [`to_bytes`](Self::to_bytes) for this curve.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         type Head = (u8, CurveId, u64, Access, Committee);
-        type Body<C> = (Point<C>, Vec<Point<C>>, [u8; 32], [u8; 32], KeyId);
+        type Body<C> = (Vec<Point<C>>, [u8; 32], [u8; 32], KeyId);
         let (head, body): (Head, Body<C>) = borsh::from_slice(bytes).ok()?;
         let (format, curve, epoch, access, committee) = head;
-        let (public_key, public_shares, chain_code, transcript, key_id) = body;
-        if format != FORMAT || curve != C::ID || access.parties() != committee.indices().collect::<Vec<_>>() {
+        let (joint, chain_code, transcript, key_id) = body;
+        if format != FORMAT || curve != C::ID {
             return None;
         }
-        let package =
-            Self { epoch, access, committee, public_key, public_shares, chain_code, transcript, key_id };
+        let package = Self { epoch, access, committee, joint, chain_code, transcript, key_id };
         package.is_consistent().then_some(package)
     }
 
     fn is_consistent(&self) -> bool {
-        if self.public_shares.len() != self.committee.len() {
-            return false;
-        }
         // At birth the identity is a hash over key, structure and committee: no member can be swapped for another.
-        let born = || Self::birth_id(&self.public_key, &self.access, &self.committee, &self.transcript);
-        if self.epoch == 0 && born() != self.key_id {
-            return false;
-        }
-        let Some((k, members)) = self.access.as_threshold() else { return false };
-        let Some(first) = members.get(..usize::from(k)) else { return false };
-        // Each set of k shares must give X: the first k do, and each further one lies on the same polynomial.
-        let interpolate = |set: &[PartyIndex]| -> Option<Point<C>> {
-            set.iter().map(|&i| Some(self.public_share(i)? * lagrange::<C>(set, i))).sum::<Option<Point<C>>>()
-        };
-        members.get(usize::from(k)..).unwrap_or_default().iter().all(|&other| {
-            let mut set: Vec<_> = first.get(1..).unwrap_or_default().to_vec();
-            set.push(other);
-            interpolate(&set) == Some(self.public_key)
-        }) && interpolate(first) == Some(self.public_key)
+        let born = || Self::birth_id(&self.public_key(), &self.access, &self.committee, &self.transcript);
+        self.access.parties() == self.committee.indices().collect::<Vec<_>>()
+            && self.access.lone_party().is_none()
+            && self.joint.len() == width(&self.access)
+            && (self.epoch != 0 || born() == self.key_id)
     }
 }
 
-/// A party's share of a key: the public package, its index and its secret `s_i`. Not cloned, not printed; it leaves memory only
+/// A party's share of a key: the public package, its index and its secrets, one a row. Not cloned, not printed; it leaves memory only
 /// through [`secret_bytes`](Self::secret_bytes), towards a sealer.
 pub struct KeyShare<C: Curve> {
     public: PublicPackage<C>,
     index: PartyIndex,
-    secret: SecretScalar<C>,
+    secrets: Vec<SecretScalar<C>>,
 }
 
 impl<C: Curve> fmt::Debug for KeyShare<C> {
@@ -171,9 +168,13 @@ impl<C: Curve> fmt::Debug for KeyShare<C> {
 }
 
 impl<C: Curve> KeyShare<C> {
-    /// Joins the parts; `None` unless `s_i·G = S_i`.
-    pub fn new(public: PublicPackage<C>, index: PartyIndex, secret: SecretScalar<C>) -> Option<Self> {
-        (public.public_share(index)? == secret.public()).then_some(Self { public, index, secret })
+    /// Joins the parts; `None` unless there is one secret for each row of the party, and each gives its public share.
+    pub fn new(public: PublicPackage<C>, index: PartyIndex, secrets: Vec<SecretScalar<C>>) -> Option<Self> {
+        let expected = public.public_shares(index);
+        let fits = !expected.is_empty()
+            && secrets.len() == expected.len()
+            && secrets.iter().zip(&expected).all(|(s, point)| s.public() == *point);
+        fits.then_some(Self { public, index, secrets })
     }
     /// What everybody may know.
     pub const fn public(&self) -> &PublicPackage<C> {
@@ -183,38 +184,50 @@ impl<C: Curve> KeyShare<C> {
     pub const fn index(&self) -> PartyIndex {
         self.index
     }
-    /// `s_i`.
-    pub const fn secret(&self) -> &SecretScalar<C> {
-        &self.secret
+    /// One secret for each leaf in which the party stands, from left to right.
+    pub fn secrets(&self) -> &[SecretScalar<C>] {
+        &self.secrets
     }
-    /// `λ_i·s_i`: the additive share of the key among the quorum. `None` if we are not in it.
+    /// The additive share of the key among a quorum: one scalar, however many rows the party has. `None` if it is not in the quorum, or
+    /// the quorum is not qualified.
     pub fn additive(&self, quorum: &Committee) -> Option<SecretScalar<C>> {
-        let indices: Vec<_> = quorum.indices().collect();
-        if !indices.contains(&self.index) {
-            return None;
-        }
-        Some(SecretScalar::new(lagrange::<C>(&indices, self.index) * self.secret.expose()))
+        let quorum: Vec<_> = quorum.indices().collect();
+        let coefficients = coefficients::<C>(&self.public.access, &quorum, self.index)?;
+        let terms = self.secrets.iter().zip(coefficients);
+        Some(SecretScalar::new(terms.map(|(secret, l)| l * secret.expose()).sum()))
     }
-    /// Encoding for a sealer: index and secret. The public package is stored beside it, in clear.
+    /// Encoding for a sealer: index and secrets. The public package is stored beside it, in clear.
     pub fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(35));
+        let mut out = Zeroizing::new(Vec::with_capacity(HEAD + 32 * self.secrets.len()));
         out.push(FORMAT);
         out.extend_from_slice(&self.index.get().to_le_bytes());
-        out.extend_from_slice(&*Zeroizing::new(self.secret.expose().to_bytes()));
+        for secret in &self.secrets {
+            out.extend_from_slice(&*Zeroizing::new(secret.expose().to_bytes()));
+        }
         out
     }
     /// Joins a decoded public package with opened secret bytes.
     ///
     /// # Errors
-    /// `None` if the bytes are not a share of this package.
+    /// `None` if the bytes are not a share of this package, with exactly as many secrets as the party has rows.
     pub fn from_secret_bytes(public: PublicPackage<C>, bytes: &[u8]) -> Option<Self> {
         let (format, rest) = bytes.split_first()?;
-        let (index, secret) = rest.split_first_chunk::<2>()?;
-        let secret: &[u8; 32] = secret.try_into().ok()?;
+        let (index, rest) = rest.split_first_chunk::<2>()?;
         if *format != FORMAT {
             return None;
         }
         let index = PartyIndex::new(u16::from_le_bytes(*index))?;
-        Self::new(public, index, SecretScalar::new(Scalar::from_bytes(secret)?))
+        let (rows, rest) = rest.as_chunks::<32>();
+        if !rest.is_empty() || rows.len() != rows_of(&public.access, index) {
+            return None;
+        }
+        let mut secrets = Vec::with_capacity(rows.len());
+        for row in rows {
+            secrets.push(SecretScalar::new(Scalar::from_bytes(row)?));
+        }
+        Self::new(public, index, secrets)
     }
 }
+
+/// Bytes of an encoded share before its secrets: format and index.
+const HEAD: usize = 3;

@@ -3,7 +3,6 @@
 
 use quorate_keys::dkg::{self, Generated, PENDING_SHARE};
 use quorate_keys::proof::{ProofOfKnowledge, Statement};
-use quorate_keys::sharing::Polynomial;
 use quorate_protocol::abort::{Blame, Check};
 use quorate_protocol::access::Access;
 use quorate_protocol::commitment::Commitment;
@@ -99,7 +98,13 @@ fn attacks<C: Curve>() -> Vec<Attack> {
 
     let share = Expect::Party(Check::ShareConsistency);
     let mut table = Table::new(OPEN, Part::Direct, "Deal");
-    table.lengths().scalar::<C>("share", 0, share);
+    let row = encode(&Scalar::<C>::ONE());
+    table.lengths().scalar::<C>("share", 4, share);
+    table
+        .row("a row more", Edit::All(vec![Edit::Overwrite(0, vec![2]), Edit::Splice(36, 0, row)]), share)
+        .row("no row", Edit::All(vec![Edit::Overwrite(0, vec![0]), Edit::Splice(4, 32, vec![])]), share)
+        .row("count without rows", Edit::Overwrite(0, vec![2]), malformed)
+        .row("count of four thousand million", Edit::Overwrite(0, vec![0xff; 4]), malformed);
     table.row("replayed", earlier.bodies(OPEN, CHEATER, &HONEST, Part::Direct), share);
     table.row("swapped", this.rotated(OPEN, CHEATER, &HONEST, Part::Direct), share);
     rows.append(&mut table.rows);
@@ -107,7 +112,13 @@ fn attacks<C: Curve>() -> Vec<Attack> {
     let confirmation = Expect::Party(Check::Confirmation);
     let mut table = Table::new(CONFIRM, Part::Broadcast, "Confirm");
     table.lengths().bytes("confirm", 0, 32, confirmation);
-    table.point::<C>("proof, R", 32, proof).scalar::<C>("proof, z", 32 + point, proof);
+    table.point::<C>("proof, R", 36, proof).scalar::<C>("proof, z", 36 + point, proof);
+    let one = this.body(CONFIRM, CHEATER, 1, Part::Broadcast)[36..].to_vec();
+    let len = one.len();
+    table
+        .row("a proof more", Edit::All(vec![Edit::Overwrite(32, vec![2]), Edit::Splice(36, 0, one)]), proof)
+        .row("no proof", Edit::All(vec![Edit::Overwrite(32, vec![0]), Edit::Splice(36, len, vec![])]), proof)
+        .row("count without proofs", Edit::Overwrite(32, vec![2]), malformed);
     table.row("replayed", earlier.bodies(CONFIRM, CHEATER, &HONEST, Part::Broadcast), confirmation);
     table.row(
         "proof of the earlier session",
@@ -140,17 +151,17 @@ fn every_field<C: Curve>() -> usize {
 /// covers: S1, S3, S5, S8, B1, B2, B6, B15, A19
 #[test]
 fn every_field_secp256k1() {
-    assert_eq!(every_field::<Secp256k1>(), 80);
+    assert_eq!(every_field::<Secp256k1>(), 87);
 }
 /// covers: S1, S3, S5, S8, B1, B2, B6, B15
 #[test]
 fn every_field_p256() {
-    assert_eq!(every_field::<P256>(), 80);
+    assert_eq!(every_field::<P256>(), 87);
 }
 /// covers: S1, S3, S5, S8, B1, B2, B15, B16
 #[test]
 fn every_field_ed25519() {
-    assert_eq!(every_field::<Ed25519>(), 88);
+    assert_eq!(every_field::<Ed25519>(), 95);
 }
 
 type Rewrite = Box<dyn FnMut(u8, &mut tamper::Parts, PartyIndex)>;
@@ -276,7 +287,7 @@ impl<C: Curve> Dealer<C> {
     fn commit(&mut self, me: u16, rng: &mut HedgedRng) -> Vec<u8> {
         let id = identity(me).public().party_id();
         let value = encode(&self.committed());
-        let (commitment, salt) = Commitment::new(THIS, id, "dkg polynomial and chain code", &value, rng);
+        let (commitment, salt) = Commitment::new(THIS, id, "dkg dealing and chain code", &value, rng);
         self.salt = Some(salt);
         encode(&commitment)
     }
@@ -295,7 +306,8 @@ impl<C: Curve> Dealer<C> {
     }
     fn deal(&self, to: PartyIndex) -> Vec<u8> {
         let x = Scalar::from(to);
-        encode(&self.coefficients.iter().rev().fold(Scalar::ZERO(), |sum, a| sum * x + a.expose()))
+        let value = self.coefficients.iter().rev().fold(Scalar::ZERO(), |sum, a| sum * x + a.expose());
+        encode(&vec![value])
     }
 }
 
@@ -385,8 +397,6 @@ fn a_share_of_zero_is_accepted() {
     // 2·(x - 1) at party 1 is zero.
     let outcome = deal::<P256>([scalars(&[-2, 2]), scalars(&[6, 7])]);
     assert_eq!(outcome.awaiting[&index(1)], [index(2), index(3)], "accepted, and waits for confirmations");
-    let f = Polynomial::<P256>::random(3, &mut HedgedRng::new(Entropy::new([1; 32]), b"", b"x"));
-    assert_eq!(f.commit().len(), 3);
 }
 
 /// Colluders that cancel the sum of the others' polynomials at a public share leave nothing that can be used.
@@ -399,7 +409,8 @@ fn a_degenerate_joint_key_ends_the_ceremony() {
     assert!(open(1).len() > 100 && generated.len() == 3);
     // f_1(2) and f_1(3) were dealt to the parties 2 and 3: two points fix f_1.
     let dealt = |to| {
-        Scalar::<Secp256k1>::from_bytes(&honest.body(OPEN, 1, to, Part::Direct).try_into().unwrap()).unwrap()
+        Scalar::<Secp256k1>::from_bytes(&honest.body(OPEN, 1, to, Part::Direct)[4..].try_into().unwrap())
+            .unwrap()
     };
     let (at_2, at_3) = (dealt(2), dealt(3));
     let slope = at_3 - at_2;
@@ -456,7 +467,7 @@ fn the_abort_of_a_peer_is_reported() {
         }
         let bytes = tamper::rewrite(&parcel.bytes, &identity(CHEATER), |parts| {
             if parts.round == OPEN {
-                parts.direct[31] ^= 1;
+                parts.direct[35] ^= 1;
             }
         });
         Fate::Replace(vec![Parcel { bytes: bytes.unwrap(), ..parcel.clone() }])
@@ -501,12 +512,14 @@ fn impossible_committees_are_refused_at_the_start() {
     };
     let two_of = |parties: &[PartyIndex]| Access::threshold(2, parties).unwrap();
     assert!(start(&committee, 1, THIS, two_of(&all)).is_ok());
+    assert!(start(&committee, 1, THIS, two_of(&[all[1], all[0], all[2]])).is_ok(), "in any order");
     let mut cases = 0;
     for (result, expected) in [
         (start(&committee, 1, SessionId([0; 32]), two_of(&all)), Some(BadParams::ZeroSession)),
         (start(&committee, 4, THIS, two_of(&all)), Some(BadParams::NotAMember)),
         (start(&committee, 1, THIS, two_of(&all[..2])), None),
-        (start(&committee, 1, THIS, two_of(&[all[1], all[0], all[2]])), None),
+        (start(&committee, 1, THIS, Access::threshold(1, &all).unwrap()), None),
+        (start(&committee, 1, THIS, two_of(&[all[0], all[0], all[1], all[2]])), None),
         (start(&committee, 1, THIS, Access::Party(index(1))), None),
         (
             start(
@@ -534,7 +547,7 @@ fn impossible_committees_are_refused_at_the_start() {
         }
         cases += 1;
     }
-    assert_eq!(cases, 7);
+    assert_eq!(cases, 8);
     // One identity at two indices, and one index twice.
     let member = |i: u16, key: u16| quorate_protocol::party::Party {
         index: index(i),

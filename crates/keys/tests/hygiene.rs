@@ -1,9 +1,10 @@
 //! What secrets must not do: be copied, printed or written; and what decoders must not do: panic.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use quorate_keys::dkg::{Ack, Certificate, Commit, Confirm, Deal, Generated, Open};
+use quorate_keys::certificate::Certificate;
+use quorate_keys::dkg::{Ack, Commit, Confirm, Deal, Generated, Open};
 use quorate_keys::share::{KeyShare, PublicPackage};
-use quorate_keys::sharing::Polynomial;
+use quorate_keys::sharing::{Rows, Vector};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, Ed25519, P256, Scalar, Secp256k1, SecretScalar};
 use quorate_protocol::message::{Message, decode, encode};
@@ -17,7 +18,9 @@ assert_not_impl!(KeyShare<Secp256k1>: borsh::BorshSerialize);
 assert_not_impl!(SecretScalar<Secp256k1>: Clone);
 assert_not_impl!(SecretScalar<Secp256k1>: borsh::BorshSerialize);
 assert_not_impl!(SecretScalar<Secp256k1>: PartialEq);
-assert_not_impl!(Polynomial<Secp256k1>: Clone);
+assert_not_impl!(Vector<Secp256k1>: Clone);
+assert_not_impl!(Vector<Secp256k1>: borsh::BorshSerialize);
+assert_not_impl!(Rows<Secp256k1>: Clone);
 assert_not_impl!(Generated<Secp256k1>: Clone);
 assert_not_impl!(Deal<Secp256k1>: Clone);
 assert_not_impl!(Session<Generated<Secp256k1>>: Clone);
@@ -48,25 +51,28 @@ fn forms(secret: &[u8; 32]) -> Vec<String> {
 #[test]
 fn debug_output_shows_no_secret() {
     for generated in generate::<P256>() {
-        let secret = generated.share.secret().expose();
+        let secret = generated.share.secrets()[0].expose();
         let shown = format!(
             "{:?} {:#?} {:?} {:?} {:?}",
             generated,
             generated.share,
-            generated.share.secret(),
+            generated.share.secrets(),
             secret,
-            Polynomial::<P256>::random(2, &mut HedgedRng::new(Entropy::new([1; 32]), b"", b"")),
+            Vector::<P256>::random(
+                &generated.share.public().access,
+                &mut HedgedRng::new(Entropy::new([1; 32]), b"", b"")
+            ),
         );
         for form in forms(&secret.to_bytes()) {
             assert!(!shown.contains(&form), "{shown}");
         }
-        assert!(shown.contains("secret withheld") && shown.contains("coefficients withheld"));
+        assert!(shown.contains("secret withheld") && shown.contains("secrets withheld"));
     }
     let entropy = [0xab; 32];
     let shown =
         format!("{:?} {:?}", Entropy::new(entropy), HedgedRng::new(Entropy::new(entropy), b"s", b"t"));
     assert!(!shown.contains("171") && !shown.to_lowercase().contains("abab"), "{shown}");
-    let deal: Deal<P256> = decode(&[7; 32]).unwrap();
+    let deal: Deal<P256> = decode(&[&[2, 0, 0, 0][..], &[7; 64]].concat()).unwrap();
     assert_eq!(format!("{deal:?}"), "Deal(..)");
 }
 
@@ -102,7 +108,7 @@ fn fuzz<M: Message>(good: Option<&[u8]>, rng: &mut HedgedRng) -> usize {
 fn decoders<C: Curve>(rng: &mut HedgedRng) -> usize {
     fuzz::<Commit>(Some(&[1; 32]), rng)
         + fuzz::<Open<C>>(None, rng)
-        + fuzz::<Deal<C>>(Some(&encode(&Scalar::<C>::ONE())), rng)
+        + fuzz::<Deal<C>>(Some(&encode(&vec![Scalar::<C>::ONE(); 2])), rng)
         + fuzz::<Confirm<C>>(None, rng)
         + fuzz::<Ack>(Some(&[1; 64]), rng)
 }
@@ -112,7 +118,7 @@ fn decoders<C: Curve>(rng: &mut HedgedRng) -> usize {
 fn message_decoders_never_panic_and_know_one_encoding() {
     let mut rng = HedgedRng::new(Entropy::new([2; 32]), b"", b"decoders");
     let cases = decoders::<Secp256k1>(&mut rng) + decoders::<P256>(&mut rng) + decoders::<Ed25519>(&mut rng);
-    assert_eq!(cases, 3 * (5 * 67 + 2 * (32 + 32 + 64)));
+    assert_eq!(cases, 3 * (5 * 67 + 2 * (32 + 68 + 64)));
 }
 
 /// A stored package or share that is changed anywhere is refused, or is no longer the same.

@@ -11,8 +11,8 @@ use std::rc::Rc;
 /// Every `k` of `n`, with the first and the last quorum; asserts one signature for all, and one consumption each.
 fn all_thresholds<M: Mode>() -> usize {
     let mut runs = 0;
-    for n in 1..=5 {
-        for k in 1..=n {
+    for n in 2..=5 {
+        for k in 2..=n {
             let shares = Rc::new(deal(u64::from(100 * n + k), k, n));
             for first in [1, n - k + 1] {
                 let quorum: Vec<u16> = (first..first + k).collect();
@@ -39,15 +39,15 @@ fn all_thresholds<M: Mode>() -> usize {
 
 #[test]
 fn every_threshold_signs_ed25519() {
-    assert_eq!(all_thresholds::<Ed>(), 30);
+    assert_eq!(all_thresholds::<Ed>(), 20);
 }
 #[test]
 fn every_threshold_signs_bip340() {
-    assert_eq!(all_thresholds::<Bip340>(), 30);
+    assert_eq!(all_thresholds::<Bip340>(), 20);
 }
 #[test]
 fn every_threshold_signs_for_taproot() {
-    assert_eq!(all_thresholds::<Taproot>(), 30);
+    assert_eq!(all_thresholds::<Taproot>(), 20);
 }
 
 /// Both parities of the key, of the output key and of the nonce occur many times in 24 keys.
@@ -56,7 +56,7 @@ fn parities_do_not_matter() {
     let mut odd = 0;
     for seed in 0..24 {
         let untweaked = Ceremony::<Bip340>::fresh(2, 3, &[1, 3], seed);
-        odd += usize::from(untweaked.public().public_key.to_bytes()[0] == 3);
+        odd += usize::from(untweaked.public().public_key().to_bytes()[0] == 3);
         untweaked.world().run().unwrap_all().values().for_each(|s| untweaked.assert_valid(s));
         let tweaked = Ceremony::<Taproot>::fresh(2, 3, &[2, 3], seed);
         tweaked.world().run().unwrap_all().values().for_each(|s| tweaked.assert_valid(s));
@@ -116,7 +116,7 @@ fn every_rule_of_verification_accepts() {
     let mut count = 0;
     for seed in 0..16 {
         let ceremony = Ceremony::<Ed>::fresh(2, 3, &[1, 2], seed);
-        let public: [u8; 32] = ceremony.public().public_key.to_bytes().try_into().unwrap();
+        let public: [u8; 32] = ceremony.public().public_key().to_bytes().try_into().unwrap();
         for signature in ceremony.world().run().unwrap_all().values() {
             ceremony.assert_valid(signature); // strict
             let key = ed25519_dalek::VerifyingKey::from_bytes(&public).unwrap();

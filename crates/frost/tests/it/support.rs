@@ -7,7 +7,7 @@ use quorate_frost::{
     verify_bip340, verify_ed25519,
 };
 use quorate_keys::share::{KeyShare, PublicPackage};
-use quorate_keys::sharing::Polynomial;
+use quorate_keys::sharing::Vector;
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, Ed25519, Point, Secp256k1};
 use quorate_protocol::party::{Committee, PartyIndex};
@@ -23,28 +23,31 @@ pub(crate) fn p(index: u16) -> PartyIndex {
 
 /// Shares of a fresh `k` of `n` key, made by one dealer.
 pub(crate) fn deal<C: Curve>(seed: u64, k: u16, n: u16) -> Vec<KeyShare<C>> {
+    let indices: Vec<PartyIndex> = (1..=n).map(p).collect();
+    deal_under(Access::threshold(k, &indices).unwrap(), seed)
+}
+
+/// Shares of a fresh key under any structure, made by one dealer.
+pub(crate) fn deal_under<C: Curve>(access: Access, seed: u64) -> Vec<KeyShare<C>> {
     let mut entropy = [0u8; 32];
     entropy[..8].copy_from_slice(&seed.to_le_bytes());
     let mut rng = HedgedRng::new(Entropy::new(entropy), b"dealer", C::ID.name().as_bytes());
-    let polynomial = Polynomial::<C>::random(k, &mut rng);
-    let numbers: Vec<u16> = (1..=n).collect();
-    let indices: Vec<PartyIndex> = numbers.iter().map(|&i| p(i)).collect();
-    let committee = parties(&numbers);
-    let access = Access::threshold(k, &indices).unwrap();
-    let public_key = polynomial.constant().unwrap().public();
+    let dealing = Vector::<C>::random(&access, &mut rng);
+    let indices = access.parties();
+    let committee = parties(&indices.iter().map(|i| i.get()).collect::<Vec<_>>());
+    let public_key = dealing.constant().public();
     let transcript = [5; 32];
     let public = PublicPackage {
         epoch: 0,
         key_id: PublicPackage::birth_id(&public_key, &access, &committee, &transcript),
-        access,
+        access: access.clone(),
         committee,
-        public_key,
-        public_shares: indices.iter().map(|&i| polynomial.evaluate(i).public()).collect(),
+        joint: dealing.commit(),
         chain_code: [6; 32],
         transcript,
     };
     assert!(PublicPackage::<C>::from_bytes(&public.to_bytes()).is_some());
-    indices.iter().map(|&i| KeyShare::new(public.clone(), i, polynomial.evaluate(i)).unwrap()).collect()
+    indices.iter().map(|&i| KeyShare::new(public.clone(), i, dealing.deal(&access, i)).unwrap()).collect()
 }
 
 /// One way of signing. `verifies` must use nothing of the crate under test.
@@ -175,7 +178,7 @@ impl<M: Mode> Ceremony<M> {
     }
 
     pub(crate) fn assert_valid(&self, signature: &SignatureBytes) {
-        let key = &self.public().public_key;
+        let key = &self.public().public_key();
         assert!(M::verifies(key, &self.message, signature), "{}: seed {}", M::NAME, self.seed);
         assert!(M::ours(key, &self.message, signature));
         let mut other = self.message.clone();

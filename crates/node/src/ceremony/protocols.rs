@@ -7,7 +7,8 @@ use quorate_api::{Code, Problem};
 use quorate_ecdsa::{PairwiseSetup, setup, sign};
 use quorate_frost::TaprootTweak;
 use quorate_intent::{Scheme, Signature, ToSign};
-use quorate_keys::dkg::{self, Certificate, Generated};
+use quorate_keys::certificate::Certificate;
+use quorate_keys::dkg::{self, Generated};
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, Ed25519, P256, Secp256k1};
@@ -60,7 +61,7 @@ impl Share {
 
     /// The public key as the scheme writes it.
     pub(crate) fn public_key(&self) -> Vec<u8> {
-        each!(self, share => share.public().public_key.to_bytes())
+        each!(self, share => share.public().public_key().to_bytes())
     }
 
     pub(crate) fn package(&self) -> Vec<u8> {
@@ -102,7 +103,7 @@ impl std::fmt::Debug for Share {
 /// The public key inside an encoded package of a scheme.
 pub(crate) fn package_public_key(scheme: Scheme, package: &[u8]) -> Option<Vec<u8>> {
     fn key<C: Curve>(package: &[u8]) -> Option<Vec<u8>> {
-        Some(PublicPackage::<C>::from_bytes(package)?.public_key.to_bytes())
+        Some(PublicPackage::<C>::from_bytes(package)?.public_key().to_bytes())
     }
     match scheme {
         Scheme::EcdsaSecp256k1 | Scheme::Bip340 => key::<Secp256k1>(package),

@@ -1,0 +1,93 @@
+use super::*;
+use alloc::vec;
+
+fn p(i: u16) -> PartyIndex {
+    PartyIndex::new(i).unwrap()
+}
+fn leaf(i: u16) -> Access {
+    Access::Party(p(i))
+}
+fn decodes(access: &Access) -> bool {
+    borsh::from_slice::<Access>(&borsh::to_vec(access).unwrap()).is_ok_and(|again| again == *access)
+}
+
+#[test]
+fn thresholds_have_the_quorums_of_their_definition() {
+    let access = Access::threshold(2, &[p(1), p(2), p(3)]).unwrap();
+    assert!(access.is_minimal_quorum(&[p(1), p(3)]));
+    assert!(!access.is_minimal_quorum(&[p(1)]));
+    assert!(!access.is_minimal_quorum(&[p(1), p(2), p(3)]), "one party could be left out");
+    assert!(!access.is_minimal_quorum(&[p(1), p(4)]), "4 is no member");
+    assert!(!access.is_minimal_quorum(&[p(1), p(1)]));
+    assert_eq!(alloc::format!("{access}"), "2 of (1, 2, 3)");
+    assert_eq!(access.as_threshold(), Some((2, vec![p(1), p(2), p(3)])));
+}
+
+#[test]
+fn trees_combine() {
+    let access =
+        Access::Threshold { k: 2, of: vec![leaf(1), Access::threshold(2, &[p(2), p(3), p(4)]).unwrap()] };
+    assert!(access.is_valid());
+    assert!(access.is_minimal_quorum(&[p(1), p(2), p(4)]));
+    assert!(!access.is_qualified(&[p(2), p(3), p(4)]), "the user is needed");
+    assert!(decodes(&access));
+    assert_eq!(access.as_threshold(), None);
+}
+
+#[test]
+fn a_party_that_stands_twice_counts_twice() {
+    let access = Access::threshold(3, &[p(1), p(1), p(2), p(3)]).unwrap();
+    assert_eq!(access.parties(), [p(1), p(2), p(3)]);
+    assert!(access.is_minimal_quorum(&[p(1), p(2)]) && access.is_minimal_quorum(&[p(3), p(1)]));
+    assert!(!access.is_qualified(&[p(2), p(3)]));
+    assert!(!access.is_minimal_quorum(&[p(1), p(2), p(2)]), "named twice");
+    assert_eq!(access.as_threshold(), None, "not a plain threshold");
+    assert_eq!(access.lone_party(), None);
+    assert_eq!(Access::threshold(2, &[p(1), p(2), p(2)]).unwrap().lone_party(), Some(p(2)));
+    assert!(decodes(&access));
+}
+
+#[test]
+fn a_higher_rank_stands_in_for_a_lower_one_and_not_the_other_way_round() {
+    let access = Access::Ranks(vec![
+        Rank { k: 1, of: vec![leaf(1), leaf(2)] },
+        Rank { k: 2, of: vec![leaf(3), leaf(4), leaf(5)] },
+    ]);
+    assert!(access.is_valid() && decodes(&access));
+    assert_eq!(access.needed(), 3);
+    assert_eq!(access.children().iter().map(|(above, _)| *above).collect::<Vec<_>>(), [0, 0, 1, 1, 1]);
+    assert!(access.is_minimal_quorum(&[p(1), p(3), p(4)]));
+    assert!(access.is_minimal_quorum(&[p(1), p(2), p(4)]), "a manager for a teller");
+    assert!(!access.is_qualified(&[p(3), p(4), p(5)]), "no teller for the manager");
+    assert!(!access.is_qualified(&[p(1), p(2)]));
+    assert_eq!(alloc::format!("{access}"), "1 of (1, 2) over 2 of (3, 4, 5)");
+    // Both managers and the only teller: possible, so valid; one more could never be had.
+    let ranks =
+        |k| Access::Ranks(vec![Rank { k: 1, of: vec![leaf(1), leaf(2)] }, Rank { k, of: vec![leaf(3)] }]);
+    assert!(ranks(2).is_valid() && !ranks(3).is_valid() && !ranks(0).is_valid());
+}
+
+/// covers: S2
+#[test]
+fn impossible_structures_are_refused() {
+    assert!(Access::threshold(0, &[p(1)]).is_none());
+    assert!(Access::threshold(3, &[p(1), p(2)]).is_none());
+    assert!(Access::threshold(1, &[]).is_none());
+    assert!(PartyIndex::new(0).is_none());
+    let refused = |access: &Access| !access.is_valid() && !decodes(access);
+    let one_rank = Access::Ranks(vec![Rank { k: 1, of: vec![leaf(1)] }]);
+    let empty_rank = Access::Ranks(vec![Rank { k: 1, of: vec![leaf(1)] }, Rank { k: 1, of: vec![] }]);
+    assert!(refused(&one_rank) && refused(&empty_rank));
+
+    let many = |n: usize| Access::Threshold { k: 2, of: (1..=64).map(leaf).cycle().take(n).collect() };
+    assert!(many(MAX_LEAVES).is_valid() && decodes(&many(MAX_LEAVES)));
+    assert!(refused(&many(MAX_LEAVES + 1)));
+    let parties = |n: u16| Access::Threshold { k: 2, of: (1..=n).map(leaf).collect() };
+    assert!(parties(64).is_valid() && refused(&parties(65)));
+
+    let chain = |depth| (0..depth).fold(leaf(1), |inner, _| Access::Threshold { k: 1, of: vec![inner] });
+    assert!(chain(MAX_DEPTH).is_valid() && decodes(&chain(MAX_DEPTH)));
+    assert!(refused(&chain(MAX_DEPTH + 1)));
+    let chains = |n| Access::Threshold { k: 1, of: (0..n).map(|_| chain(7)).collect() };
+    assert!(chains(60).is_valid() && refused(&chains(70)), "few leaves and many nodes");
+}
