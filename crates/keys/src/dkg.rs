@@ -374,7 +374,7 @@ impl<C: Curve> Round for AwaitConfirms<C> {
     }
 }
 
-fn pending_bytes<C: Curve>(share: &KeyShare<C>) -> zeroize::Zeroizing<Vec<u8>> {
+pub(crate) fn pending_bytes<C: Curve>(share: &KeyShare<C>) -> zeroize::Zeroizing<Vec<u8>> {
     zeroize::Zeroizing::new(encode(&(share.public().to_bytes(), &**share.secret_bytes())))
 }
 

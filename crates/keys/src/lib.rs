@@ -1,4 +1,4 @@
-//! Key shares for every curve, and the ceremony that creates them without a dealer.
+//! Key shares for every curve: the ceremony that creates them without a dealer, the one that moves them, and the ways in and out.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,9 @@ extern crate std;
 
 pub mod certificate;
 pub mod dkg;
+pub mod export;
+pub mod import;
 pub mod proof;
+pub mod reshare;
 pub mod share;
 pub mod sharing;

@@ -46,6 +46,10 @@ checks! {
     ProofOfKnowledge => "proof_of_knowledge", "a proof of knowledge does not verify";
     /// A share does not lie on the polynomial that its dealer committed to.
     ShareConsistency => "share_consistency", "a share does not match its dealer's commitment";
+    /// A party announces another plan for moving a key.
+    Plan => "plan", "parties have different plans for moving the key";
+    /// A dealer shares another value than its part of the key.
+    DealerConstant => "dealer_constant", "a dealer does not share its part of the key";
     /// The joint public key, or a public share, is the identity.
     DegenerateKey => "degenerate_key", "the joint key is degenerate";
     /// The confirmations of a key generation differ.

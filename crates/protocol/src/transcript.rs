@@ -54,6 +54,12 @@ registry! {
     CHAIN_CODE = "chain code";
     /// Acknowledgement that a share is durable.
     DKG_ACK = "dkg acknowledgement";
+    /// Plan of moving a key to another committee, structure and epoch.
+    RESHARE_PLAN = "reshare plan";
+    /// Confirmation of a new epoch.
+    RESHARE_CONFIRM = "reshare confirm";
+    /// Transcript of a key that one dealer split.
+    IMPORT = "import";
     /// Identity of one direction of a pairwise OT set-up.
     OT_ID = "ot id";
     /// Base OT: key derivation from the shared point.

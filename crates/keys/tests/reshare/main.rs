@@ -1,0 +1,10 @@
+//! Moving keys: refresh, repair, reshare, import and export, among honest parties, under every schedule and against cheaters.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod adversary;
+mod epochs;
+mod happy;
+mod import;
+mod losses;
+mod roles;
+mod support;
