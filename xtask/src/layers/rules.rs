@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::graph::{Graph, Kind, Member};
 
 /// Crates that must not be able to do I/O, keep time or start threads.
-const PURE: [&str; 8] = ["protocol", "keys", "ecdsa", "frost", "intent", "policy", "log", "api"];
+const PURE: [&str; 9] = ["protocol", "keys", "ecdsa", "frost", "intent", "policy", "log", "api", "material"];
 
 /// What gives a crate a socket, an executor, a database or a place to write logs.
 const IMPURE: [&str; 15] = [
@@ -27,11 +27,12 @@ const IMPURE: [&str; 15] = [
 ];
 
 /// Every crate with its layer. A crate that is not here has no place yet: give it one, and say why in `ARCHITECTURE.md`.
-const LAYERS: [(&str, u8); 19] = [
+const LAYERS: [(&str, u8); 20] = [
     ("protocol", 0),
     ("keys", 1),
     ("log", 1),
     ("intent", 1),
+    ("material", 1),
     ("api", 1),
     ("ecdsa", 2),
     ("frost", 2),
