@@ -20,12 +20,14 @@
 //! | `params` | [`Params`]: the cost of one guess, with a floor and a ceiling |
 //! | `header` | the bytes of the header |
 //! | `context` | [`Context`] and its unambiguous encoding |
+//! | `party` | [`SealingKey`], [`SealingPublicKey`], [`Label`]: sealing to somebody else |
 //! | `sealer` | [`Sealer`] and the bytes of a blob |
 
 mod context;
 mod error;
 mod header;
 mod params;
+mod party;
 mod passphrase;
 mod sealer;
 
@@ -33,5 +35,9 @@ pub use context::{Context, MAX_KEY_ID_LEN, MAX_KIND_LEN};
 pub use error::{PassphraseError, SealError};
 pub use header::HEADER_LEN;
 pub use params::Params;
+pub use party::{
+    Label, MAX_LABEL_KEY_LEN, MAX_PARTY_PLAINTEXT, PARTY_OVERHEAD, PartySealError, SealingKey,
+    SealingPublicKey,
+};
 pub use passphrase::{MAX_PASSPHRASE_LEN, Passphrase, PassphraseSource};
 pub use sealer::{MAX_PLAINTEXT_LEN, SEAL_OVERHEAD, Sealer};
