@@ -27,7 +27,7 @@ use quorate_protocol::wire_struct;
 use crate::certificate::{Acknowledgement, Certificate};
 use crate::proof::{ProofOfKnowledge, Statement};
 use crate::share::{KeyId, KeyShare, PublicPackage};
-use crate::sharing::{MAX_WIDTH, Rows, Vector, width};
+use crate::sharing::{MAX_WIDTH, Rows, Vector, check, width};
 
 /// Broadcast of DKG.2: commits to the dealing and to our part of the chain code, before anyone shows theirs.
 #[derive(Clone, Debug, borsh::BorshSerialize, borsh::BorshDeserialize)]
@@ -126,12 +126,10 @@ pub const PENDING_SHARE: &str = "pending key share";
 /// [`BadParams`] if the access structure does not stand on exactly the committee, is impossible, or lets a party act alone.
 pub fn start<C: Curve>(params: Params, access: Access) -> Result<Session<Generated<C>>, BadParams> {
     let members: Vec<PartyIndex> = params.committee.indices().collect();
-    if access.parties() != members || !access.is_valid() {
+    if access.parties() != members {
         return Err(BadParams::Unsuitable("the access structure does not list exactly the committee"));
     }
-    if access.lone_party().is_some() {
-        return Err(BadParams::Unsuitable("a party alone would hold the key: ask for two parties at least"));
-    }
+    check::<C>(&access).map_err(|why| BadParams::Unsuitable(why.reason()))?;
     Session::start(params, &[], move |ctx| {
         // DKG.1  f_i, cc_i
         let f = Vector::<C>::random(&access, ctx.rng);

@@ -4,6 +4,7 @@
 //! among its siblings counted from 1, is the child's secret. A child in a rank below others gets a derivative in place of the value: the
 //! derivative of the order that the ranks above ask for together. The secret of a leaf is one *row* of the party that stands there.
 
+mod birkhoff;
 mod solve;
 
 use alloc::vec::Vec;
@@ -27,6 +28,65 @@ pub fn width(access: &Access) -> usize {
         .iter()
         .map(|(_, child)| width(child).saturating_sub(1))
         .fold(access.needed().max(1), usize::saturating_add)
+}
+
+/// Why no secret is shared under a structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unshareable {
+    /// It cannot be satisfied, or is out of bounds ([`Access::is_valid`]).
+    Impossible,
+    /// The party could act alone: its share would be the secret.
+    Alone(PartyIndex),
+    /// Some ranks have more combinations than are checked one by one.
+    TooManyRanks,
+    /// Some combination under ranks has no solution on this curve, or one that it should not have.
+    Unsolvable,
+}
+
+impl Unshareable {
+    /// Says it in words.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Impossible => "the access structure cannot be satisfied, or is too large",
+            Self::Alone(_) => "a party alone would hold the key: ask for two parties at least",
+            Self::TooManyRanks => {
+                "the ranks of the access structure have more combinations than can be checked: use fewer members or a threshold"
+            }
+            Self::Unsolvable => {
+                "some quorum of the ranks cannot be solved: list the members in another order"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unshareable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+/// Whether secrets may be shared under the structure on this curve: it is valid, no party suffices alone, and every combination under
+/// ranks was tried: the smallest satisfying ones give the secret, the largest others do not. Thresholds need no trial, whatever their
+/// children are (`spec/11-sharing.md`). To be asked before a key is made; costs up to a second for the largest ranks.
+///
+/// # Errors
+/// [`Unshareable`] says why not.
+pub fn check<C: Curve>(access: &Access) -> Result<(), Unshareable> {
+    if !access.is_valid() {
+        return Err(Unshareable::Impossible);
+    }
+    if let Some(party) = access.lone_party() {
+        return Err(Unshareable::Alone(party));
+    }
+    check_ranks::<C>(access)
+}
+
+fn check_ranks<C: Curve>(access: &Access) -> Result<(), Unshareable> {
+    if let Access::Ranks(ranks) = access {
+        let ranks: Vec<_> = ranks.iter().map(|rank| (usize::from(rank.k), rank.of.len())).collect();
+        birkhoff::check::<C>(&ranks)?;
+    }
+    access.children().iter().try_for_each(|(_, child)| check_ranks::<C>(child))
 }
 
 /// Number of leaves in which the party stands: how many scalars its share has.

@@ -1,5 +1,9 @@
 //! Access structures: which sets of parties can act for a key.
 
+mod sets;
+
+pub use self::sets::Sets;
+
 use alloc::vec::Vec;
 use core::fmt;
 

@@ -91,3 +91,94 @@ fn impossible_structures_are_refused() {
     let chains = |n| Access::Threshold { k: 1, of: (0..n).map(|_| chain(7)).collect() };
     assert!(chains(60).is_valid() && refused(&chains(70)), "few leaves and many nodes");
 }
+
+fn sets(list: &[&[u16]]) -> Vec<Vec<PartyIndex>> {
+    list.iter().map(|set| set.iter().map(|i| p(*i)).collect()).collect()
+}
+
+#[test]
+fn the_sets_that_decide_are_listed() {
+    let tree =
+        Access::Threshold { k: 2, of: vec![leaf(1), Access::threshold(2, &[p(2), p(3), p(4)]).unwrap()] };
+    let quorums = tree.minimal_quorums(10);
+    assert!(quorums.complete);
+    assert_eq!(quorums.sets, sets(&[&[1, 2, 3], &[1, 2, 4], &[1, 3, 4]]));
+    assert_eq!(tree.minimal_quorums(3).sets.len(), 3);
+    assert!(tree.minimal_quorums(3).complete);
+    let cut = tree.minimal_quorums(2);
+    assert!(!cut.complete && cut.sets.len() == 2);
+    let unqualified = tree.maximal_unqualified(10);
+    assert!(unqualified.complete);
+    let mut found = unqualified.sets;
+    found.sort();
+    assert_eq!(found, sets(&[&[1, 2], &[1, 3], &[1, 4], &[2, 3, 4]]));
+    assert_eq!((tree.smallest_quorum(), tree.quorums_intersect()), (3, true));
+}
+
+#[test]
+fn the_smallest_quorum_counts_parties() {
+    let smallest = |access: Access| (access.smallest_quorum(), access.quorums_intersect());
+    let flat = |k, n: u16| Access::threshold(k, &(1..=n).map(p).collect::<Vec<_>>()).unwrap();
+    assert_eq!(smallest(flat(2, 3)), (2, true));
+    assert_eq!(smallest(flat(2, 4)), (2, false));
+    assert_eq!(smallest(flat(32, 64)), (32, false));
+    assert_eq!(smallest(flat(33, 64)), (33, true));
+    // Party 1 counts twice; parties 2 to 4 can do without it.
+    assert_eq!(smallest(Access::threshold(3, &[p(1), p(1), p(2), p(3), p(4)]).unwrap()), (2, true));
+    let ranks = |k, low: u16| {
+        Access::Ranks(vec![
+            Rank { k: 1, of: vec![flat(2, 2), leaf(3)] },
+            Rank { k, of: (4..4 + low).map(leaf).collect() },
+        ])
+    };
+    assert_eq!(smallest(ranks(1, 1)), (2, true));
+    assert_eq!(smallest(ranks(2, 1)), (4, true), "with the pair of parties for the second of the lower rank");
+    let two_pairs = Access::Threshold {
+        k: 1,
+        of: vec![flat(2, 2), Access::Threshold { k: 2, of: vec![leaf(3), leaf(4)] }],
+    };
+    assert_eq!(smallest(two_pairs), (2, false), "two pairs could act apart");
+}
+
+/// Every structure that is listed completely: a set is qualified exactly if it holds a listed quorum, and exactly if no listed set
+/// holds it.
+#[test]
+fn the_lists_agree_with_the_definition() {
+    let p = |i| Access::Party(p(i));
+    let structures = [
+        Access::Threshold { k: 3, of: vec![p(1), p(1), p(2), p(3), p(4)] },
+        Access::Threshold {
+            k: 2,
+            of: vec![
+                Access::Threshold { k: 1, of: vec![p(1), p(2)] },
+                Access::Threshold { k: 2, of: vec![p(2), p(3), p(4)] },
+                p(5),
+            ],
+        },
+        Access::Ranks(vec![
+            Rank { k: 1, of: vec![p(1), p(2)] },
+            Rank { k: 2, of: vec![p(3), Access::Threshold { k: 2, of: vec![p(4), p(5)] }] },
+        ]),
+    ];
+    let mut sets = 0;
+    for access in structures {
+        let all = access.parties();
+        let (quorums, unqualified) = (access.minimal_quorums(100), access.maximal_unqualified(100));
+        assert!(quorums.complete && unqualified.complete);
+        for mask in 0..1u32 << all.len() {
+            let set: Vec<_> =
+                (0..).zip(&all).filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, p)| *p).collect();
+            let within = |inner: &[PartyIndex], outer: &[PartyIndex]| inner.iter().all(|p| outer.contains(p));
+            let qualified = access.is_qualified(&set);
+            assert_eq!(qualified, quorums.sets.iter().any(|quorum| within(quorum, &set)), "{access} {set:?}");
+            assert_eq!(
+                qualified,
+                !unqualified.sets.iter().any(|other| within(&set, other)),
+                "{access} {set:?}"
+            );
+            sets += 1;
+        }
+        assert!(quorums.sets.iter().all(|quorum| access.is_minimal_quorum(quorum)));
+    }
+    assert_eq!(sets, 16 + 32 + 32);
+}
