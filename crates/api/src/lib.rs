@@ -4,6 +4,7 @@
 //! Everything here is a function of its inputs: no sockets, clock or global randomness. The feature
 //! `client` adds the typed HTTP client, the only part that does I/O.
 
+mod access;
 mod bounded;
 mod certificate;
 #[cfg(feature = "client")]
@@ -26,6 +27,7 @@ mod schema;
 mod sign;
 pub mod webhook;
 
+pub use access::{Access, AccessError, AccessRank, MAX_ACCESS, MAX_NESTING, MAX_PLACES};
 pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
 pub use certificate::{
     CertificateError, CertificateIdentity, CertificateIdentityError, ClientCertificate,
