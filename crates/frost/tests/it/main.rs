@@ -9,6 +9,7 @@
 mod adversary;
 mod happy;
 mod kat;
+mod moved;
 mod refusals;
 mod schedule;
 mod support;

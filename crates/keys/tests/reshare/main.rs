@@ -4,7 +4,9 @@
 mod adversary;
 mod epochs;
 mod happy;
+mod hygiene;
 mod import;
+mod kat;
 mod losses;
 mod roles;
 mod support;
