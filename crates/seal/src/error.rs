@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::HsmError;
+
 /// Why sealing or opening failed. No variant carries secret bytes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -70,58 +72,88 @@ pub enum SealError {
         /// Memory in KiB.
         memory_kib: u32,
     },
+    /// The folder's data key is wrapped by a hardware security module, and a passphrase was given.
+    #[error(
+        "this folder is sealed under the key `{key}` in the token `{token}` of an HSM: name it with `pkcs11` in [seal]"
+    )]
+    UnderHsm {
+        /// Label of the token, as it was when the folder was sealed.
+        token: String,
+        /// Label of the key.
+        key: String,
+    },
+    /// The folder's data key is wrapped under a passphrase, and a hardware security module was given.
+    #[error("this folder is sealed under a passphrase: name it in [seal]")]
+    UnderPassphrase,
+    /// The hardware security module does not do what is needed.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: check that getrandom(2) is allowed here")]
     NoRandomness,
 }
 
-/// Why no passphrase could be read. No variant carries any of its bytes.
+/// Why no passphrase or PIN could be read. No variant carries any of its bytes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PassphraseError {
     /// There is nothing in it.
-    #[error("passphrase from {origin} is empty: put one in it")]
+    #[error("{what} from {origin} is empty: put one in it")]
     Empty {
+        /// `passphrase` or `PIN`.
+        what: &'static str,
         /// Where it was looked for.
         origin: String,
     },
     /// It is longer than [`MAX_PASSPHRASE_LEN`](crate::MAX_PASSPHRASE_LEN).
-    #[error("passphrase from {origin} is longer than {max} bytes: is it the right one")]
+    #[error("{what} from {origin} is longer than {max} bytes: is it the right one")]
     TooLong {
+        /// `passphrase` or `PIN`.
+        what: &'static str,
         /// Where it was looked for.
         origin: String,
         /// The longest allowed, in bytes.
         max: usize,
     },
     /// Others on this machine may read or write the file.
-    #[error("passphrase file `{0}` is open to others (mode {mode:03o}): run `chmod 600 {0}`", path.display())]
+    #[error("{what} file `{0}` is open to others (mode {mode:03o}): run `chmod 600 {0}`", path.display())]
     OpenToOthers {
+        /// `passphrase` or `PIN`.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
     /// The path is a folder or a device.
-    #[error("passphrase file `{}` is neither a file nor a pipe: name a file", path.display())]
+    #[error("{what} file `{}` is neither a file nor a pipe: name a file", path.display())]
     NotAFile {
+        /// `passphrase` or `PIN`.
+        what: &'static str,
         /// The path.
         path: PathBuf,
     },
     /// The environment variable is not there.
-    #[error("environment variable `{name}` for the passphrase is not set: set it or name a file")]
+    #[error("environment variable `{name}` for the {what} is not set: set it or name a file")]
     Unset {
+        /// `passphrase` or `PIN`.
+        what: &'static str,
         /// The variable.
         name: String,
     },
     /// The file descriptor cannot be one.
-    #[error("file descriptor `{fd}` for the passphrase is not one: give a number from 0 up")]
+    #[error("file descriptor `{fd}` for the {what} is not one: give a number from 0 up")]
     BadDescriptor {
+        /// `passphrase` or `PIN`.
+        what: &'static str,
         /// The number given.
         fd: i32,
     },
     /// Reading failed.
-    #[error("cannot read the passphrase from {origin}: {source}")]
+    #[error("cannot read the {what} from {origin}: {source}")]
     Io {
+        /// `passphrase` or `PIN`.
+        what: &'static str,
         /// Where it was looked for.
         origin: String,
         /// What the operating system said.

@@ -1,4 +1,4 @@
-//! The public bytes of a folder's seal.
+//! The public bytes of a folder's seal. Version 1 is under a passphrase; version 2, under a key in an HSM, is in `hsm`.
 //!
 //! | bytes | field |
 //! |---|---|
@@ -13,21 +13,42 @@
 //! The checksum has no key: it tells damage from a wrong passphrase. Whoever changes the header on purpose can
 //! recompute it, and then the check value or the wrapped key does not fit.
 
+pub(crate) mod hsm;
+
+use self::hsm::HsmHeader;
 use crate::{Params, SealError};
 
-/// Length of a header in bytes.
+/// Length in bytes of a header under a passphrase.
 pub const HEADER_LEN: usize = 190;
 
-/// The newest version of the header.
+/// The version of a header under a passphrase.
 pub(crate) const VERSION: u16 = 1;
+/// The newest version of the header.
+const NEWEST: u16 = hsm::VERSION;
 
 pub(crate) const SALT_LEN: usize = 32;
 pub(crate) const CHECK_LEN: usize = 32;
 pub(crate) const NONCE_LEN: usize = 24;
 pub(crate) const WRAPPED_LEN: usize = 48;
-const MAGIC: [u8; 8] = *b"QUORSEAL";
+pub(crate) const MAGIC: [u8; 8] = *b"QUORSEAL";
 
-/// A header, taken apart.
+/// A header of either kind, taken apart.
+#[derive(Clone, Debug)]
+pub(crate) enum Parsed {
+    Passphrase(Header),
+    Hsm(HsmHeader),
+}
+
+/// Takes the bytes apart. Nothing in them is believed yet.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, SealError> {
+    if HsmHeader::is_one(bytes) {
+        HsmHeader::decode(bytes).map(Parsed::Hsm)
+    } else {
+        Header::decode(bytes).map(Parsed::Passphrase)
+    }
+}
+
+/// A header under a passphrase, taken apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     pub(crate) params: Params,
@@ -56,8 +77,8 @@ impl Header {
         }
         let version = u16::from_be_bytes(reader.array()?);
         // A later version may have another length, so it is named before the length is judged.
-        if version != VERSION && !is_damaged_current(bytes) {
-            return Err(SealError::UnknownHeader { found: version, known: VERSION });
+        if version != VERSION && !is_damaged_current(bytes) && !HsmHeader::is_damaged(bytes) {
+            return Err(SealError::UnknownHeader { found: version, known: NEWEST });
         }
         let body = bytes.get(..HEADER_LEN - blake3::OUT_LEN).ok_or(SealError::HeaderTampered)?;
         let memory_kib = u32::from_be_bytes(reader.array()?);
@@ -102,10 +123,10 @@ fn is_damaged_current(bytes: &[u8]) -> bool {
     blake3::hash(&restored).as_bytes().as_slice() == checksum
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], SealError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], SealError> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(SealError::HeaderTampered)?;
         self.0 = rest;
         Ok(*head)

@@ -1,11 +1,12 @@
 //! Seals and opens opaque bytes under a context.
 //!
-//! A folder has one **header**: public bytes that say how its passphrase becomes a key. [`Sealer::create`] makes
-//! one, [`Sealer::open`] checks a passphrase against it. The passphrase is stretched with Argon2id once, when the
-//! process starts; the result only wraps a random **data key**, and the data key seals every blob. So opening a blob
-//! is cheap, and [`Sealer::rewrap`] changes the passphrase without touching a blob.
+//! A folder has one **header**: public bytes that hold its random **data key**, wrapped, and the data key seals every blob. What wraps
+//! it is a passphrase, stretched with Argon2id, or a key that never leaves a hardware security module ([`Hsm`]). It is asked once,
+//! when the process starts. So opening a blob is cheap, and [`Sealer::rewrap_under`] moves a folder from one to the other, or
+//! changes the passphrase, without touching a blob.
 //!
 //! ```text
+//! key in the HSM ──AES-256-GCM, in the token──────────────────────────────────► data key ──► blobs
 //! passphrase ──Argon2id(salt)──► root ──BLAKE3──► wrapping key ──XChaCha20-Poly1305──► data key ──► blobs
 //!                                     └─BLAKE3──► check value (a wrong passphrase is told from a changed header)
 //! ```
@@ -17,6 +18,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `passphrase` | [`Passphrase`], [`PassphraseSource`]: file, descriptor, environment |
+//! | `hsm` | [`Hsm`]: a key in a token, over PKCS#11; its errors and its URI |
+//! | `protector` | [`Protector`]: one of the two |
 //! | `params` | [`Params`]: the cost of one guess, with a floor and a ceiling |
 //! | `header` | the bytes of the header |
 //! | `context` | [`Context`] and its unambiguous encoding |
@@ -26,18 +29,22 @@
 mod context;
 mod error;
 mod header;
+mod hsm;
 mod params;
 mod party;
 mod passphrase;
+mod protector;
 mod sealer;
 
 pub use context::{Context, MAX_KEY_ID_LEN, MAX_KIND_LEN};
 pub use error::{PassphraseError, SealError};
 pub use header::HEADER_LEN;
+pub use hsm::{Hsm, HsmError, HsmKey, HsmUri, HsmUriError, MAX_HSM_URI_LEN};
 pub use params::Params;
 pub use party::{
     Label, MAX_LABEL_KEY_LEN, MAX_PARTY_PLAINTEXT, PARTY_OVERHEAD, PartySealError, SealingKey,
     SealingPublicKey,
 };
 pub use passphrase::{MAX_PASSPHRASE_LEN, Passphrase, PassphraseSource};
+pub use protector::{Protection, Protector};
 pub use sealer::{MAX_PLAINTEXT_LEN, SEAL_OVERHEAD, Sealer};

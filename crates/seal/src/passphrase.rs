@@ -12,6 +12,9 @@ use crate::PassphraseError;
 /// The longest passphrase in bytes.
 pub const MAX_PASSPHRASE_LEN: usize = 4096;
 
+/// What errors call it.
+const PASSPHRASE: &str = "passphrase";
+
 /// Room for the longest passphrase, its line end, and one byte that shows that there is more.
 const READ_LIMIT: usize = MAX_PASSPHRASE_LEN + 3;
 
@@ -24,15 +27,19 @@ impl Passphrase {
     /// # Errors
     /// [`PassphraseError::Empty`] and [`PassphraseError::TooLong`].
     pub fn new(bytes: Zeroizing<Vec<u8>>) -> Result<Self, PassphraseError> {
-        Self::checked(bytes, "the caller")
+        Self::checked(bytes, PASSPHRASE, "the caller")
     }
 
-    fn checked(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Self, PassphraseError> {
+    fn checked(bytes: Zeroizing<Vec<u8>>, what: &'static str, origin: &str) -> Result<Self, PassphraseError> {
         if bytes.is_empty() {
-            return Err(PassphraseError::Empty { origin: origin.to_owned() });
+            return Err(PassphraseError::Empty { what, origin: origin.to_owned() });
         }
         if bytes.len() > MAX_PASSPHRASE_LEN {
-            return Err(PassphraseError::TooLong { origin: origin.to_owned(), max: MAX_PASSPHRASE_LEN });
+            return Err(PassphraseError::TooLong {
+                what,
+                origin: origin.to_owned(),
+                max: MAX_PASSPHRASE_LEN,
+            });
         }
         Ok(Self(bytes))
     }
@@ -75,16 +82,21 @@ impl PassphraseSource {
     /// # Errors
     /// [`PassphraseError`]: nothing there, empty, over [`MAX_PASSPHRASE_LEN`], open to others, unreadable.
     pub fn read(&self) -> Result<Passphrase, PassphraseError> {
+        self.read_as(PASSPHRASE)
+    }
+
+    /// The same, for another secret that is kept in the same places.
+    pub(crate) fn read_as(&self, what: &'static str) -> Result<Passphrase, PassphraseError> {
         let mut bytes = match self {
-            Self::File(path) => self.read_file(path)?,
-            Self::Fd(fd) if *fd < 0 => return Err(PassphraseError::BadDescriptor { fd: *fd }),
+            Self::File(path) => self.read_file(what, path)?,
+            Self::Fd(fd) if *fd < 0 => return Err(PassphraseError::BadDescriptor { what, fd: *fd }),
             Self::Fd(fd) => {
-                let file = File::open(format!("/dev/fd/{fd}")).map_err(|source| self.io(source))?;
-                self.read_bounded(file)?
+                let file = File::open(format!("/dev/fd/{fd}")).map_err(|source| self.io(what, source))?;
+                self.read_bounded(what, file)?
             }
             Self::Env(name) => {
-                let value =
-                    std::env::var_os(name).ok_or_else(|| PassphraseError::Unset { name: name.clone() })?;
+                let value = std::env::var_os(name)
+                    .ok_or_else(|| PassphraseError::Unset { what, name: name.clone() })?;
                 Zeroizing::new(value.into_encoded_bytes())
             }
         };
@@ -94,34 +106,38 @@ impl PassphraseSource {
                 bytes.pop();
             }
         }
-        Passphrase::checked(bytes, &self.to_string())
+        Passphrase::checked(bytes, what, &self.to_string())
     }
 
-    fn read_file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
-        let file = File::open(path).map_err(|source| self.io(source))?;
+    fn read_file(&self, what: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+        let file = File::open(path).map_err(|source| self.io(what, source))?;
         // The open handle is asked, not the path: the path may name another file by now.
-        let metadata = file.metadata().map_err(|source| self.io(source))?;
+        let metadata = file.metadata().map_err(|source| self.io(what, source))?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::{FileTypeExt, PermissionsExt};
             let kind = metadata.file_type();
             if !kind.is_file() && !kind.is_fifo() {
-                return Err(PassphraseError::NotAFile { path: path.to_owned() });
+                return Err(PassphraseError::NotAFile { what, path: path.to_owned() });
             }
             let mode = metadata.permissions().mode() & 0o777;
             if mode & 0o077 != 0 {
-                return Err(PassphraseError::OpenToOthers { path: path.to_owned(), mode });
+                return Err(PassphraseError::OpenToOthers { what, path: path.to_owned(), mode });
             }
         }
         #[cfg(not(unix))]
         if !metadata.is_file() {
-            return Err(PassphraseError::NotAFile { path: path.to_owned() });
+            return Err(PassphraseError::NotAFile { what, path: path.to_owned() });
         }
-        self.read_bounded(file)
+        self.read_bounded(what, file)
     }
 
     /// Reads into one buffer of fixed size: a growing one would leave copies behind.
-    fn read_bounded(&self, mut file: File) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
+    fn read_bounded(
+        &self,
+        what: &'static str,
+        mut file: File,
+    ) -> Result<Zeroizing<Vec<u8>>, PassphraseError> {
         let mut buffer = Zeroizing::new(vec![0_u8; READ_LIMIT]);
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -129,14 +145,14 @@ impl PassphraseSource {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(source) => return Err(self.io(source)),
+                Err(source) => return Err(self.io(what, source)),
             }
         }
         buffer.truncate(filled);
         Ok(buffer)
     }
 
-    fn io(&self, source: std::io::Error) -> PassphraseError {
-        PassphraseError::Io { origin: self.to_string(), source }
+    fn io(&self, what: &'static str, source: std::io::Error) -> PassphraseError {
+        PassphraseError::Io { what, origin: self.to_string(), source }
     }
 }

@@ -11,8 +11,9 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::header::{CHECK_LEN, Header, NONCE_LEN, SALT_LEN, WRAPPED_LEN, prefix};
-use crate::{Context, Params, Passphrase, SealError};
+use crate::header::hsm::HsmHeader;
+use crate::header::{CHECK_LEN, Header, NONCE_LEN, Parsed, SALT_LEN, WRAPPED_LEN, parse, prefix};
+use crate::{Context, Hsm, Params, Passphrase, Protection, Protector, SealError};
 
 /// The most bytes one blob may hold: 16 MiB.
 pub const MAX_PLAINTEXT_LEN: usize = 16 * 1024 * 1024;
@@ -61,7 +62,7 @@ impl Sealer {
     /// [`SealError::HeaderTampered`] and [`SealError::UnknownHeader`] if the header is not ours,
     /// [`SealError::WeakParams`] and [`SealError::ExcessiveParams`] before anything is computed.
     pub fn open(passphrase: &Passphrase, header: &[u8]) -> Result<Self, SealError> {
-        let header = Header::decode(header)?;
+        let header = under_passphrase(header)?;
         header.params.check_floor()?;
         Self::unwrap(passphrase, &header)
     }
@@ -71,7 +72,7 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::open`], without [`SealError::WeakParams`].
     pub fn open_insecure_for_tests(passphrase: &Passphrase, header: &[u8]) -> Result<Self, SealError> {
-        Self::unwrap(passphrase, &Header::decode(header)?)
+        Self::unwrap(passphrase, &under_passphrase(header)?)
     }
 
     /// Wraps the same data key under another passphrase and gives the new header. Blobs stay as they are.
@@ -94,6 +95,85 @@ impl Sealer {
         Ok(Header { params: *params, salt, check, nonce, wrapped }.encode())
     }
 
+    /// Draws a data key and wraps it for the node with this identity. The header is public; keep it, without it no blob opens.
+    ///
+    /// Blocks: a passphrase is stretched, or an HSM is asked.
+    ///
+    /// # Errors
+    /// As [`Sealer::create`], and [`SealError::Hsm`].
+    pub fn create_under(protector: &Protector<'_>, owner: &[u8; 32]) -> Result<(Self, Vec<u8>), SealError> {
+        let sealer = Self { data_key: Zeroizing::new(random()?) };
+        let header = sealer.rewrap_under(protector, owner)?;
+        Ok((sealer, header))
+    }
+
+    /// Opens the header of the node with this identity.
+    ///
+    /// Blocks: a passphrase is stretched, or an HSM is asked.
+    ///
+    /// # Errors
+    /// As [`Sealer::open`]; [`SealError::UnderHsm`] and [`SealError::UnderPassphrase`] if the header is of the other kind;
+    /// [`SealError::Hsm`].
+    pub fn open_under(protector: &Protector<'_>, owner: &[u8; 32], header: &[u8]) -> Result<Self, SealError> {
+        match protector {
+            // The costs that count are those of the header.
+            Protector::Passphrase(passphrase, _) => Self::open(passphrase, header),
+            Protector::Hsm(hsm) => match parse(header)? {
+                Parsed::Hsm(header) => {
+                    let opened = hsm.unwrap(&header.bound(owner), &header.wrapped)?;
+                    Self::from_opened(&opened)
+                }
+                Parsed::Passphrase(_) => Err(SealError::UnderPassphrase),
+            },
+        }
+    }
+
+    /// Wraps the same data key under something else and gives the new header. Blobs stay as they are.
+    ///
+    /// The old header still opens with what it was made with: erase it.
+    ///
+    /// # Errors
+    /// As [`Sealer::create_under`].
+    pub fn rewrap_under(&self, protector: &Protector<'_>, owner: &[u8; 32]) -> Result<Vec<u8>, SealError> {
+        match protector {
+            Protector::Passphrase(passphrase, params) => self.rewrap(passphrase, params),
+            Protector::Hsm(hsm) => self.rewrap_in(hsm, owner),
+        }
+    }
+
+    fn rewrap_in(&self, hsm: &Hsm, owner: &[u8; 32]) -> Result<Vec<u8>, SealError> {
+        let (token, key) = (hsm.uri().token_name(), hsm.uri().key_name());
+        let mut header = HsmHeader::new(token, key)?;
+        header.wrapped = hsm.wrap(&header.bound(owner), &self.data_key)?;
+        let bytes = header.encode()?;
+        // What a token made must come back before anything relies on it.
+        let again = hsm.unwrap(&header.bound(owner), &header.wrapped)?;
+        if !bool::from(again.as_slice().ct_eq(self.data_key.as_slice())) {
+            return Err(SealError::HeaderTampered);
+        }
+        Ok(bytes)
+    }
+
+    /// What wraps the data key of this header.
+    ///
+    /// # Errors
+    /// [`SealError::HeaderTampered`] and [`SealError::UnknownHeader`].
+    pub fn protection(header: &[u8]) -> Result<Protection, SealError> {
+        Ok(match parse(header)? {
+            Parsed::Passphrase(_) => Protection::Passphrase,
+            Parsed::Hsm(header) => Protection::Hsm { token: header.token, key: header.key },
+        })
+    }
+
+    fn from_opened(opened: &[u8]) -> Result<Self, SealError> {
+        let mut data_key = Zeroizing::new([0; KEY_LEN]);
+        if opened.len() != KEY_LEN {
+            return Err(SealError::HeaderTampered);
+        }
+        data_key.copy_from_slice(opened);
+        Ok(Self { data_key })
+    }
+
     fn unwrap(passphrase: &Passphrase, header: &Header) -> Result<Self, SealError> {
         let bound = prefix(&header.params, &header.salt);
         let root = derive_root(passphrase, &header.params, &header.salt)?;
@@ -106,12 +186,7 @@ impl Sealer {
             .decrypt(&XNonce::from(header.nonce), payload)
             .map(Zeroizing::new)
             .map_err(|_| SealError::HeaderTampered)?;
-        let mut data_key = Zeroizing::new([0; KEY_LEN]);
-        if opened.len() != KEY_LEN {
-            return Err(SealError::HeaderTampered);
-        }
-        data_key.copy_from_slice(&opened);
-        Ok(Self { data_key })
+        Self::from_opened(&opened)
     }
 
     /// Seals `plaintext` for one place. Two calls with the same bytes give different blobs.
@@ -152,6 +227,13 @@ impl Sealer {
             .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
             .map(Zeroizing::new)
             .map_err(|_| SealError::Tampered)
+    }
+}
+
+fn under_passphrase(header: &[u8]) -> Result<Header, SealError> {
+    match parse(header)? {
+        Parsed::Passphrase(header) => Ok(header),
+        Parsed::Hsm(header) => Err(SealError::UnderHsm { token: header.token, key: header.key }),
     }
 }
 

@@ -96,7 +96,7 @@ fn what_is_not_there_is_named() {
     let unset = PassphraseSource::Env("QUORATE_TEST_SURELY_UNSET".to_owned()).read().unwrap_err();
     assert!(matches!(unset, PassphraseError::Unset { .. }), "{unset}");
     let negative = PassphraseSource::Fd(-1).read().unwrap_err();
-    assert!(matches!(negative, PassphraseError::BadDescriptor { fd: -1 }), "{negative}");
+    assert!(matches!(negative, PassphraseError::BadDescriptor { fd: -1, .. }), "{negative}");
     let closed = PassphraseSource::Fd(999_999).read().unwrap_err();
     assert!(matches!(closed, PassphraseError::Io { .. }), "{closed}");
 }

@@ -82,6 +82,11 @@ impl Sqlite {
         self.writer.close().await;
     }
 
+    /// See [`Store::erase_replaced`](crate::Store::erase_replaced).
+    pub(crate) async fn erase_replaced(&self) -> Result<bool, StoreError> {
+        self.writer.fold().await
+    }
+
     /// See [`Store::failed_writes`](crate::Store::failed_writes).
     pub(crate) fn failed_writes(&self) -> u64 {
         self.writer.failed()

@@ -104,6 +104,15 @@ impl Store {
         ask!(self, replace_seal_header(old.to_vec(), new.to_vec()))
     }
 
+    /// Erases what was replaced or deleted also from the write-ahead log: folds it into the file, where such bytes are overwritten, and
+    /// empties it. False if readers were in the way all the time: ask again. What the disk itself keeps of its blocks is out of reach.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn erase_replaced(&self) -> Result<bool, StoreError> {
+        ask!(self, erase_replaced())
+    }
+
     /// Stores a new key. Durable.
     ///
     /// # Errors

@@ -31,6 +31,10 @@ pub(super) enum Need {
     Chromedriver,
     /// `schemathesis`, which makes requests from an OpenAPI file. Tests find its program in `QUORATE_TEST_SCHEMATHESIS`.
     Schemathesis,
+    /// `softhsm2-util`, which makes tokens of an HSM in software. Tests find it in `QUORATE_TEST_SOFTHSM`.
+    Softhsm,
+    /// `strace`, which kills a program at a write of the test's choice. Tests find it in `QUORATE_TEST_STRACE`.
+    Strace,
 }
 
 impl Need {
@@ -45,6 +49,8 @@ impl Need {
             Self::Chromium => "chromium",
             Self::Chromedriver => "chromedriver",
             Self::Schemathesis => "schemathesis",
+            Self::Softhsm => "softhsm2-util",
+            Self::Strace => "strace",
         }
     }
 
@@ -59,6 +65,8 @@ impl Need {
             Self::Chromium => "a real browser that signs with passkeys",
             Self::Chromedriver => "it drives the browser and gives it an authenticator",
             Self::Schemathesis => "it makes requests from the OpenAPI file and judges the answers by it",
+            Self::Softhsm => "a PKCS#11 module and tokens that seal folders as an HSM does",
+            Self::Strace => "it kills a program at each of its writes in turn",
         }
     }
 
@@ -73,6 +81,8 @@ impl Need {
             Self::Chromium => &["chromium"],
             Self::Chromedriver => &["chromium-driver"],
             Self::Schemathesis => &["python3", "python3-venv"],
+            Self::Softhsm => &["softhsm2"],
+            Self::Strace => &["strace"],
         }
     }
 
@@ -86,6 +96,8 @@ impl Need {
             Self::Chromium => Some("QUORATE_TEST_CHROMIUM"),
             Self::Chromedriver => Some("QUORATE_TEST_CHROMEDRIVER"),
             Self::Schemathesis => Some("QUORATE_TEST_SCHEMATHESIS"),
+            Self::Softhsm => Some("QUORATE_TEST_SOFTHSM"),
+            Self::Strace => Some("QUORATE_TEST_STRACE"),
         }
     }
 }

@@ -80,7 +80,7 @@ pub(super) const SUITES: &[Suite] = &[
         name: "unit",
         about: "unit, integration and documentation tests of the libraries",
         packages: Packages::Others,
-        needs: &[Need::CCompiler],
+        needs: &[Need::CCompiler, Need::Softhsm],
         steps: &[Step::Tests, Step::DocTests],
     },
     Suite {
@@ -88,7 +88,7 @@ pub(super) const SUITES: &[Suite] = &[
         about: "the daemon and the program as processes: kills, restarts, hostile peers",
         packages: Packages::Named(&["quorate-node", "quorate"]),
         // The last one for the Python of the hook in docs/presign.md.
-        needs: &[Need::CCompiler, Need::Openssl, Need::Curl, Need::Schemathesis],
+        needs: &[Need::CCompiler, Need::Openssl, Need::Curl, Need::Schemathesis, Need::Softhsm, Need::Strace],
         steps: &[Step::Tests],
     },
     Suite {

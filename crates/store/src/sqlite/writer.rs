@@ -138,6 +138,13 @@ impl Writer {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Folds the write-ahead log into the file and empties it. False if a reader was in the way.
+    pub(super) async fn fold(&self) -> Result<bool, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Task::Fold(reply)).await?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
     async fn queue(&self, task: Task) -> Result<(), StoreError> {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         tasks.ok_or(StoreError::Closed)?.send(task).await.map_err(|_| StoreError::Closed)
@@ -158,6 +165,7 @@ impl Writer {
 enum Task {
     Write(Box<dyn Job>),
     OpenLog(Arc<LogSigner>, oneshot::Sender<Result<(), StoreError>>),
+    Fold(oneshot::Sender<Result<bool, StoreError>>),
 }
 
 /// A queued write, whatever it answers.
@@ -299,6 +307,10 @@ impl WriteTask {
                     drop(reply.send(self.open_log(signer).await));
                     continue;
                 }
+                Task::Fold(reply) => {
+                    drop(reply.send(self.fold().await));
+                    continue;
+                }
             };
             // Whoever is about to ask for a write of its own shares the commit.
             tokio::task::yield_now().await;
@@ -336,6 +348,14 @@ impl WriteTask {
         self.signer = Some(signer);
         self.ledger = None;
         self.ready().await
+    }
+
+    async fn fold(&mut self) -> Result<bool, StoreError> {
+        self.ready().await?;
+        let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
+        let folded: Result<i64, _> =
+            sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await;
+        folded.map(|busy| busy == 0).map_err(|error| Failure::from(error).at(&self.path))
     }
 
     /// After a failed batch it is known only from the disk what was committed.

@@ -26,6 +26,27 @@ async fn folder_data_is_written_once() {
 }
 
 #[tokio::test]
+async fn a_replaced_header_is_in_no_file_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let (old, new) = (b"the old header, under a passphrase".to_vec(), b"the new header, in a token".to_vec());
+    store.init_meta(Meta { seal_header: old.clone(), format: 1, created_at: 1 }).await.unwrap();
+    store.replace_seal_header(&old, &new).await.unwrap();
+    let files_with = |needle: &[u8]| {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        files
+            .filter(|file| std::fs::read(file).unwrap().windows(needle.len()).any(|bytes| bytes == needle))
+            .count()
+    };
+    // Without this the test would show nothing.
+    assert!(files_with(&old) > 0, "the log holds what was replaced");
+    assert!(store.erase_replaced().await.unwrap());
+    assert_eq!((files_with(&old), files_with(&new)), (0, 1));
+    assert_eq!(store.meta().await.unwrap().unwrap().seal_header, new);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn keys_follow_their_state_machine() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
