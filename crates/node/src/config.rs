@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use quorate_intent::Network;
-use quorate_seal::PassphraseSource;
+use quorate_seal::{HsmUri, PassphraseSource};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Everything a node is told. Unknown keys are errors.
@@ -36,8 +36,11 @@ pub struct Config {
     /// The certificate under which clients are served. Plain HTTP if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Where the passphrase is.
+    /// What opens the data folder.
     pub seal: Seal,
+    /// What is asked of the machine.
+    #[serde(default)]
+    pub host: Host,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -182,10 +185,14 @@ pub(crate) fn selects(selector: &str, kind: quorate_api::EventKind) -> bool {
     }
 }
 
-/// Where the passphrase of the data folder is: exactly one of these.
+/// What opens the data folder: a key in an HSM, or a passphrase from exactly one place. Both may be named: the folder says which one
+/// opens it, so that it can be moved from one to the other (`quorate node reseal`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
+    /// A key in an HSM as a `pkcs11:` URI (RFC 7512), which says where the PIN is and never holds it. See `docs/sealing.md`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<String>,
     /// A file that only its owner may read, or a pipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
@@ -195,6 +202,27 @@ pub struct Seal {
     /// An open file descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_fd: Option<i32>,
+}
+
+/// What is asked of the machine that the node runs on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// Whether the node's memory must stay in RAM, so that none of it is ever written to a swap device.
+    pub lock_memory: LockMemory,
+}
+
+/// Whether memory is locked into RAM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockMemory {
+    /// If the limits of the process allow it; a warning if not.
+    #[default]
+    IfPossible,
+    /// The node does not start without.
+    Required,
+    /// No.
+    Off,
 }
 
 /// The circuit breaker: beyond these this node freezes the key by itself, until the admins thaw it. Nothing is set by default.
@@ -399,6 +427,12 @@ impl Config {
         if let Some(file) = &mut self.seal.passphrase_file {
             *file = folder.join(&file);
         }
+        if let Some(uri) = &mut self.seal.pkcs11
+            && let Ok(mut parsed) = uri.parse::<HsmUri>()
+        {
+            parsed.resolve(folder);
+            *uri = parsed.to_string();
+        }
         if let Some(file) = &mut self.genesis {
             *file = folder.join(&file);
         }
@@ -427,7 +461,7 @@ impl Config {
     /// Where the passphrase is; `None` unless exactly one place is named.
     #[must_use]
     pub fn passphrase(&self) -> Option<PassphraseSource> {
-        let Seal { passphrase_file, passphrase_env, passphrase_fd } = &self.seal;
+        let Seal { passphrase_file, passphrase_env, passphrase_fd, pkcs11: _ } = &self.seal;
         match (passphrase_file, passphrase_env, passphrase_fd) {
             (Some(path), None, None) => Some(PassphraseSource::File(path.clone())),
             (None, Some(name), None) => Some(PassphraseSource::Env(name.clone())),

@@ -8,23 +8,30 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use quorate_api::webhook::WebhookKey;
 use quorate_log::note::WitnessSigner;
 use quorate_net::{IdentityKey, PeerId};
 use quorate_policy::genesis::{GenesisError, GenesisFile};
 use quorate_protocol::party::LocalIdentity;
-use quorate_seal::{Context, Params, Passphrase, SealError, Sealer};
+use quorate_seal::{
+    Context, Hsm, HsmKey, HsmUri, Params, Passphrase, PassphraseError, Protector, SealError, Sealer,
+};
 use quorate_store::fault::Faults;
 use quorate_store::{Meta, Store, StoreError};
 use zeroize::Zeroizing;
 
+use crate::unlock::{Unlock, UnlockError};
 use crate::{audit, clock, webhook, witness};
 
-const IDENTITY_FILE: &str = "identity";
+pub(crate) const IDENTITY_FILE: &str = "identity";
 const IDENTITY_KIND: &str = "identity";
 /// Version of what this node writes into its folder.
 const FORMAT: u32 = 1;
+/// How long an HSM may take for all that is asked of it at once.
+pub(crate) const HSM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What [`init`] made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +42,8 @@ pub struct InitReport {
     pub data: PathBuf,
     /// The public identity, to be configured at every peer.
     pub identity: PeerId,
+    /// The key in the HSM that seals the folder, if one does.
+    pub hsm: Option<HsmKey>,
 }
 
 /// Why a data folder cannot be made or opened.
@@ -80,6 +89,15 @@ pub enum FolderError {
     /// The genesis cannot be signed.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
+    /// What opens the folder cannot be had.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
+    /// The passphrase cannot be had.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// The HSM takes too long.
+    #[error("the HSM has not answered for {} seconds: look after it and the way to it, then start again", HSM_PATIENCE.as_secs())]
+    HsmSilent,
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -108,42 +126,90 @@ pub async fn init_with(
     passphrase: Passphrase,
     params: Params,
 ) -> Result<InitReport, FolderError> {
+    make_under(data, name, Seals::Passphrase(passphrase, params)).await
+}
+
+/// As [`init`], sealed under a key in an HSM, which is made there if there is none of that name.
+///
+/// # Errors
+/// As [`init`].
+pub async fn init_in_hsm(data: &Path, name: &str, key: HsmUri) -> Result<InitReport, FolderError> {
+    make_under(data, name, Seals::Hsm(Arc::new(Hsm::new(key)))).await
+}
+
+/// What a folder is going to be sealed under.
+pub(crate) enum Seals {
+    Passphrase(Passphrase, Params),
+    Hsm(Arc<Hsm>),
+}
+
+impl Seals {
+    /// Wraps a data key. Blocks.
+    pub(crate) fn wrap(&self, sealer: &Sealer, owner: &[u8; 32]) -> Result<Wrapped, SealError> {
+        let key = if let Self::Hsm(hsm) = self { Some(hsm.find_or_make()?) } else { None };
+        Ok(Wrapped { header: sealer.rewrap_under(&self.protector(), owner)?, key })
+    }
+
+    /// Opens what was wrapped. Blocks.
+    pub(crate) fn check(&self, owner: &[u8; 32], header: &[u8]) -> Result<(), SealError> {
+        Sealer::open_under(&self.protector(), owner, header).map(|_| ())
+    }
+
+    fn protector(&self) -> Protector<'_> {
+        match self {
+            Self::Passphrase(passphrase, params) => Protector::Passphrase(passphrase, *params),
+            Self::Hsm(hsm) => Protector::Hsm(hsm),
+        }
+    }
+}
+
+/// A data key under something, and the key in an HSM if it is one.
+pub(crate) struct Wrapped {
+    pub(crate) header: Vec<u8>,
+    pub(crate) key: Option<HsmKey>,
+}
+
+async fn make_under(data: &Path, name: &str, under: Seals) -> Result<InitReport, FolderError> {
     quorate_api::check_node_name(name)
         .map_err(|reason| FolderError::Name { name: name.to_owned(), reason })?;
     make_private(data)?;
     let store = Store::open(data).await?;
-    let made = make(data, name, passphrase, params, &store).await;
+    let made = make(data, name, under, &store).await;
     store.close().await;
     made
 }
 
-async fn make(
-    data: &Path,
-    name: &str,
-    passphrase: Passphrase,
-    params: Params,
-    store: &Store,
-) -> Result<InitReport, FolderError> {
+async fn make(data: &Path, name: &str, under: Seals, store: &Store) -> Result<InitReport, FolderError> {
     if store.meta().await?.is_some() {
         return Err(FolderError::Initialised(data.to_owned()));
     }
-    let (sealer, header) = blocking(move || Sealer::create(&passphrase, &params)).await??;
     let mut seed = Zeroizing::new([0_u8; 32]);
     getrandom::fill(seed.as_mut_slice()).map_err(|_| FolderError::NoRandomness)?;
     let id = IdentityKey::from_seed(seed.clone()).peer_id();
+    let owner = *id.as_bytes();
+    let (sealer, wrapped) = patiently(move || {
+        let sealer = Sealer::fresh()?;
+        let wrapped = under.wrap(&sealer, &owner)?;
+        Ok::<_, SealError>((sealer, wrapped))
+    })
+    .await??;
     let sealed = sealer.seal(&identity_context(id), seed.as_slice())?;
     let mut bytes = id.as_bytes().to_vec();
     bytes.extend_from_slice(&sealed);
     write_durably(&data.join(IDENTITY_FILE), &bytes)?;
     // The header goes last: with it the folder counts as made.
-    store.init_meta(Meta { seal_header: header, format: FORMAT, created_at: clock::millis() }).await?;
-    Ok(InitReport { name: name.to_owned(), data: data.to_owned(), identity: id })
+    store
+        .init_meta(Meta { seal_header: wrapped.header, format: FORMAT, created_at: clock::millis() })
+        .await?;
+    Ok(InitReport { name: name.to_owned(), data: data.to_owned(), identity: id, hsm: wrapped.key })
 }
 
 /// An opened data folder.
 pub(crate) struct Opened {
     pub(crate) store: Store,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: Arc<Sealer>,
+    /// The HSM that opened it, if one did.
+    pub(crate) hsm: Option<Arc<Hsm>>,
     pub(crate) id: PeerId,
     /// For the channels between nodes.
     pub(crate) channel: IdentityKey,
@@ -161,16 +227,16 @@ pub(crate) struct Opened {
 /// As opening the folder, and [`FolderError::Genesis`] if the genesis is malformed or the node is not in it.
 pub async fn sign_genesis(
     data: &Path,
-    passphrase: Passphrase,
+    unlock: impl Into<Unlock>,
     genesis: &mut GenesisFile,
 ) -> Result<String, FolderError> {
     if !data.join(IDENTITY_FILE).exists() {
         return Err(FolderError::Uninitialised(data.to_owned()));
     }
     let store = Store::open(data).await?;
-    let unsealed = unseal(data, passphrase, &store).await;
+    let unsealed = unseal(data, unlock.into(), &store).await;
     store.close().await;
-    let (_, seed) = unsealed?;
+    let seed = unsealed?.seed;
     Ok(genesis.sign(&seed)?)
 }
 
@@ -180,24 +246,28 @@ async fn open_log(store: &Store, id: PeerId, seed: &[u8; 32]) -> Result<(), Fold
     Ok(store.open_log(signer).await?)
 }
 
-pub(crate) async fn open(data: &Path, passphrase: Passphrase, faults: Faults) -> Result<Opened, FolderError> {
+pub(crate) async fn open(
+    data: &Path,
+    unlock: impl Into<Unlock>,
+    faults: Faults,
+) -> Result<Opened, FolderError> {
     if !data.join(IDENTITY_FILE).exists() {
         return Err(FolderError::Uninitialised(data.to_owned()));
     }
     let store = Store::open_with_faults(data, faults).await?;
     let opened = async {
-        let (sealer, seed) = unseal(data, passphrase, &store).await?;
+        let Unsealed { sealer, hsm, seed } = unseal(data, unlock.into(), &store).await?;
         let channel = IdentityKey::from_seed(seed.clone());
         open_log(&store, channel.peer_id(), &seed).await?;
         let witness = witness::signer(channel.peer_id(), &seed);
         let witness = witness.map_err(|error| FolderError::Log(error.to_string()))?;
-        Ok::<_, FolderError>((sealer, seed, channel, witness))
+        Ok::<_, FolderError>((sealer, hsm, seed, channel, witness))
     };
     match opened.await {
-        Ok((sealer, seed, channel, witness)) => {
+        Ok((sealer, hsm, seed, channel, witness)) => {
             let id = channel.peer_id();
             let (party, webhook) = (LocalIdentity::from_seed(&seed), webhook::key(&seed));
-            Ok(Opened { store, sealer, id, channel, party, witness, webhook })
+            Ok(Opened { store, sealer: Arc::new(sealer), hsm, id, channel, party, witness, webhook })
         }
         Err(error) => {
             store.close().await;
@@ -206,20 +276,23 @@ pub(crate) async fn open(data: &Path, passphrase: Passphrase, faults: Faults) ->
     }
 }
 
-async fn unseal(
-    data: &Path,
-    passphrase: Passphrase,
-    store: &Store,
-) -> Result<(Sealer, Zeroizing<[u8; 32]>), FolderError> {
+struct Unsealed {
+    sealer: Sealer,
+    hsm: Option<Arc<Hsm>>,
+    seed: Zeroizing<[u8; 32]>,
+}
+
+async fn unseal(data: &Path, unlock: Unlock, store: &Store) -> Result<Unsealed, FolderError> {
     let meta = store.meta().await?.ok_or_else(|| FolderError::Uninitialised(data.to_owned()))?;
     if meta.format != FORMAT {
         return Err(FolderError::Format { found: meta.format });
     }
-    let sealer = blocking(move || Sealer::open(&passphrase, &meta.seal_header)).await??;
     let path = data.join(IDENTITY_FILE);
     let bytes = fs::read(&path).map_err(|source| FolderError::Io { path: path.clone(), source })?;
     let damaged = || FolderError::Identity(path.clone());
     let (id, sealed) = bytes.split_first_chunk::<32>().ok_or_else(damaged)?;
+    let owner = *id;
+    let (sealer, hsm) = patiently(move || unlock.open(&owner, &meta.seal_header)).await??;
     let opened =
         sealer.open_blob(&identity_context(PeerId::from_bytes(*id)), sealed).map_err(|_| damaged())?;
     let mut seed = Zeroizing::new([0_u8; 32]);
@@ -230,11 +303,18 @@ async fn unseal(
     if IdentityKey::from_seed(seed.clone()).peer_id().as_bytes() != id {
         return Err(damaged());
     }
-    Ok((sealer, seed))
+    Ok(Unsealed { sealer, hsm, seed })
 }
 
 fn identity_context(id: PeerId) -> Context<'static> {
     Context { node: *id.as_bytes(), kind: IDENTITY_KIND, key_id: "", epoch: 0, format: 1 }
+}
+
+/// Work that may ask an HSM, which may not answer. Its thread is left behind then.
+pub(crate) async fn patiently<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FolderError> {
+    tokio::time::timeout(HSM_PATIENCE, blocking(work)).await.map_err(|_| FolderError::HsmSilent)?
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FolderError> {

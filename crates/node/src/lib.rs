@@ -4,6 +4,10 @@
 //! |---|---|
 //! | [`config`] | the configuration file and its checks |
 //! | `folder` | the data folder: [`init`], the sealed identity |
+//! | `unlock` | what opens the data folder: passphrase or HSM |
+//! | `reseal` | moving a folder from one to the other |
+//! | `admin` | the socket in the data folder, for whoever runs the node |
+//! | [`host`] | what the machine gives: locked memory, no core dumps, and what it lacks |
 //! | `node` | [`Node`]: start, control loop, shutdown |
 //! | `shared` | what all parts of a running node share |
 //! | `judge` | who asks, whether in time, and for what |
@@ -32,6 +36,7 @@
 //! 4. What a protocol wants durable is durable before the messages that follow it leave.
 //! 5. At one time a node takes part in one session of an operation.
 
+mod admin;
 mod audit;
 mod ceremony;
 mod clock;
@@ -40,6 +45,7 @@ mod control;
 mod events;
 mod folder;
 mod governance;
+pub mod host;
 mod judge;
 mod keys;
 mod limits;
@@ -50,18 +56,23 @@ mod presign;
 mod questions;
 mod receipts;
 mod registry;
+mod reseal;
 mod rest;
 mod shared;
 mod source;
 mod trace;
+mod unlock;
 mod verify;
 mod webhook;
 mod witness;
 
+pub use admin::{AdminError, CONTROL_SOCKET, ask_running};
 pub use audit::{log_key, logged_result, participants, witness_key};
 pub use config::{Config, ConfigError};
-pub use folder::{FolderError, InitReport, init, init_with, sign_genesis};
+pub use folder::{FolderError, InitReport, init, init_in_hsm, init_with, sign_genesis};
 pub use governance::GovernanceError;
 pub use governance::branches::{SwitchError, Switched, switch_branch};
 pub use node::{Node, NodeError};
 pub use quorate_net::PeerId;
+pub use reseal::{ResealError, Resealed, Target, reseal};
+pub use unlock::{Unlock, UnlockError};

@@ -82,6 +82,11 @@ impl Metrics {
         self.recorder.register_histogram(&key, &METADATA).record(took.as_secs_f64());
     }
 
+    /// Whether the HSM that the folder is sealed under answers.
+    pub(crate) fn hsm(&self, answers: bool) {
+        self.gauge("quorate_hsm_up", Vec::new(), if answers { 1.0 } else { 0.0 });
+    }
+
     /// A client began TLS and did not end the handshake.
     pub(crate) fn handshake_failed(&self) {
         self.count("quorate_tls_handshakes_failed_total", Vec::new());

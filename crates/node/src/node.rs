@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use quorate_api::{ClientPublicKey, EventKind, Problem, SignedRequest};
 use quorate_net::{ControlReceiver, NetConfig, Network, Peer, PeerId, StartError};
-use quorate_seal::PassphraseError;
 use quorate_store::fault::Faults;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -16,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin;
 use crate::ceremony::member::{Line, take_part};
 use crate::config::{Config, ConfigError};
 use crate::control::{CeremonyId, Control, Proposal, Ticket};
@@ -27,10 +27,12 @@ use crate::metrics::Metrics;
 use crate::presign::Presign;
 use crate::questions::Questions;
 use crate::registry::{Registry, locked};
+use crate::reseal;
 use crate::rest;
 use crate::shared::{Joined, Reply, Shared, store_problem};
 use crate::source::{Proxies, from_wire};
 use crate::trace::{self, carried};
+use crate::unlock::Unlock;
 use crate::webhook;
 
 /// Replies that one member may send in one attempt: its answer and its end, and one more of each for good measure.
@@ -50,9 +52,6 @@ pub enum NodeError {
     /// The configuration is not usable.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The passphrase cannot be had.
-    #[error(transparent)]
-    Passphrase(#[from] PassphraseError),
     /// The data folder cannot be opened.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -99,14 +98,7 @@ impl Node {
     /// As [`start`](Self::start).
     pub async fn start_with_faults(config: Config, faults: Faults) -> Result<Self, NodeError> {
         config.check()?;
-        let no_passphrase = || ConfigError::Check(vec!["[seal] names no passphrase".to_owned()]);
-        let source = config.passphrase().ok_or_else(no_passphrase)?;
-        let read = tokio::task::spawn_blocking(move || source.read()).await;
-        let passphrase = read.map_err(|error| FolderError::Io {
-            path: config.data.clone(),
-            source: std::io::Error::other(error),
-        })??;
-        let opened = folder::open(&config.data, passphrase, faults).await?;
+        let opened = folder::open(&config.data, Unlock::of(&config), faults).await?;
         let store = opened.store.clone();
         match Self::start_opened(config, opened).await {
             Ok(node) => Ok(node),
@@ -118,7 +110,7 @@ impl Node {
     }
 
     async fn start_opened(config: Config, opened: folder::Opened) -> Result<Self, NodeError> {
-        let folder::Opened { store, sealer, id, channel, party, witness, webhook } = opened;
+        let folder::Opened { store, sealer, hsm, id, channel, party, witness, webhook } = opened;
         let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
         let mut peers = Vec::with_capacity(config.peers.len());
         let mut names = BTreeMap::from([(id, config.name.clone())]);
@@ -167,6 +159,8 @@ impl Node {
             identity: Arc::new(party),
             store,
             sealer,
+            hsm: Mutex::new(hsm),
+            resealing: tokio::sync::Mutex::default(),
             network,
             names,
             clients,
@@ -212,6 +206,8 @@ impl Node {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
         }
         shared.tasks.spawn(rest::serve(Arc::clone(&shared), listener));
+        admin::listen(&shared);
+        shared.tasks.spawn(reseal::watch(Arc::clone(&shared)));
         shared.tasks.spawn(events::watch_peers(Arc::clone(&shared)));
         let kept = webhook::start(&shared).await;
         kept.map_err(|error| NodeError::Records(Box::new(store_problem(&error))))?;

@@ -9,7 +9,7 @@ use quorate_api::{Code, Credential, KeyId, Problem};
 use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
 use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
-use quorate_seal::Sealer;
+use quorate_seal::{Hsm, Sealer};
 use quorate_store::{Burn, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -38,7 +38,11 @@ pub(crate) struct Shared {
     pub(crate) id: PeerId,
     pub(crate) identity: Arc<LocalIdentity>,
     pub(crate) store: Store,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: Arc<Sealer>,
+    /// The HSM that the folder is sealed under, if it is.
+    pub(crate) hsm: Mutex<Option<Arc<Hsm>>>,
+    /// One move of the seal at a time.
+    pub(crate) resealing: tokio::sync::Mutex<()>,
     pub(crate) network: Network,
     /// Names of all nodes, this one included.
     pub(crate) names: BTreeMap<PeerId, String>,

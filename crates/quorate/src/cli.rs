@@ -1,6 +1,8 @@
 //! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
 
-use crate::commands::{client, cluster, completion, demo, dev, events, key, log, node, op, people, policy};
+use crate::commands::{
+    client, cluster, completion, demo, dev, doctor, events, key, log, node, op, people, policy,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_api::parse_wait;
 use std::path::PathBuf;
@@ -77,6 +79,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Start the same three nodes and leave them up to try things.
     Dev(dev::DevArgs),
+    /// Look at this machine: what it lacks for a node, and how to mend it.
+    Doctor(doctor::DoctorArgs),
     /// Make, run and look at a node.
     #[command(subcommand)]
     Node(node::NodeCommand),

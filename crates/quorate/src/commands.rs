@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod key_sign;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, output),
         Command::Dev(args) => dev::run(&args, output),
+        Command::Doctor(args) => doctor::run(&args, output),
         Command::Node(command) => node::run(command, connection, output),
         Command::Key(command) => key::run(*command, connection, output),
         Command::Op(command) => op::run(command, connection, output),

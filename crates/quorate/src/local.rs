@@ -179,6 +179,7 @@ impl LocalCluster {
             data: PathBuf::from("data"),
             listen: Listen { peers: node.peers, api: node.api },
             tls: None,
+            host: Default::default(),
             seal: Seal { passphrase_file: Some(PathBuf::from("passphrase")), ..Seal::default() },
             breaker: Default::default(),
             limits: Limits {

@@ -95,6 +95,14 @@ impl Sealer {
         Ok(Header { params: *params, salt, check, nonce, wrapped }.encode())
     }
 
+    /// Draws a data key that nothing wraps yet: wrap it with [`Sealer::rewrap_under`] before anything is sealed.
+    ///
+    /// # Errors
+    /// [`SealError::NoRandomness`].
+    pub fn fresh() -> Result<Self, SealError> {
+        Ok(Self { data_key: Zeroizing::new(random()?) })
+    }
+
     /// Draws a data key and wraps it for the node with this identity. The header is public; keep it, without it no blob opens.
     ///
     /// Blocks: a passphrase is stretched, or an HSM is asked.

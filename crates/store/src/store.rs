@@ -95,13 +95,19 @@ impl Store {
         ask!(self, init_meta(meta, created_at))
     }
 
-    /// Replaces the seal header, if it still is `old`. Durable.
+    /// Replaces the seal header, if it still is `old`, and logs these entries in the same commit. Durable. What was replaced stays in
+    /// the write-ahead log until [`Store::erase_replaced`].
     ///
     /// # Errors
     /// [`StoreError::Changed`] if it is not, and those of the backend.
-    pub async fn replace_seal_header(&self, old: &[u8], new: &[u8]) -> Result<(), StoreError> {
+    pub async fn replace_seal_header(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        entries: Vec<Entry>,
+    ) -> Result<(), StoreError> {
         limits::blob("seal header", new)?;
-        ask!(self, replace_seal_header(old.to_vec(), new.to_vec()))
+        ask!(self, replace_seal_header(old.to_vec(), new.to_vec(), entries))
     }
 
     /// Erases what was replaced or deleted also from the write-ahead log: folds it into the file, where such bytes are overwritten, and

@@ -7,8 +7,9 @@ use std::time::Duration;
 use quorate_api::webhook::WebhookPublicKey;
 use quorate_api::{ClientPublicKey, EventKind, check_client, check_node_name};
 use quorate_net::PeerId;
+use quorate_seal::HsmUri;
 
-use super::{Config, selects};
+use super::{Config, Seal, selects};
 use crate::presign::MAX_TIMEOUT;
 use crate::source::Range;
 
@@ -21,11 +22,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     if config.data.as_os_str().is_empty() {
         found.push("data is empty: name the data folder".to_owned());
     }
-    if config.passphrase().is_none() {
-        found.push(
-            "[seal] must name exactly one of passphrase_file, passphrase_env and passphrase_fd".to_owned(),
-        );
-    }
+    seal(config, &mut found);
     let listens = [config.listen.peers, config.listen.api];
     if cfg!(feature = "unlogged") && listens.iter().any(|address| !address.ip().is_loopback()) {
         found.push(
@@ -55,6 +52,22 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     }
     limits(config, &mut found);
     found
+}
+
+fn seal(config: &Config, found: &mut Vec<String>) {
+    let Seal { passphrase_file, passphrase_env, passphrase_fd, pkcs11 } = &config.seal;
+    let places = [passphrase_file.is_some(), passphrase_env.is_some(), passphrase_fd.is_some()];
+    let places = places.into_iter().filter(|named| *named).count();
+    if places > 1 || (places == 0 && pkcs11.is_none()) {
+        found.push(
+            "[seal] must name pkcs11, or exactly one of passphrase_file, passphrase_env and passphrase_fd"
+                .to_owned(),
+        );
+    }
+    if let Some(Err(error)) = pkcs11.as_ref().map(|uri| uri.parse::<HsmUri>()) {
+        // Never the text: there may be a PIN in it.
+        found.push(format!("seal.pkcs11: {error}"));
+    }
 }
 
 fn peers(config: &Config, found: &mut Vec<String>) {

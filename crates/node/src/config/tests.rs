@@ -172,6 +172,26 @@ fn a_hook_is_checked_and_its_address_not_shown() {
 }
 
 #[test]
+fn a_folder_may_be_opened_by_an_hsm_whose_pin_is_elsewhere() {
+    const URI: &str = "pkcs11:token=t;object=o?module-path=/m.so&pin-source=file:pin";
+    let with = |seal: &str| parse(&TEXT.replace("passphrase_file = \"pass\"", seal), &[]).unwrap();
+    let mut config = with(&format!("pkcs11 = \"{URI}\""));
+    config.check().unwrap();
+    assert_eq!(config.passphrase(), None);
+    config.resolve(Path::new("/etc/quorate"));
+    let resolved = "pkcs11:token=t;object=o?module-path=/m.so&pin-source=file:/etc/quorate/pin";
+    assert_eq!(config.seal.pkcs11.as_deref(), Some(resolved));
+    assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config);
+    with(&format!("passphrase_env = \"X\"\npkcs11 = \"{URI}\"")).check().unwrap();
+    let inline = with("pkcs11 = \"pkcs11:token=t;object=o?module-path=/m.so&pin-value=83741\"");
+    let found = inline.check().unwrap_err().to_string();
+    assert!(found.contains("pin-source") && !found.contains("83741"), "{found}");
+    let host = parse(TEXT, &[("QUORATE_HOST__LOCK_MEMORY", "required")]).unwrap().host;
+    assert_eq!(host.lock_memory, LockMemory::Required);
+    assert_eq!(with("").check().unwrap_err().to_string().matches("[seal]").count(), 1);
+}
+
+#[test]
 fn proxies_are_addresses_or_ranges() {
     let with = |list: &str| parse(TEXT, &[("QUORATE_TRUSTED_PROXIES", list)]).unwrap();
     let config = with("['10.0.0.0/8', '::1']");

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::folder::{self, FolderError};
 use crate::shared::Shared;
+use crate::unlock::Unlock;
 
 /// What a node changed to another branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,8 +116,6 @@ impl Shared {
 /// [`SwitchError`]; nothing is changed then.
 pub async fn switch_branch(config: &Config, head: [u8; 32]) -> Result<Switched, SwitchError> {
     config.check()?;
-    let no_passphrase = || ConfigError::Check(vec!["[seal] names no passphrase".to_owned()]);
-    let source = config.passphrase().ok_or_else(no_passphrase)?;
     let path = config.genesis.as_ref().ok_or_else(|| {
         ConfigError::Check(vec!["it names no genesis, so this node has no directory".to_owned()])
     })?;
@@ -124,7 +123,7 @@ pub async fn switch_branch(config: &Config, head: [u8; 32]) -> Result<Switched, 
         .map_err(|source| GovernanceError::Read { path: path.clone(), source })?;
     let invalid = |source| GovernanceError::Genesis { path: path.clone(), source };
     let genesis = GenesisFile::parse(&text).and_then(|file| file.verify()).map_err(invalid)?;
-    let opened = folder::open(&config.data, source.read()?, Default::default()).await?;
+    let opened = folder::open(&config.data, Unlock::of(config), Default::default()).await?;
     let switched = take(&opened.store, &genesis, head).await;
     opened.store.close().await;
     switched

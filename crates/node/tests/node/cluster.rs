@@ -76,6 +76,7 @@ impl Cluster {
                 trusted_proxies: Vec::new(),
                 listen: Listen { peers: free_address(), api: "127.0.0.1:0".parse().unwrap() },
                 tls: None,
+                host: Default::default(),
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),
                 breaker: config::Breaker::default(),

@@ -3,9 +3,9 @@
 use super::block_on;
 use crate::failure::usage;
 use crate::output::{Output, fields};
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use quorate_api::{Credential, Hex, check_node_name};
+use quorate_node::Unlock;
 use quorate_node::config::Config;
 use quorate_policy::change::{AdminRule, Step};
 use quorate_policy::directory::{Members, PrincipalKind};
@@ -175,10 +175,8 @@ fn init(args: &InitArgs, output: &Output) -> anyhow::Result<()> {
 fn sign(args: &SignArgs, output: &Output) -> anyhow::Result<()> {
     let mut genesis = read(&args.genesis)?;
     let config = Config::load(&args.config, quorate_node::config::environment())?;
-    let source = config.passphrase().context("[seal] names no passphrase")?;
-    let passphrase = source.read()?;
-    let name =
-        block_on(async { Ok(quorate_node::sign_genesis(&config.data, passphrase, &mut genesis).await?) })?;
+    let unlock = Unlock::of(&config);
+    let name = block_on(async { Ok(quorate_node::sign_genesis(&config.data, unlock, &mut genesis).await?) })?;
     let fresh = args.genesis.with_extension("signed");
     fs::write(&fresh, serde_json::to_string_pretty(&genesis)?)?;
     fs::rename(&fresh, &args.genesis)?;

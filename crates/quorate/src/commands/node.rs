@@ -6,19 +6,27 @@ use crate::failure::usage;
 use crate::output::{Output, fields, table};
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
-use quorate_node::config::{Config, ConfigError};
-use quorate_seal::PassphraseSource;
+use quorate_node::config::{Config, ConfigError, LockMemory};
+use quorate_node::host::{Finding, Status};
+use quorate_node::{AdminError, Target, Unlock};
+use quorate_seal::{HsmUri, PassphraseSource};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long what cannot be broken off is waited for.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 /// Commands about nodes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
-    /// Make the data folder of a new node, with a fresh identity sealed under a passphrase.
+    /// Make the data folder of a new node, with a fresh identity sealed under a passphrase or a key in an HSM.
     Init(InitArgs),
     /// Run a node until it is asked to end (SIGTERM or Ctrl-C).
     Run(RunArgs),
     /// Show a running node and its peers.
     Status,
+    /// Move a node's folder between passphrase and HSM, or to another passphrase or key. The node may go on working.
+    Reseal(ResealArgs),
     /// Take the other branch of a directory that has two (see `quorate directory show`). The node must not be running.
     SwitchBranch(SwitchArgs),
 }
@@ -40,7 +48,7 @@ pub(crate) struct SwitchArgs {
 /// Arguments of `quorate node init`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  umask 077; head -c 32 /dev/urandom | base64 > passphrase\n  quorate node init --name a --data data --passphrase-file passphrase"
+    after_help = "Examples:\n  umask 077; head -c 32 /dev/urandom | base64 > passphrase\n  quorate node init --name a --data data --passphrase-file passphrase\n  quorate node init --name a --data data --seal 'pkcs11:token=quorate;object=node-a?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/quorate/pin'"
 )]
 pub(crate) struct InitArgs {
     /// The node's name; the other nodes use the same one.
@@ -50,22 +58,50 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "FOLDER")]
     data: PathBuf,
     #[command(flatten)]
-    passphrase: PassphraseArgs,
+    under: UnderArgs,
 }
 
-/// Where the passphrase comes from: exactly one of these.
+/// What the folder is sealed under: exactly one of these.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct PassphraseArgs {
-    /// A file that only its owner may read.
+pub(crate) struct UnderArgs {
+    /// A key in an HSM, as a pkcs11: URI; it is made there if there is none of that name. The PIN is in a file or variable that the URI names.
+    #[arg(long, value_name = "URI")]
+    seal: Option<String>,
+    /// A passphrase in a file that only its owner may read.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// The name of an environment variable.
+    /// A passphrase in an environment variable of this name.
     #[arg(long, value_name = "NAME")]
     passphrase_env: Option<String>,
-    /// An open file descriptor.
+    /// A passphrase on an open file descriptor.
     #[arg(long, value_name = "NUMBER")]
     passphrase_fd: Option<i32>,
+}
+
+/// Arguments of `quorate node reseal`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The configuration names both while a folder moves: the folder itself says which one opens it. So, from a passphrase to an HSM:
+  1. add `pkcs11 = \"pkcs11:…\"` to [seal]
+  2. quorate node reseal --to pkcs11
+  3. remove the passphrase from [seal], and destroy it
+To another passphrase: put the new one where [seal] looks for it, and run `quorate node reseal --to passphrase` while the node runs.
+
+Copies of the folder from before, such as snapshots of the disk, still open with what opened them then.")]
+pub(crate) struct ResealArgs {
+    /// `passphrase` or `pkcs11`, as [seal] of the configuration names it.
+    #[arg(long, value_name = "WHAT")]
+    to: String,
+    /// The node's configuration file.
+    #[arg(long, value_name = "FILE", default_value = "quorate.toml")]
+    config: PathBuf,
+    /// What opens the folder until now, if [seal] does not name it any more: a pkcs11: URI. Only for a node that does not run.
+    #[arg(long, value_name = "URI")]
+    from_seal: Option<String>,
+    /// The same, for a passphrase in a file.
+    #[arg(long, value_name = "FILE", conflicts_with = "from_seal")]
+    from_passphrase_file: Option<PathBuf>,
 }
 
 /// Arguments of `quorate node run`.
@@ -82,27 +118,56 @@ pub(crate) fn run(command: NodeCommand, connection: &Connection, output: &Output
         NodeCommand::Init(args) => init(args, output),
         NodeCommand::Run(args) => run_node(&args),
         NodeCommand::Status => status(connection, output),
+        NodeCommand::Reseal(args) => reseal(args, output),
         NodeCommand::SwitchBranch(args) => switch_branch(&args, output),
     }
 }
 
-fn source(args: PassphraseArgs) -> anyhow::Result<PassphraseSource> {
+fn source(args: UnderArgs) -> anyhow::Result<PassphraseSource> {
     let file = args.passphrase_file.map(PassphraseSource::File);
     let env = args.passphrase_env.map(PassphraseSource::Env);
     let fd = args.passphrase_fd.map(PassphraseSource::Fd);
     file.or(env).or(fd).ok_or_else(|| usage("say where the passphrase is, such as --passphrase-file FILE"))
 }
 
+/// Before anything secret is read. What cannot be had is said by `doctor`, and by a node in its log.
+fn harden() {
+    // Only `required` makes it fail.
+    drop(quorate_node::host::harden(LockMemory::IfPossible));
+}
+
+/// Never by a parser of arguments, which would show what it does not like: there may be a PIN in it.
+fn uri(text: &str) -> anyhow::Result<HsmUri> {
+    let mut uri: HsmUri = text.parse().map_err(usage)?;
+    uri.resolve(&std::env::current_dir().context("this process is in no folder")?);
+    Ok(uri)
+}
+
 fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
-    let passphrase = source(args.passphrase)?.read()?;
-    let report = block_on(async { Ok(quorate_node::init(&args.data, &args.name, passphrase).await?) })?;
+    harden();
+    let report = if let Some(text) = &args.under.seal {
+        let key = uri(text)?;
+        block_on(async { Ok(quorate_node::init_in_hsm(&args.data, &args.name, key).await?) })?
+    } else {
+        let passphrase = source(args.under)?.read()?;
+        block_on(async { Ok(quorate_node::init(&args.data, &args.name, passphrase).await?) })?
+    };
     let identity = report.identity.to_string();
-    let value = serde_json::json!({ "name": report.name, "data": report.data, "identity": identity });
+    let key = report.hsm.as_ref().map(|key| {
+        serde_json::json!({ "token": key.token, "key": key.key, "made": key.made, "never_outside": key.never_outside })
+    });
+    let value =
+        serde_json::json!({ "name": report.name, "data": report.data, "identity": identity, "hsm": key });
+    let sealed = report.hsm.as_ref().map_or_else(String::new, |key| {
+        let made = if key.made { "made just now" } else { "found there" };
+        format!("under the key `{}` in the token `{}`, {made}", key.key, key.token)
+    });
     output.result(&value, || {
         let mut text = fields(&[
             ("name", report.name.clone()),
             ("data", report.data.display().to_string()),
             ("identity", identity.clone()),
+            ("sealed", sealed),
         ]);
         text.push_str("\nAt every other node, with the address at which it can reach this one:\n\n");
         text.push_str(&format!(
@@ -113,7 +178,55 @@ fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
     })
 }
 
-fn load(path: &Path) -> anyhow::Result<Config> {
+fn reseal(args: ResealArgs, output: &Output) -> anyhow::Result<()> {
+    harden();
+    let config = load(&args.config)?;
+    let file = args.config.display();
+    let target = match args.to.split_once(':').map_or(args.to.as_str(), |(kind, _)| kind) {
+        "passphrase" if args.to == "passphrase" => Target::Passphrase(config.passphrase().ok_or_else(|| {
+            usage(format!("[seal] of `{file}` names no passphrase: add `passphrase_file = \"…\"` first, so that the node opens its folder after a restart"))
+        })?),
+        "pkcs11" => {
+            let first = "so that the node opens its folder after a restart";
+            let named = config.seal.pkcs11.as_ref().ok_or_else(|| {
+                usage(format!("[seal] of `{file}` names no HSM: add `pkcs11 = \"pkcs11:…\"` first, {first}"))
+            })?;
+            let named: HsmUri = named.parse().map_err(usage)?;
+            if args.to != "pkcs11" && uri(&args.to)? != named {
+                return Err(usage(format!("[seal] of `{file}` names another key: change `pkcs11` there first, {first}")));
+            }
+            Target::Hsm(named)
+        }
+        _ => return Err(usage("say `--to passphrase` or `--to pkcs11`")),
+    };
+    let unlock = match (&args.from_seal, args.from_passphrase_file) {
+        (Some(text), _) => Unlock::hsm(uri(text)?),
+        (None, Some(path)) => Unlock::passphrase_at(PassphraseSource::File(path)),
+        (None, None) => Unlock::of(&config),
+    };
+    let done = block_on(async {
+        match quorate_node::ask_running(&config.data, &target).await {
+            Err(AdminError::NotRunning(_)) => Ok(quorate_node::reseal(&config, unlock, target).await?),
+            asked => Ok(asked?),
+        }
+    })?;
+    output.result(&done, || {
+        let mut text = fields(&[
+            ("from", done.from.clone()),
+            ("to", if done.made { format!("{}, made just now", done.to) } else { done.to.clone() }),
+            ("node", if done.online { "went on working" } else { "was not running" }.to_owned()),
+        ]);
+        if !done.erased {
+            text.push_str(
+                "\nThe old header is still in the write-ahead log; the next start of the node erases it.\n",
+            );
+        }
+        text.push_str("\nCopies of the folder from before still open with what opened them then.\n");
+        text
+    })
+}
+
+pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
     Config::load(path, quorate_node::config::environment()).map_err(|error| match error {
         ConfigError::Read { .. } => {
             anyhow!("{error}; name the node's file with `--config FILE`, docs/operating.md shows one")
@@ -140,21 +253,44 @@ fn switch_branch(args: &SwitchArgs, output: &Output) -> anyhow::Result<()> {
 
 fn run_node(args: &RunArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
+    let hardened = quorate_node::host::harden(config.host.lock_memory)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let telemetry = crate::telemetry::start(&config, runtime.handle())?;
+    tracing::info!(
+        no_core_dumps = hardened.no_core_dumps,
+        locked_memory = hardened.memory.is_ok(),
+        "the process is closed to others"
+    );
+    let about = config.clone();
     let ended = runtime.block_on(async {
         let node = quorate_node::Node::start(config).await?;
         tracing::info!(api = %node.api_addr(), peers = %node.peer_addr(), identity = %node.identity(), "node is up");
+        // Beside the work: programs are asked, and files synced.
+        tokio::task::spawn_blocking(move || warn_of(&quorate_node::host::examine(Some(&about), false)));
         asked_to_end().await?;
         tracing::info!("node is ending");
         node.shutdown().await;
         Ok(())
     });
     telemetry.finish();
+    // An HSM that never answers must not keep the process from ending.
+    runtime.shutdown_timeout(LEFT_BEHIND);
     ended
+}
+
+/// Says in the log what the machine lacks; `quorate doctor` says it too.
+fn warn_of(findings: &[Finding]) {
+    for Finding { check, found, fix, .. } in findings.iter().filter(|finding| finding.status != Status::Ok) {
+        tracing::warn!(
+            check,
+            found,
+            fix = fix.as_deref().unwrap_or_default(),
+            "this machine lacks something"
+        );
+    }
 }
 
 /// Ends with the first SIGTERM or SIGINT.

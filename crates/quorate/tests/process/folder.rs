@@ -138,7 +138,7 @@ fn a_wrong_passphrase_a_changed_identity_and_a_changed_seal_are_told_apart() {
         let good = store.meta().await.unwrap().unwrap().seal_header;
         let mut bad = good.clone();
         *bad.last_mut().unwrap() ^= 1;
-        store.replace_seal_header(&good, &bad).await.unwrap();
+        store.replace_seal_header(&good, &bad, Vec::new()).await.unwrap();
         store.close().await;
         (good, bad)
     });
@@ -147,7 +147,7 @@ fn a_wrong_passphrase_a_changed_identity_and_a_changed_seal_are_told_apart() {
     assert!(!ran.err.contains("wrong passphrase"), "{}", ran.err);
     cluster.runtime.block_on(async {
         let store = Store::open(&node.data()).await.unwrap();
-        store.replace_seal_header(&header.1, &header.0).await.unwrap();
+        store.replace_seal_header(&header.1, &header.0, Vec::new()).await.unwrap();
         store.close().await;
     });
     write_private(&passphrase, b"another one");

@@ -53,9 +53,15 @@ impl Sqlite {
             .await
     }
 
-    pub(crate) async fn replace_seal_header(&self, old: Vec<u8>, new: Vec<u8>) -> Result<(), StoreError> {
-        self.writer
-            .write(move |connection| {
+    pub(crate) async fn replace_seal_header(
+        &self,
+        old: Vec<u8>,
+        new: Vec<u8>,
+        entries: Vec<Entry>,
+    ) -> Result<(), StoreError> {
+        let replaced = self.writer.write_logged(
+            Unit::Savepoint,
+            move |connection| {
                 Box::pin(async move {
                     let done =
                         sqlx::query("UPDATE meta SET seal_header = ? WHERE id = 1 AND seal_header = ?")
@@ -73,8 +79,11 @@ impl Sqlite {
                         found: "another one".to_owned(),
                     }))
                 })
-            })
-            .await
+            },
+            move |()| entries,
+            false,
+        );
+        replaced.await.map(|((), _)| ())
     }
 
     pub(crate) async fn insert_key(&self, new: NewKey, epoch: i64, now: i64) -> Result<(), StoreError> {

@@ -16,9 +16,9 @@ async fn folder_data_is_written_once() {
     let other = Meta { seal_header: vec![9], format: 2, created_at: 2_000 };
     assert_eq!(store.init_meta(other).await.unwrap(), meta);
 
-    let refused = store.replace_seal_header(&[7], &[8]).await;
+    let refused = store.replace_seal_header(&[7], &[8], Vec::new()).await;
     assert!(matches!(refused, Err(StoreError::Changed { .. })), "{refused:?}");
-    store.replace_seal_header(&[1, 2, 3], &[4, 5]).await.unwrap();
+    store.replace_seal_header(&[1, 2, 3], &[4, 5], Vec::new()).await.unwrap();
     store.close().await;
 
     let store = Store::open(folder.path()).await.unwrap();
@@ -31,7 +31,7 @@ async fn a_replaced_header_is_in_no_file_any_more() {
     let store = Store::open(folder.path()).await.unwrap();
     let (old, new) = (b"the old header, under a passphrase".to_vec(), b"the new header, in a token".to_vec());
     store.init_meta(Meta { seal_header: old.clone(), format: 1, created_at: 1 }).await.unwrap();
-    store.replace_seal_header(&old, &new).await.unwrap();
+    store.replace_seal_header(&old, &new, Vec::new()).await.unwrap();
     let files_with = |needle: &[u8]| {
         let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
         files
