@@ -155,6 +155,8 @@ pub(crate) struct Node {
     pub(crate) api: SocketAddr,
     pub(crate) peers: SocketAddr,
     pub(crate) identity: String,
+    /// Variables that the node is started with.
+    pub(crate) environment: Vec<(String, String)>,
     child: Option<Guard>,
 }
 
@@ -184,6 +186,7 @@ impl Node {
         let child = program()
             .args(["node", "run", "--config"])
             .arg(self.config())
+            .envs(self.environment.clone())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -211,7 +214,7 @@ impl Node {
     /// Runs the node in the foreground, where it is expected to refuse to start.
     pub(crate) fn run_refused(&self, environment: &[(&str, String)]) -> Ran {
         let mut command = program();
-        command.args(["node", "run", "--config"]).arg(self.config());
+        command.args(["node", "run", "--config"]).arg(self.config()).envs(self.environment.clone());
         run(command.envs(environment.iter().map(|(name, value)| (name, value))))
     }
 
@@ -284,7 +287,15 @@ impl Cluster {
                 let data = home.join("data");
                 let made = quorate_node::init_with(&data, name, passphrase, Params::FLOOR);
                 let identity = runtime.block_on(made).unwrap().identity.to_string();
-                Node { name, home, api: port(), peers: port(), identity, child: None }
+                Node {
+                    name,
+                    home,
+                    api: port(),
+                    peers: port(),
+                    identity,
+                    environment: Vec::new(),
+                    child: None,
+                }
             })
             .collect();
         let cluster = Self { nodes, folder, runtime, said: Mutex::default(), _place: place };
