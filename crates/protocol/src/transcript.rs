@@ -92,6 +92,26 @@ registry! {
     ZERO_SEED = "zero seed";
     /// Signing: binding of the point-to-point parts of a message to its broadcast.
     SIGN_BINDING = "sign binding";
+    /// Backup: what a verifiable encryption is about.
+    BACKUP_STATEMENT = "backup statement";
+    /// Backup: masks and coins of one row, from its seed.
+    BACKUP_ROW = "backup row";
+    /// Backup: key of one recipient's shares in one row.
+    BACKUP_SEAL = "backup seal";
+    /// Backup: what one row commits to.
+    BACKUP_COMMIT = "backup commit";
+    /// Backup: which rows stay closed.
+    BACKUP_CHALLENGE = "backup challenge";
+    /// Backup: fingerprint of a recovery key.
+    RECOVERY_KEY = "recovery key";
+    /// Backup: a set of recovery keys and who of them may open.
+    RECOVERY_SET = "recovery set";
+    /// Backup: name of a file by its content.
+    BACKUP_CONTENT = "backup content";
+    /// Backup: what the node's identity signs.
+    BACKUP_SIGNATURE = "backup signature";
+    /// Backup: a request to open, and the answers to it.
+    RECOVERY_REQUEST = "recovery request";
     /// Evidence kept with a failed check.
     EVIDENCE = "evidence";
     /// Anything a test needs.
