@@ -40,6 +40,7 @@ const LAYERS: [(&str, u8); 20] = [
     ("seal", 3),
     ("store", 3),
     ("net", 3),
+    ("backup", 3),
     ("node", 4),
     ("quorate", 5),
     ("wasm", 5),

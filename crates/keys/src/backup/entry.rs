@@ -5,6 +5,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use core::fmt;
 use zeroize::Zeroizing;
 
+use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, CurveId, Ed25519, P256, Secp256k1, SecretScalar};
 use quorate_protocol::message::encode;
 use quorate_protocol::party::{Identity, IdentityKey, PartyIndex};
@@ -283,7 +284,8 @@ impl<C: Curve> Entry<C> {
                 epoch: item.package.epoch,
                 curve: C::ID,
                 index: item.index,
-                access: alloc::format!("{}", item.package.access),
+                epoch_id: item.package.epoch_id(),
+                access: item.package.access.clone(),
                 public_key: item.package.public_key.to_bytes(),
             })
             .collect()
@@ -348,10 +350,20 @@ pub struct ItemSummary {
     pub curve: CurveId,
     /// Whose share.
     pub index: PartyIndex,
+    /// Hash of the epoch: the same at all parties.
+    pub epoch_id: [u8; 32],
     /// Who can sign with the key.
-    pub access: alloc::string::String,
+    pub access: Access,
     /// The public key, compressed.
     pub public_key: Vec<u8>,
+}
+
+impl ItemSummary {
+    /// Whether the parties with these indices can act for the key.
+    pub fn can_act(&self, parties: &[u16]) -> bool {
+        let parties: Vec<_> = parties.iter().filter_map(|i| PartyIndex::new(*i)).collect();
+        self.access.is_qualified(&parties)
+    }
 }
 
 /// A share that came out of a backup.
