@@ -1,7 +1,6 @@
 //! Backups in a folder: only what is new is written, what is not needed is deleted, and everything is checked without a secret.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     reason = "a test that cannot go on should stop where it stands"
 )]
 

@@ -14,7 +14,7 @@ use quorate_protocol::transcript::{Transcript, tags};
 
 use super::pve::{CannotOpen, Encryption, Fault, Part, Statement, Subject};
 use super::recipients::{Recipients, RecoverySecret};
-use crate::dkg::Certificate;
+use crate::certificate::Certificate;
 use crate::share::{KeyId, KeyShare, PublicPackage};
 
 /// First bytes of an entry.
@@ -194,7 +194,7 @@ pub fn create<C: Curve>(
 }
 
 fn secrets_of<C: Curve>(share: &KeyShare<C>) -> impl Iterator<Item = &SecretScalar<C>> {
-    core::iter::once(share.secret())
+    share.secrets().iter()
 }
 
 /// BACKUP.10: the node's signature over all bytes before it.
@@ -286,7 +286,7 @@ impl<C: Curve> Entry<C> {
                 index: item.index,
                 epoch_id: item.package.epoch_id(),
                 access: item.package.access.clone(),
-                public_key: item.package.public_key.to_bytes(),
+                public_key: item.package.public_key().to_bytes(),
             })
             .collect()
     }
@@ -318,7 +318,7 @@ impl<C: Curve> Entry<C> {
 }
 
 fn share_of<C: Curve>(item: &Item<C>, secrets: Vec<SecretScalar<C>>) -> Option<KeyShare<C>> {
-    KeyShare::new(item.package.clone(), item.index, secrets.into_iter().next()?)
+    KeyShare::new(item.package.clone(), item.index, secrets)
 }
 
 struct DecodedHead {

@@ -124,6 +124,52 @@ fn sets_that_are_not_enough_open_nothing() {
     assert!(matches!(encryption.join(&statement, &guess), Err(CannotOpen::NoRow { tried: 2 })));
 }
 
+/// Trees, weights (recipient 1 stands twice) and ranks: every minimal set opens, every other set that is not qualified does not.
+///
+/// covers: S40, B14
+#[test]
+fn all_minimal_sets_of_every_structure_open_and_no_unqualified_set_does() {
+    use quorate_protocol::access::Rank;
+    let keys = keys(4);
+    let leaf = |i: u16| Access::Party(p(i));
+    let structures = [
+        Access::Threshold { k: 2, of: vec![leaf(1), Access::threshold(2, &[p(2), p(3), p(4)]).unwrap()] },
+        Access::Threshold { k: 3, of: vec![leaf(1), leaf(1), leaf(2), leaf(3), leaf(4)] },
+        Access::Ranks(vec![
+            Rank { k: 1, of: vec![leaf(1), leaf(2)] },
+            Rank { k: 1, of: vec![leaf(3), leaf(4)] },
+        ]),
+        Access::threshold(1, &[p(1), p(2), p(3), p(4)]).unwrap(),
+        Access::threshold(4, &[p(1), p(2), p(3), p(4)]).unwrap(),
+    ];
+    let secrets = secrets::<Secp256k1>(&[2], &mut rng(1));
+    let subjects = subjects(&secrets);
+    let (mut opened, mut refused) = (0, 0);
+    for access in structures {
+        let recipients = Recipients::new(access.clone(), members(&keys)).unwrap();
+        let statement = Statement::new(&subjects, &recipients).unwrap();
+        let encryption = Encryption::create_with(TOY, &statement, &flat(&secrets), &mut rng(2)).unwrap();
+        let bytes = encryption.to_bytes();
+        let encryption = Encryption::from_bytes_with(TOY, &bytes, &statement).unwrap();
+        assert_eq!(encryption.verify(&statement), Ok(()));
+        for set in 0u16..16 {
+            let who: Vec<u16> = (1..=4).filter(|i| set >> (i - 1) & 1 == 1).collect();
+            let indices: Vec<_> = who.iter().map(|i| p(*i)).collect();
+            let joined = encryption.join(&statement, &parts(&encryption, &statement, &keys, &who));
+            if access.is_qualified(&indices) {
+                let joined = joined.unwrap();
+                assert!(joined.wrong.is_empty());
+                assert!(joined.secrets.iter().zip(flat(&secrets)).all(|(a, b)| a.expose() == b.expose()));
+                opened += 1;
+            } else {
+                assert_eq!(joined.unwrap_err(), CannotOpen::Unqualified);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((opened, refused), (4 + 8 + 10 + 15 + 1, 12 + 8 + 6 + 1 + 15));
+}
+
 /// covers: S40
 #[test]
 fn a_liar_among_enough_recipients_is_passed_over_and_named() {
