@@ -9,12 +9,14 @@
 //! |---|---|
 //! | `place` | [`Place`]: put, get, list and delete files by name |
 //! | `archive` | [`Archive`]: one node's files there; writes only what is new, prunes what no index names |
+//! | [`text`] | recovery keys as files for people |
 //! | `survey` | [`survey()`]: checks everything that lies in a place, without a secret |
 #![forbid(unsafe_code)]
 
 mod archive;
 mod place;
 mod survey;
+pub mod text;
 
 pub use archive::{Archive, ArchiveError, Found, Written, read_entry};
 pub use place::{Place, PlaceError};

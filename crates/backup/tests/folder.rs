@@ -1,8 +1,5 @@
 //! Backups in a folder: only what is new is written, what is not needed is deleted, and everything is checked without a secret.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should stop where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 use std::collections::BTreeMap;
 use std::fs;

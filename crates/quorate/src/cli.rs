@@ -1,7 +1,8 @@
 //! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
 
 use crate::commands::{
-    client, cluster, completion, demo, dev, doctor, events, key, log, node, op, people, policy,
+    backup, client, cluster, completion, demo, dev, doctor, events, key, log, node, op, people, policy,
+    recovery_key,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_api::parse_wait;
@@ -107,6 +108,12 @@ pub(crate) enum Command {
     /// Begin a cluster with a directory.
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Check backups, and bring keys back from them.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Make the keys that can open backups.
+    #[command(subcommand)]
+    RecoveryKey(recovery_key::RecoveryKeyCommand),
     /// Watch what happens at a node, as lines.
     Events(events::EventsArgs),
     /// Read and check what nodes wrote down.
@@ -125,7 +132,7 @@ fn wait(text: &str) -> Result<Duration, String> {
     parse_wait(text).ok_or_else(|| "expected a time such as 500ms, 10s or 2m".to_owned())
 }
 
-fn validity(text: &str) -> Result<Duration, String> {
+pub(crate) fn validity(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a time such as 30m, 12h or 7d".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
     let seconds = match unit {

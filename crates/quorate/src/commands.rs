@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod completion;
@@ -15,6 +16,7 @@ pub(crate) mod node;
 pub(crate) mod op;
 pub(crate) mod people;
 pub(crate) mod policy;
+pub(crate) mod recovery_key;
 
 use crate::cli::{Cli, Command};
 use crate::output::Output;
@@ -40,6 +42,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Directory(command) => people::directory(command, connection, output),
         Command::Policy(command) => policy::run(command, connection, output),
         Command::Cluster(command) => cluster::run(command, output),
+        Command::Backup(command) => backup::run(command, output),
+        Command::RecoveryKey(command) => recovery_key::run(command, output),
         Command::Events(args) => events::run(args, connection, output),
         Command::Log(command) => log::run(command, connection, output),
         Command::Client(command) => client::run(&command, output),

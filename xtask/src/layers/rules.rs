@@ -53,8 +53,8 @@ const LAYERS: [(&str, u8); 20] = [
 /// Crates that are never shipped may use any layer.
 const DEVELOPMENT: u8 = 9;
 
-/// The one arrow inside a layer: requests carry intents.
-const SIDEWAYS: [(&str, &str); 1] = [("api", "intent")];
+/// The arrows inside a layer: requests carry intents, and recovery keys rest under a passphrase.
+const SIDEWAYS: [(&str, &str); 2] = [("api", "intent"), ("backup", "seal")];
 
 /// The feature by which tests forge a cheater's messages.
 const FORGERY: &str = "tamper";

@@ -98,7 +98,7 @@ fn generate(algorithm: Algorithm) -> anyhow::Result<ClientKey> {
 }
 
 /// Writes a new file that only its owner can read.
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -1,0 +1,27 @@
+//! `quorate backup`: check backups, and bring keys back from them.
+
+mod letters;
+mod verify;
+
+use crate::output::Output;
+use clap::Subcommand;
+
+/// Commands about backups.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Check everything in a place, or one file: could the recovery keys open every share? Needs no secret.
+    Verify(verify::VerifyArgs),
+    /// Ask the holders of recovery keys to open the shares of one node. Run this where the node will be restored.
+    Request(letters::RequestArgs),
+    /// Answer a request with a recovery key. Its holder runs this, wherever the recovery key is.
+    Answer(letters::AnswerArgs),
+}
+
+/// Runs the command.
+pub(crate) fn run(command: BackupCommand, output: &Output) -> anyhow::Result<()> {
+    match command {
+        BackupCommand::Verify(args) => verify::run(&args, output),
+        BackupCommand::Request(args) => letters::request(&args, output),
+        BackupCommand::Answer(args) => letters::answer(&args, output),
+    }
+}
