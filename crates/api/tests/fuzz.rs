@@ -1,4 +1,4 @@
-//! The seeds of the fuzz target `request`, and a fixed run of mutations over them.
+//! The seeds of the fuzz targets `access`, `assertion` and `request`, and a fixed run of mutations over them.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
@@ -8,6 +8,8 @@ use quorate_api::{
 };
 use sha2::{Digest as _, Sha256};
 
+#[path = "../../../fuzz/checks/access.rs"]
+mod access_check;
 #[path = "../../../fuzz/checks/assertion.rs"]
 mod assertion_check;
 #[path = "../../../fuzz/checks/mutate.rs"]
@@ -46,6 +48,19 @@ fn requests() {
     let seeds = mutate::seeds("request", &made);
     let (ran, accepted) = mutate::run(&seeds, COUNT, request_check::check);
     assert_eq!(ran, 6 + COUNT);
+    assert!((COUNT / 50..COUNT).contains(&accepted), "{accepted}");
+}
+
+#[test]
+fn access_structures() {
+    let made = [
+        ("flat", b"2 of (a, b, c)".to_vec()),
+        ("ranks", b"1 of (m1, m2) over 2 of (t1, t2, t3)".to_vec()),
+        ("tree", b"user and 2 of (a*2, b, \"of\") or (x and y)".to_vec()),
+    ];
+    let seeds = mutate::seeds("access", &made);
+    let (ran, accepted) = mutate::run(&seeds, COUNT, access_check::check);
+    assert_eq!(ran, 3 + COUNT);
     assert!((COUNT / 50..COUNT).contains(&accepted), "{accepted}");
 }
 

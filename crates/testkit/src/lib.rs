@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod attack;
+mod structure;
 pub mod world;
 
+pub use structure::structure;
 pub use world::{Fate, Outcome, Parcel, World, identity, parties};
 
 /// Fails to compile if the type has the trait: two implementations would then both answer.

@@ -42,8 +42,12 @@ pub fn index(i: u16) -> PartyIndex {
 
 /// `k` of `n`, by the real ceremonies.
 pub fn keys<C: EcdsaCurve>(k: u16, n: u16, seed: u64) -> Keys<C> {
-    let committee = parties(&(1..=n).collect::<Vec<_>>());
-    let access = Access::threshold(k, &committee.indices().collect::<Vec<_>>()).unwrap();
+    keys_under(Access::threshold(k, &(1..=n).map(index).collect::<Vec<_>>()).unwrap(), seed)
+}
+
+/// A key under any structure, by the real ceremonies.
+pub fn keys_under<C: EcdsaCurve>(access: Access, seed: u64) -> Keys<C> {
+    let committee = parties(&access.parties().iter().map(|i| i.get()).collect::<Vec<_>>());
     let generated =
         World::start(seed, SessionId([1; 32]), &committee, |p| dkg::start::<C>(p, access.clone()))
             .run()

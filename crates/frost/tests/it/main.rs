@@ -12,5 +12,6 @@ mod kat;
 mod moved;
 mod refusals;
 mod schedule;
+mod structures;
 mod support;
 mod vectors;
