@@ -1,5 +1,6 @@
 //! Bounds of what a request body may hold, checked while it is parsed.
 
+use crate::act::{MAX_ACTS, MAX_DESTROY_DELAY};
 use crate::problem::{Code, Problem};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -88,6 +89,22 @@ pub(crate) fn threshold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u1
         )));
     }
     Ok(threshold)
+}
+
+pub(crate) fn acts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let acts = u64::deserialize(deserializer)?;
+    if acts > MAX_ACTS {
+        return Err(D::Error::custom(format!("`base` is the key's `acts`, at most {MAX_ACTS}")));
+    }
+    Ok(acts)
+}
+
+pub(crate) fn destroy_delay<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let delay = Option::<u64>::deserialize(deserializer)?;
+    if delay.is_some_and(|delay| !(1..=MAX_DESTROY_DELAY).contains(&delay)) {
+        return Err(D::Error::custom(format!("`delay` is 1 to {MAX_DESTROY_DELAY} seconds")));
+    }
+    Ok(delay)
 }
 
 fn distinct<T: PartialEq + std::fmt::Debug>(items: &[T]) -> Result<(), String> {

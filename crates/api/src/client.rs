@@ -6,6 +6,7 @@ mod tls;
 
 pub use events::Events;
 
+use crate::act::Act;
 use crate::certificate::ClientCertificate;
 use crate::client_key::ClientKey;
 use crate::id::{KeyId, OperationId};
@@ -228,6 +229,20 @@ impl Client {
         wait: Duration,
     ) -> Result<Operation, ClientError> {
         self.start(&format!("/v1/keys/{key}/sign"), sign, idempotency_key, wait).await
+    }
+
+    /// Asks for an act on a key and waits up to `wait` (at most [`MAX_WAIT`]) for the end.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a failed operation is its problem.
+    pub async fn act(
+        &self,
+        key: &KeyId,
+        act: &Act,
+        idempotency_key: &str,
+        wait: Duration,
+    ) -> Result<Operation, ClientError> {
+        self.start(&act.kind().path(key), act, idempotency_key, wait).await
     }
 
     /// A page of keys.

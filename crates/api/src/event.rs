@@ -56,6 +56,14 @@ kinds! {
     KeyActive = "key.active";
     /// The key was disabled.
     KeyDisabled = "key.disabled";
+    /// The private key is or was outside of its shares.
+    KeyExposed = "key.exposed";
+    /// This node erases its share at the time in the detail, unless somebody asks to keep the key.
+    KeyDestruction = "key.destruction";
+    /// This node erases its share soon.
+    KeyDestructionNear = "key.destruction_near";
+    /// The destruction was called off.
+    KeyKept = "key.kept";
     /// The share of this node may not be used any more.
     KeyBurned = "key.burned";
     /// The share of this node was erased.

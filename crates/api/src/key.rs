@@ -36,13 +36,35 @@ pub struct CreateKey {
 #[serde(rename_all = "snake_case")]
 pub enum KeyStatus {
     /// The key generation runs or did not end.
-    Creating,
+    Pending,
     /// The key can be used.
     Active,
-    /// The key was disabled and can be enabled again.
+    /// The key was disabled and can be enabled again. A key that waits for its destruction is disabled too.
     Disabled,
+    /// The private key was outside of its shares once, such as in an export. It can be used unless a policy refuses it.
+    Exposed,
     /// The key's shares may not be used any more: a check failed whose failure can leak secrets.
     Burned,
+    /// The share of the node that answers is erased; the key never comes back there.
+    Destroyed,
+}
+
+impl KeyStatus {
+    /// Every status.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Active, Self::Disabled, Self::Exposed, Self::Burned, Self::Destroyed];
+
+    /// The name as JSON writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Exposed => "exposed",
+            Self::Burned => "burned",
+            Self::Destroyed => "destroyed",
+        }
+    }
 }
 
 /// A key as the API shows it. No part of it is secret.
@@ -74,4 +96,13 @@ pub struct Key {
     pub label: Option<String>,
     /// When the key was created, in unix milliseconds.
     pub created_at: u64,
+    /// How many orders about its state (disable, enable, destroy, keep) the key has had at the node that answers: the next one names it.
+    #[serde(default)]
+    pub acts: u64,
+    /// When the node that answers was told that the private key is or was outside of its shares, in unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed_at: Option<u64>,
+    /// When the node that answers erases its share, in unix milliseconds, unless somebody asks to keep the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroys_at: Option<u64>,
 }

@@ -5,6 +5,7 @@
 //! `client` adds the typed HTTP client, the only part that does I/O.
 
 mod access;
+mod act;
 mod bounded;
 mod certificate;
 #[cfg(feature = "client")]
@@ -28,6 +29,7 @@ mod sign;
 pub mod webhook;
 
 pub use access::{Access, AccessError, AccessRank, MAX_ACCESS, MAX_NESTING, MAX_PLACES};
+pub use act::{Act, ActKind, Destroy, MAX_ACTS, MAX_DESTROY_DELAY, Order, StateResult};
 pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
 pub use certificate::{
     CertificateError, CertificateIdentity, CertificateIdentityError, ClientCertificate,

@@ -92,6 +92,26 @@ const OPERATION_ANSWERS: &[(u16, &str, Answer)] = &[
     (202, "The operation has not ended; ask for it again.", Answer::Json("Operation")),
 ];
 
+/// What orders about a key's state answer besides.
+const ACT_CODES: &[Code] = &[
+    Code::NotFound,
+    Code::IdempotencyConflict,
+    Code::KeyChanged,
+    Code::KeyDestroyed,
+    Code::KeyDisabled,
+    Code::KeyBurned,
+    Code::OperationRunning,
+    Code::OperationCancelled,
+    Code::OperationRejected,
+    Code::OperationExpired,
+    Code::PolicyDenied,
+    Code::ApprovalMissing,
+    Code::Frozen,
+    Code::Unprocessable,
+    Code::NotEnoughParties,
+    Code::DeadlineExceeded,
+];
+
 const RULED: &[(u16, &str, Answer)] =
     &[(200, "What was said is kept; the operation as this node sees it now.", Answer::Json("Operation"))];
 
@@ -184,6 +204,50 @@ const ROUTES: &[Route] = &[
             Code::NotEnoughParties,
             Code::DeadlineExceeded,
         ],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/disable",
+        id: "disable_key",
+        summary: "Disable a key: no node signs with it until it is enabled again.",
+        signed: true,
+        body: Some("Order"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: ACT_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/enable",
+        id: "enable_key",
+        summary: "Enable a disabled key again.",
+        signed: true,
+        body: Some("Order"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: ACT_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/destroy",
+        id: "destroy_key",
+        summary: "Disable a key, and erase every share of it after a delay.",
+        signed: true,
+        body: Some("Destroy"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: ACT_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/keep",
+        id: "keep_key",
+        summary: "Call off a destruction that has not happened. The key stays disabled.",
+        signed: true,
+        body: Some("Order"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: ACT_CODES,
     },
     Route {
         method: Method::Get,
@@ -440,6 +504,8 @@ pub fn openapi() -> OpenApi {
         .add::<Key>()
         .add_as::<Page<Key>>("KeyPage")
         .add::<Sign>()
+        .add::<crate::act::Order>()
+        .add::<crate::act::Destroy>()
         .add::<Operation>()
         .add::<Rule>()
         .add_as::<ChangeDirectory<schema::Step>>("ChangeDirectory")

@@ -1,5 +1,6 @@
 //! Operations: the life of a request as the API shows it.
 
+use crate::act::StateResult;
 use crate::governance::Approvals;
 use crate::id::{Hex, KeyId, OperationId};
 use crate::key::Key;
@@ -19,11 +20,27 @@ pub enum OperationKind {
     Sign,
     /// Change the directory or the policies.
     ChangeDirectory,
+    /// Disable a key.
+    DisableKey,
+    /// Enable a key again.
+    EnableKey,
+    /// Destroy a key after a delay.
+    DestroyKey,
+    /// Call a destruction off.
+    KeepKey,
 }
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::CreateKey, Self::Sign, Self::ChangeDirectory];
+    pub const ALL: [Self; 7] = [
+        Self::CreateKey,
+        Self::Sign,
+        Self::ChangeDirectory,
+        Self::DisableKey,
+        Self::EnableKey,
+        Self::DestroyKey,
+        Self::KeepKey,
+    ];
 
     /// The name as JSON, metrics and the store write it.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +48,10 @@ impl OperationKind {
             Self::CreateKey => "create_key",
             Self::Sign => "sign",
             Self::ChangeDirectory => "change_directory",
+            Self::DisableKey => "disable_key",
+            Self::EnableKey => "enable_key",
+            Self::DestroyKey => "destroy_key",
+            Self::KeepKey => "keep_key",
         }
     }
 
@@ -144,6 +165,8 @@ pub enum OperationResult {
         /// What names its whole history, 32 bytes.
         head: Hex,
     },
+    /// What became of an order about a key's state.
+    KeyState(Box<StateResult>),
 }
 
 /// How far a running operation is.

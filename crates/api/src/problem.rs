@@ -85,6 +85,10 @@ codes! {
     OperationExpired = "operation_expired", 409, false, "the operation was not approved in time";
     /// The directory is at another version than the request was made for.
     DirectoryChanged = "directory_changed", 409, false, "the directory has changed";
+    /// The key has had other orders than the request was made for.
+    KeyChanged = "key_changed", 409, false, "the state of the key has changed";
+    /// The share of this node is erased.
+    KeyDestroyed = "key_destroyed", 410, false, "the key is destroyed";
     /// The body or the path is too long.
     TooLarge = "too_large", 413, false, "the request is too large";
     /// The intent is understood but wrong: it does not parse, or it does not fit the key.

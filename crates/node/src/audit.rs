@@ -14,7 +14,7 @@
 //! | `decision` | a request that waited for people goes on, or ends without them | which, why |
 //! | `change`, `thaw` | the directory has a new version | version, head, who, hash of the request |
 //! | `freeze` | somebody, or this node's circuit breaker, froze something | what, who, why |
-//! | `share` | this node's share of a key becomes usable, or is erased | from, to |
+//! | `share` | this node's share of a key becomes usable, is ordered to another state, or is erased | from, to; which order, and why |
 //! | `burn` | a check failed: this node never again signs with that one under this key | with whom, session, end of the transfer |
 //!
 //! Bodies are JSON objects with their fields in the order of the structs below.
@@ -22,7 +22,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-use quorate_api::{Code, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignedRequest};
+use quorate_api::{ActKind, Code, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignedRequest};
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
 use quorate_log::note::{KeyError, LogKey, LogSigner, WitnessKey};
 use quorate_log::receipt::Receipt;
@@ -175,6 +175,7 @@ fn result_hash(result: &OperationResult) -> String {
         OperationResult::ChangeDirectory { head, .. } => {
             hash.update(&head.0);
         }
+        OperationResult::KeyState(result) => return ordered_hash(&result.key, result.act, result.number),
     }
     hash.finalize().to_hex().to_string()
 }
@@ -186,8 +187,43 @@ pub fn participants(result: &OperationResult) -> Vec<String> {
     match result {
         OperationResult::Sign(result) => result.quorum.clone(),
         OperationResult::CreateKey { key, .. } => key.parties.clone(),
+        OperationResult::KeyState(result) => result.by.clone(),
         OperationResult::ChangeDirectory { .. } => Vec::new(),
     }
+}
+
+/// The nodes that a result is logged with: the participants; of an order about a key all its nodes, because each of them logs it before it
+/// can know who else did it.
+pub(crate) fn logged_parties(result: &OperationResult) -> Vec<String> {
+    let OperationResult::KeyState(result) = result else { return participants(result) };
+    let others = result.without.iter().map(|skipped| &skipped.party);
+    let mut names: Vec<String> = result.by.iter().chain(others).cloned().collect();
+    names.sort();
+    names
+}
+
+fn ordered_hash(key: &KeyId, act: ActKind, number: u64) -> String {
+    let mut hash = blake3::Hasher::new_derive_key("quorate 2026 node logged order v1");
+    hash.update(&number.to_be_bytes());
+    hash.update(key.as_str().as_bytes());
+    hash.update(b" ");
+    hash.update(act.as_str().as_bytes());
+    hash.finalize().to_hex().to_string()
+}
+
+/// What every node of a key logs as the outcome of an order.
+pub(crate) fn ordered(
+    operation: &OperationId,
+    key: &KeyId,
+    request: &[u8; 32],
+    act: ActKind,
+    number: u64,
+    record: &Record,
+) -> Result<Entry, Problem> {
+    let mut quorum: Vec<String> = record.parties.iter().map(|party| party.name.clone()).collect();
+    quorum.sort();
+    let body = Ended { request: hex::encode(request), result: ordered_hash(key, act, number), quorum };
+    about(entry(Kind::Outcome, &body)?, operation, Some(key))
 }
 
 /// Whether a logged outcome is that of this result: the same signatures or public key, and the same parties.
@@ -195,7 +231,7 @@ pub fn participants(result: &OperationResult) -> Vec<String> {
 pub fn logged_result(entry: &Entry, result: &OperationResult) -> bool {
     entry.kind() == Kind::Outcome
         && serde_json::from_slice::<Ended>(entry.body())
-            .is_ok_and(|ended| ended.result == result_hash(result) && ended.quorum == participants(result))
+            .is_ok_and(|ended| ended.result == result_hash(result) && ended.quorum == logged_parties(result))
 }
 
 #[derive(Debug, Serialize)]
@@ -214,7 +250,7 @@ struct Burned {
     session: String,
 }
 
-fn about_key(entry: Entry, key: &str) -> Result<Entry, Problem> {
+pub(crate) fn about_key(entry: Entry, key: &str) -> Result<Entry, Problem> {
     Ok(entry.key(Id::new(key).map_err(|error| unwritable(&error))?))
 }
 
@@ -337,6 +373,8 @@ const fn is_judgement(code: Code) -> bool {
             | Code::Unprocessable
             | Code::KeyDisabled
             | Code::KeyBurned
+            | Code::KeyChanged
+            | Code::KeyDestroyed
             | Code::PolicyDenied
             | Code::PresignDenied
             | Code::PresignFailed
@@ -357,7 +395,7 @@ pub(crate) fn outcome(
     result: &OperationResult,
 ) -> Result<Entry, Problem> {
     let body =
-        Ended { request: hex::encode(request), result: result_hash(result), quorum: participants(result) };
+        Ended { request: hex::encode(request), result: result_hash(result), quorum: logged_parties(result) };
     about(entry(Kind::Outcome, &body)?, operation, key)
 }
 

@@ -7,12 +7,14 @@
 //! | `member` | taking part in what another node coordinates |
 //! | `create` | creating a key |
 //! | `sign` | signing |
+//! | `act` | what else is done to a key, one file an act |
 //! | `coordinate` | one quorum after the other until one signs |
 //! | `quorum` | the choice of the next one |
 //!
 //! Spec: `spec/40-ceremonies.md`. Every member derives everything that matters (the digest, the quorum's identities, the name of each session) from the signed
 //! request and its own records; the coordinator chooses only who takes part, a random number and the number of the attempt.
 
+pub(crate) mod act;
 pub(crate) mod conversation;
 pub(crate) mod coordinate;
 pub(crate) mod create;

@@ -47,6 +47,9 @@ pub struct Config {
     /// When this node freezes a key by itself, in a cluster with a directory.
     #[serde(default)]
     pub breaker: Breaker,
+    /// How long keys are kept that are to be destroyed.
+    #[serde(default)]
+    pub keys: Keys,
     /// How to log.
     #[serde(default)]
     pub log: Log,
@@ -237,7 +240,22 @@ pub struct Breaker {
     pub coins_per_day: BTreeMap<String, u64>,
 }
 
-/// Bounds on time and number. Times are written `500ms`, `10s` or `2m`.
+/// What happens to keys over time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// How long after an order to destroy a key this node erases its share, at least; whoever orders it may ask for longer. Default 7 days.
+    #[serde(with = "time")]
+    pub destroy_delay: Duration,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { destroy_delay: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+/// Bounds on time and number. Times are written `500ms`, `10s`, `2m`, `24h` or `7d`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -494,7 +512,21 @@ mod time {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
-        quorate_api::parse_wait(&text)
-            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a time such as `500ms`, `10s` or `2m`")))
+        quorate_api::parse_wait(&text).or_else(|| long(&text)).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is not a time such as `500ms`, `10s`, `2m`, `24h` or `7d`"))
+        })
+    }
+
+    fn long(text: &str) -> Option<Duration> {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let hours = match unit {
+            "h" => 1,
+            "d" => 24,
+            _ => return None,
+        };
+        // Digits only: the parser of numbers takes signs too.
+        let number = Some(number).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let number: u32 = number.parse().ok()?;
+        Some(Duration::from_secs(u64::from(number) * hours * 3600))
     }
 }

@@ -62,6 +62,12 @@ pub(crate) enum Control {
     Prove { ticket: Ticket, operation: String },
     /// The answer to it: a receipt as text, if there is one.
     Proven { ticket: Ticket, receipt: Option<String> },
+    /// The sender's list of orders about keys goes so far.
+    OrdersUpTo { newest: u64 },
+    /// The sender wants the orders after this place of the receiver's list.
+    OrdersAfter { place: u64 },
+    /// Orders that the sender carried out, up to this place of its list.
+    Orders { orders: Vec<TakenOrder>, upto: u64 },
 }
 
 /// A request that waits for people, and what they said: signed requests all.
@@ -78,6 +84,15 @@ impl Case {
     pub(crate) fn len(&self) -> usize {
         self.rulings.iter().fold(self.request.len(), |sum, ruling| sum.saturating_add(ruling.len()))
     }
+}
+
+/// An order about a key that the sender carried out.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct TakenOrder {
+    /// The signed request.
+    pub(crate) request: Vec<u8>,
+    /// That the sender logged that it did.
+    pub(crate) receipt: Option<String>,
 }
 
 /// Most bytes of what one message carries of many things; a single larger one goes alone.
@@ -121,6 +136,8 @@ pub(crate) enum Work {
     Create { members: Vec<Member> },
     /// Sign with these parties of the key.
     Sign { quorum: Vec<PartyIndex> },
+    /// Carry out the order of the request.
+    Act,
 }
 
 /// A party of a key that is to be.
@@ -171,6 +188,8 @@ pub(crate) enum Done {
     Signed { signatures: Vec<WireSignature>, quorum: Vec<String> },
     /// This key.
     Created { key: String },
+    /// The order is carried out.
+    Acted,
 }
 
 impl Done {
@@ -186,6 +205,7 @@ impl Done {
                 Some(Self::Signed { signatures, quorum: result.quorum })
             }
             OperationResult::CreateKey { key, .. } => Some(Self::Created { key: key.id.to_string() }),
+            OperationResult::KeyState(_) => Some(Self::Acted),
             OperationResult::ChangeDirectory { .. } => None,
         }
     }
@@ -205,6 +225,10 @@ pub(crate) enum Outcome {
     /// The new key is in use here.
     Active,
     Failed(Refusal),
+    /// The order is carried out; that it was logged.
+    Acted {
+        receipt: Option<String>,
+    },
 }
 
 /// A signature; the receiver verifies it.

@@ -132,6 +132,7 @@ impl Events {
                     KeyStatus::Pending => EventKind::KeyCreating,
                     KeyStatus::Active => EventKind::KeyActive,
                     KeyStatus::Disabled => EventKind::KeyDisabled,
+                    KeyStatus::Exposed => EventKind::KeyExposed,
                     KeyStatus::Burned => EventKind::KeyBurned,
                     KeyStatus::Destroyed => EventKind::KeyDestroyed,
                 };

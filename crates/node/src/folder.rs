@@ -24,6 +24,7 @@ use quorate_store::{Meta, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::unlock::{Unlock, UnlockError};
+use crate::ceremony::act::mark;
 use crate::{audit, clock, webhook, witness};
 
 pub(crate) const IDENTITY_FILE: &str = "identity";
@@ -219,6 +220,8 @@ pub(crate) struct Opened {
     pub(crate) witness: WitnessSigner,
     /// For webhooks.
     pub(crate) webhook: WebhookKey,
+    /// For the states of keys.
+    pub(crate) state_key: Zeroizing<[u8; 32]>,
 }
 
 /// Signs a genesis with the identity of the node in a data folder, which must not be running. Gives the node's name in the genesis.
@@ -267,7 +270,9 @@ pub(crate) async fn open(
         Ok((sealer, hsm, seed, channel, witness)) => {
             let id = channel.peer_id();
             let (party, webhook) = (LocalIdentity::from_seed(&seed), webhook::key(&seed));
-            Ok(Opened { store, sealer: Arc::new(sealer), hsm, id, channel, party, witness, webhook })
+            let state_key = mark::key(&seed);
+            let sealer = Arc::new(sealer);
+            Ok(Opened { store, sealer, hsm, id, channel, party, witness, webhook, state_key })
         }
         Err(error) => {
             store.close().await;

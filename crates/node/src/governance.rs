@@ -142,9 +142,6 @@ pub(crate) struct Governance {
     looked: Mutex<u64>,
     pace: pace::Pace,
     turns: moment::Turns,
-    /// Shared by decisions until they are logged, held alone by what changes decisions until it is in force: each decision is in the log
-    /// on the side of a change or freeze on which it was made.
-    gate: tokio::sync::RwLock<()>,
     genesis: Genesis,
 }
 
@@ -231,7 +228,6 @@ impl Governance {
             looked: Mutex::default(),
             pace: pace::Pace::default(),
             turns: moment::Turns::default(),
-            gate: tokio::sync::RwLock::default(),
             genesis,
         }))
     }

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use quorate_api::{Code, CreateKey, KeyId, Method, OperationId, Problem, Sign, SignedRequest, parse_body};
+use quorate_api::{
+    Act, ActKind, Code, CreateKey, KeyId, Method, OperationId, Problem, Sign, SignedRequest, parse_body,
+};
 
 use crate::clock;
 use crate::shared::Shared;
@@ -14,6 +16,8 @@ pub(crate) enum Ask {
     Create(CreateKey),
     /// Sign with a key.
     Sign(KeyId, Box<Sign>),
+    /// Do something else to a key.
+    Act(KeyId, Act),
     /// Change the directory: read against the one in force when it is looked at.
     Change,
 }
@@ -22,7 +26,7 @@ impl Ask {
     /// The key it is about.
     pub(crate) fn key(&self) -> Option<&KeyId> {
         match self {
-            Self::Sign(key, _) => Some(key),
+            Self::Sign(key, _) | Self::Act(key, _) => Some(key),
             Self::Create(_) | Self::Change => None,
         }
     }
@@ -71,9 +75,13 @@ pub(crate) fn read(request: SignedRequest) -> Result<Judged, Problem> {
     let ask = if rest.is_empty() {
         Ask::Create(parse_body(request.body())?)
     } else {
-        let key = rest.strip_prefix('/').and_then(|rest| rest.strip_suffix("/sign")).ok_or_else(unknown)?;
+        let (key, act) = rest.strip_prefix('/').and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
         let key = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;
-        Ask::Sign(key, Box::new(parse_body(request.body())?))
+        match ActKind::parse(act) {
+            None if act == "sign" => Ask::Sign(key, Box::new(parse_body(request.body())?)),
+            None => return Err(unknown()),
+            Some(kind) => Ask::Act(key, Act::parse(kind, request.body())?),
+        }
     };
     Ok(Judged { operation: request.operation_id(), request, ask, source: None })
 }

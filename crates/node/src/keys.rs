@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{
@@ -21,11 +22,13 @@ use quorate_net::PeerId;
 use quorate_policy::name::Name;
 use quorate_protocol::party::PartyIndex;
 use quorate_seal::Context;
-use quorate_store::{Key, KeyStatus, NewKey, StoreError};
+use quorate_store::{Key, KeyMove, KeyState, KeyStatus, NewKey, StoreError};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::audit;
+use crate::ceremony::act::state::api_status;
+use crate::ceremony::act::{self, mark};
 use crate::ceremony::protocols::{self, Setup, Share};
 use crate::clock;
 use crate::registry::locked;
@@ -33,6 +36,8 @@ use crate::shared::{Shared, store_problem};
 
 const KIND: &str = "key-material";
 const FORMAT: u16 = 1;
+/// The version of records whose states carry a mark.
+pub(crate) const MARKED: u16 = 2;
 
 /// What everybody may know of a key, as this node keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +127,12 @@ pub(crate) struct OpenKey {
     pub(crate) public_key: PublicKey,
     pub(crate) revision: u64,
     pub(crate) material: Arc<Material>,
+    /// Its status when it was opened.
+    pub(crate) status: ApiStatus,
+    /// Whether it was exposed.
+    pub(crate) exposed: bool,
+    /// The count of changes of states before it was opened.
+    seen: u64,
 }
 
 /// What is sealed. Encoded by hand, so that no copy of the secrets is left behind.
@@ -227,6 +238,7 @@ impl Shared {
             epoch: 0,
             record: bytes,
             sealed_share,
+            state: mark::marked(&self.state_key, id.as_str(), KeyStatus::Pending, KeyState::default()),
         };
         self.store.insert_key(key, clock::millis()).await.map_err(|error| store_problem(&error))
     }
@@ -249,9 +261,9 @@ impl Shared {
     pub(crate) async fn activate(&self, id: &KeyId) -> Result<bool, Problem> {
         let Some(key) = self.stored_key(id).await? else { return Ok(false) };
         if key.status == KeyStatus::Pending && Record::from_bytes(&key.record)?.complete {
-            let (from, to) = (KeyStatus::Pending, KeyStatus::Active);
+            let to = KeyStatus::Active;
             let entry = audit::moved(&key, to)?;
-            match self.store.transition_key_logged(id.as_str(), from, to, clock::millis(), entry).await {
+            match self.store.move_key(id.as_str(), self.step(&key, to), clock::millis(), vec![entry]).await {
                 Ok(()) => tracing::info!(key = %id, "key is active"),
                 Err(StoreError::Changed { .. }) => {}
                 Err(error) => return Err(store_problem(&error)),
@@ -285,11 +297,16 @@ impl Shared {
     pub(crate) async fn discard_pending(&self, id: &KeyId) {
         let (from, to) = (KeyStatus::Pending, KeyStatus::Destroyed);
         let stored = self.stored_key(id).await.ok().flatten();
-        let entry = stored.filter(|key| key.status == from).map(|key| audit::moved(&key, to));
+        let pending = stored.filter(|key| key.status == from);
+        let entry = pending.as_ref().map(|key| audit::moved(key, to));
         let erased = match entry {
             None => return,
             Some(Ok(entry)) => {
-                self.store.transition_key_logged(id.as_str(), from, to, clock::millis(), entry).await
+                let step = pending.map(|key| self.step(&key, to));
+                match step {
+                    Some(step) => self.store.move_key(id.as_str(), step, clock::millis(), vec![entry]).await,
+                    None => return,
+                }
             }
             // Of a record that cannot be read no more can be said than that it is gone.
             Some(Err(_)) => self.store.transition_key(id.as_str(), from, to, clock::millis()).await,
@@ -320,63 +337,125 @@ impl Shared {
         }
     }
 
+    /// A key as the store has it. What is not secret of it is believed only as this node left it: its state carries the node's mark, and its
+    /// record opens with the share.
     pub(crate) async fn stored_key(&self, id: &KeyId) -> Result<Option<Key>, Problem> {
-        self.store.key(id.as_str()).await.map_err(|error| store_problem(&error))
+        let key = self.store.key(id.as_str()).await.map_err(|error| store_problem(&error))?;
+        if let Some(key) = &key {
+            self.check_state(id, key)?;
+        }
+        Ok(key)
+    }
+
+    /// KST.5: refuses a state that this node did not write, or that is older than one it knew.
+    fn check_state(&self, id: &KeyId, key: &Key) -> Result<(), Problem> {
+        // What is gone is gone, whoever says so.
+        if key.status == KeyStatus::Destroyed {
+            return Ok(());
+        }
+        let before_marks = || {
+            key.state == KeyState::default()
+                && Record::from_bytes(&key.record).is_ok_and(|record| record.version < MARKED)
+        };
+        if !mark::holds(&self.state_key, id.as_str(), key.status, &key.state) && !before_marks() {
+            return Err(damaged(format!("the state of key `{id}` was changed in the store")));
+        }
+        if locked(&self.states).get(id).is_some_and(|known| *known > key.state.acts) {
+            return Err(damaged(format!("the state of key `{id}` is older than it was")));
+        }
+        Ok(())
+    }
+
+    /// Another status, and nothing else.
+    fn step(&self, key: &Key, to: KeyStatus) -> KeyMove {
+        KeyMove {
+            from: key.status,
+            was: key.state.clone(),
+            to,
+            state: mark::marked(&self.state_key, &key.key_id, to, key.state.clone()),
+            act: None,
+        }
+    }
+
+    /// Opens what is needed to be sure of a record: it is bound to the share.
+    pub(crate) async fn check_record(&self, id: &KeyId, key: &Key, record: &Record) -> Result<(), Problem> {
+        self.material(id, key, record).await.map(|_| ())
+    }
+
+    /// Whether an opened key can still be used: it may have been disabled since.
+    pub(crate) async fn check_usable(&self, key: &OpenKey) -> Result<(), Problem> {
+        if self.acted.load(Ordering::SeqCst) == key.seen {
+            return Ok(());
+        }
+        match self.stored_key(&key.id).await? {
+            Some(stored) => usable(&key.id, &stored),
+            None => Err(Problem::new(Code::NotFound, format!("this node holds no key `{}`", key.id))),
+        }
     }
 
     /// Whether this node has a share of the key.
     pub(crate) async fn holds(&self, id: &KeyId) -> Result<bool, Problem> {
-        Ok(self.stored_key(id).await?.is_some_and(|key| key.status != KeyStatus::Destroyed))
+        let key = self.stored_key(id).await?;
+        Ok(key.is_some_and(|key| key.status != KeyStatus::Destroyed || key.state.acts > 0))
     }
 
     /// The key as the API shows it; `None` if there is none, or none any more.
     pub(crate) fn present_key(&self, key: &Key) -> Result<Option<ApiKey>, Problem> {
-        let status = match key.status {
-            KeyStatus::Pending => ApiStatus::Creating,
-            KeyStatus::Active => ApiStatus::Active,
-            KeyStatus::Disabled => ApiStatus::Disabled,
-            KeyStatus::Burned => ApiStatus::Burned,
-            KeyStatus::Destroyed => return Ok(None),
-        };
+        // One that was never made is nothing; one that was destroyed by order is remembered.
+        if key.status == KeyStatus::Destroyed && key.state.acts == 0 {
+            return Ok(None);
+        }
+        let status = api_status(key.status);
         let record = Record::from_bytes(&key.record)?;
         let id: KeyId = key.key_id.parse().map_err(|_| damaged(format!("`{}` is no key id", key.key_id)))?;
         let public = public_key(&record, &key.public_key)?;
-        Ok(Some(api_key(id, &record, status, &public, self.config.chains.bitcoin)))
+        let shown = api_key(id, &record, status, &public, self.config.chains.bitcoin);
+        let state = &key.state;
+        Ok(Some(ApiKey {
+            acts: state.acts,
+            exposed_at: state.exposed_at,
+            destroys_at: state.destroys_at.filter(|_| key.status != KeyStatus::Destroyed),
+            ..shown
+        }))
     }
 
-    /// Opens an active key for use. A pending key that is complete becomes active when another party of it uses it.
-    pub(crate) async fn open_key(&self, id: &KeyId, asked_by: PeerId) -> Result<OpenKey, Problem> {
+    /// The key and its record. A pending key that is complete becomes active when another party of it uses it.
+    pub(crate) async fn ready_key(&self, id: &KeyId, asked_by: PeerId) -> Result<(Key, Record), Problem> {
         let missing = || Problem::new(Code::NotFound, format!("this node holds no key `{id}`"));
         let mut key = self.stored_key(id).await?.ok_or_else(missing)?;
-        let party = Record::from_bytes(&key.record)?.index_of(asked_by).is_some();
+        let record = Record::from_bytes(&key.record)?;
+        let party = record.index_of(asked_by).is_some();
         // Its creation ended elsewhere without a word to this node, which holds all it needs. Waiting for another node to use the
         // key first would lose it when the coordinator of the creation is the node that was lost.
-        let over = |record: &Record| asked_by != self.id || !self.registry.is_active(&record.operation);
-        let pending = key.status == KeyStatus::Pending && party;
-        if pending && over(&Record::from_bytes(&key.record)?) && self.activate(id).await? {
+        let over = asked_by != self.id || !self.registry.is_active(&record.operation);
+        if key.status == KeyStatus::Pending && party && over && self.activate(id).await? {
             key = self.stored_key(id).await?.ok_or_else(missing)?;
             self.end_creation(id, &key).await;
         }
-        match key.status {
-            KeyStatus::Active => {}
-            KeyStatus::Destroyed => return Err(missing()),
-            KeyStatus::Pending => {
-                let detail = "the creation of this key did not end on this node: create another key";
-                return Err(Problem::new(Code::KeyDisabled, detail));
-            }
-            KeyStatus::Disabled => return Err(Problem::new(Code::KeyDisabled, "the key is disabled")),
-            KeyStatus::Burned => {
-                let detail = "this node's share of the key may not be used any more: sign without it";
-                return Err(Problem::new(Code::KeyBurned, detail));
-            }
-        }
-        let record = Record::from_bytes(&key.record)?;
-        if !party {
+        if !party || (key.status == KeyStatus::Destroyed && key.state.acts == 0) {
             return Err(missing());
         }
+        Ok((key, record))
+    }
+
+    /// Opens a key for use.
+    pub(crate) async fn open_key(&self, id: &KeyId, asked_by: PeerId) -> Result<OpenKey, Problem> {
+        let seen = self.acted.load(Ordering::SeqCst);
+        let (key, record) = self.ready_key(id, asked_by).await?;
+        usable(id, &key)?;
         let public_key = public_key(&record, &key.public_key)?;
         let material = self.material(id, &key, &record).await?;
-        Ok(OpenKey { id: id.clone(), record, public_key, revision: key.epoch, material })
+        let (status, exposed) = (api_status(key.status), key.state.exposed_at.is_some());
+        Ok(OpenKey {
+            id: id.clone(),
+            record,
+            public_key,
+            revision: key.epoch,
+            material,
+            status,
+            exposed,
+            seen,
+        })
     }
 
     /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`].
@@ -451,6 +530,31 @@ impl Shared {
     }
 }
 
+/// KST.2: whether a node signs with a key of this status.
+fn usable(id: &KeyId, key: &Key) -> Result<(), Problem> {
+    match key.status {
+        KeyStatus::Active | KeyStatus::Exposed => Ok(()),
+        KeyStatus::Pending => {
+            let detail = "the creation of this key did not end on this node: create another key";
+            Err(Problem::new(Code::KeyDisabled, detail))
+        }
+        KeyStatus::Disabled if key.state.destroys_at.is_some() => {
+            let detail =
+                "the key is to be destroyed: `quorate key keep` calls that off, and then it can be enabled";
+            Err(Problem::new(Code::KeyDisabled, detail))
+        }
+        KeyStatus::Disabled => {
+            let detail = "the key is disabled: whoever may, enables it again with `quorate key enable`";
+            Err(Problem::new(Code::KeyDisabled, detail))
+        }
+        KeyStatus::Burned => {
+            let detail = "this node's share of the key may not be used any more: sign without it";
+            Err(Problem::new(Code::KeyBurned, detail))
+        }
+        KeyStatus::Destroyed => Err(act::destroyed(id)),
+    }
+}
+
 pub(crate) fn public_key(record: &Record, bytes: &[u8]) -> Result<PublicKey, Problem> {
     PublicKey::new(record.scheme, bytes)
         .map_err(|error| damaged(format!("a public key is not valid: {error}")))
@@ -478,6 +582,9 @@ pub(crate) fn api_key(
         epoch: 0,
         label: record.label.clone(),
         created_at: record.created_at,
+        acts: 0,
+        exposed_at: None,
+        destroys_at: None,
     }
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
+use crate::ceremony::act::destruction::Doomed;
 use crate::ceremony::member::{Line, take_part};
 use crate::config::{Config, ConfigError};
 use crate::control::{CeremonyId, Control, Proposal, Ticket};
@@ -110,7 +111,7 @@ impl Node {
     }
 
     async fn start_opened(config: Config, opened: folder::Opened) -> Result<Self, NodeError> {
-        let folder::Opened { store, sealer, hsm, id, channel, party, witness, webhook } = opened;
+        let folder::Opened { store, sealer, hsm, id, channel, party, witness, webhook, state_key } = opened;
         let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
         let mut peers = Vec::with_capacity(config.peers.len());
         let mut names = BTreeMap::from([(id, config.name.clone())]);
@@ -192,6 +193,13 @@ impl Node {
             materials: Mutex::default(),
             burned: Mutex::default(),
             unsaved: Mutex::default(),
+            gate: tokio::sync::RwLock::default(),
+            acting: tokio::sync::Mutex::default(),
+            acted: std::sync::atomic::AtomicU64::default(),
+            states: Mutex::default(),
+            state_key,
+            heard_orders: Mutex::default(),
+            doomed: Mutex::new(Doomed::new()),
             draining: stop.child_token(),
             stop: stop.clone(),
             tasks: TaskTracker::new(),
@@ -219,6 +227,11 @@ impl Node {
                 counted.metrics.upkeep();
                 counted.save_burns().await;
                 counted.announce_directory().await;
+                if let Err(problem) = counted.announce_orders().await {
+                    tracing::error!(detail = %problem.detail, "orders about keys are not announced");
+                }
+                counted.reconsider_orders().await;
+                counted.destroy_what_is_due().await;
                 counted.advance_all().await;
                 if let Some(presign) = &counted.presign {
                     presign.forget(|id| counted.waits(id));
@@ -404,6 +417,18 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
         }
         Control::Freeze { request } => {
             answer(shared, from, move |shared| async move { shared.take_freeze(from, &request).await });
+        }
+        Control::OrdersUpTo { newest } => {
+            answer(shared, from, move |shared| async move { shared.compare_orders(from, newest).await });
+        }
+        Control::OrdersAfter { place } => {
+            answer(shared, from, move |shared| async move { shared.hand_out_orders(from, place).await });
+        }
+        Control::Orders { orders, upto } => {
+            let slots = &shared.case_slots;
+            answer_in(shared, from, slots, move |shared| async move {
+                shared.take_orders(from, &orders, upto).await
+            });
         }
         Control::Prove { ticket, operation } => answer(shared, from, move |shared| async move {
             let receipt = shared.own_receipt(from, &operation).await?;

@@ -31,6 +31,7 @@ impl Ask {
         match self {
             Self::Create(_) => OperationKind::CreateKey,
             Self::Sign(..) => OperationKind::Sign,
+            Self::Act(_, act) => act.kind().operation(),
             Self::Change => OperationKind::ChangeDirectory,
         }
     }
@@ -96,7 +97,7 @@ impl Shared {
     pub(crate) async fn begin(&self, judged: &Judged, standing: &Standing) -> Result<Operation, Problem> {
         let status = match (standing, &judged.ask) {
             (Standing::Wait(_), _) => OperationStatus::PendingApproval,
-            (Standing::Go(_), Ask::Create(_) | Ask::Change) => OperationStatus::Queued,
+            (Standing::Go(_), Ask::Create(_) | Ask::Change | Ask::Act(..)) => OperationStatus::Queued,
             (Standing::Go(_), Ask::Sign(..)) => OperationStatus::Running,
         };
         let key_id = judged.ask.key().map(|key| key.as_str().to_owned());

@@ -36,7 +36,7 @@ impl Shared {
         let Some(result) = stored_result(op)? else { return Ok(receipts) };
         // Mostly they came with the ceremony: then no look at the key is needed.
         let there = |name: &String| receipts.iter().any(|receipt| receipt.node == *name);
-        if audit::participants(&result).iter().all(|name| *name == self.config.name || there(name)) {
+        if audit::logged_parties(&result).iter().all(|name| *name == self.config.name || there(name)) {
             return Ok(receipts);
         }
         let mut missing = self.took_part(op, &result).await?;
@@ -77,7 +77,7 @@ impl Shared {
     /// The other nodes that took part.
     async fn took_part(&self, op: &Operation, result: &OperationResult) -> Result<BTreeSet<PeerId>, Problem> {
         let Some(record) = self.record_of(op).await? else { return Ok(BTreeSet::new()) };
-        let (names, wanted) = (record.names(), audit::participants(result));
+        let (names, wanted) = (record.names(), audit::logged_parties(result));
         let took_part = |(index, peer): &(PartyIndex, PeerId)| {
             *peer != self.id && names.get(index).is_some_and(|name| wanted.contains(name))
         };
@@ -85,7 +85,12 @@ impl Shared {
         Ok(parties.map(|(_, peer)| peer).collect())
     }
 
-    async fn ask_for_receipt(&self, peer: PeerId, id: &OperationId, expected: &Entry) -> Option<NodeReceipt> {
+    pub(crate) async fn ask_for_receipt(
+        &self,
+        peer: PeerId,
+        id: &OperationId,
+        expected: &Entry,
+    ) -> Option<NodeReceipt> {
         let now = Instant::now();
         let muted = locked(&self.unproving).get(&peer).is_some_and(|until| *until > now);
         if muted || !self.network.is_connected(peer) {

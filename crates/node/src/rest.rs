@@ -23,7 +23,7 @@ use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::routing::{get, post};
-use quorate_api::{Code, HEADER_CLIENT, Problem, SignedRequest, VerifyError, check_client};
+use quorate_api::{ActKind, Code, HEADER_CLIENT, Problem, SignedRequest, VerifyError, check_client};
 use tokio::time::timeout;
 
 use crate::judge::authenticate;
@@ -32,8 +32,10 @@ use answer::Failed;
 
 /// The routes; what is not here is 404 or 405.
 fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/v1/keys", post(operations::create).get(read::keys))
+    let acts = ActKind::ALL.iter().fold(Router::new(), |router, kind| {
+        router.route(&format!("/v1/keys/{{key}}/{}", kind.as_str()), post(operations::act))
+    });
+    acts.route("/v1/keys", post(operations::create).get(read::keys))
         .route("/v1/keys/{key}", get(read::key))
         .route("/v1/keys/{key}/sign", post(operations::sign))
         .route("/v1/operations", get(read::operations))

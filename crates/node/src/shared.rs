@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Recent;
+use crate::ceremony::act::catch_up::Heard;
+use crate::ceremony::act::destruction::Doomed;
 use crate::config::Config;
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome};
 use crate::events::Events;
@@ -97,6 +99,21 @@ pub(crate) struct Shared {
     pub(crate) burned: Mutex<HashSet<(KeyId, u64, PeerId)>>,
     /// Burn marks that the store did not take yet.
     pub(crate) unsaved: Mutex<Vec<Burn>>,
+    /// Shared by decisions until they are logged, held alone by what changes decisions until it is in force: each decision is in the log
+    /// on the side of a change, freeze or order about a key on which it was made.
+    pub(crate) gate: tokio::sync::RwLock<()>,
+    /// Held while the state of a key is changed by an order.
+    pub(crate) acting: tokio::sync::Mutex<()>,
+    /// Counts the changes of states.
+    pub(crate) acted: std::sync::atomic::AtomicU64,
+    /// How many orders each key has had, as far as this node knew since its start: a state that was put back is noticed.
+    pub(crate) states: Mutex<HashMap<KeyId, u64>>,
+    /// Under which this node marks the states of keys.
+    pub(crate) state_key: zeroize::Zeroizing<[u8; 32]>,
+    /// Orders that peers handed out.
+    pub(crate) heard_orders: Mutex<Heard>,
+    /// Destructions that this node waits for.
+    pub(crate) doomed: Mutex<Doomed>,
     /// No new work.
     pub(crate) draining: CancellationToken,
     /// Break off what runs.

@@ -104,6 +104,8 @@ fn facts(user: &str) -> Facts {
             scheme: Scheme::EcdsaSecp256k1,
             purposes: BTreeSet::from([Purpose::Ethereum]),
             created_by: None,
+            status: quorate_api::KeyStatus::Active,
+            exposed: false,
         }),
         now: NOW,
         source: None,

@@ -40,9 +40,9 @@ struct Draft<'a> {
 type Value = RestrictedExpression;
 type Made<T> = Result<T, FactsError>;
 
-const TYPES: [&str; 15] = [
+const TYPES: [&str; 16] = [
     "Action", "User", "Service", "Group", "Role", "Tenant", "Cluster", "Key", "Scheme", "Purpose", "Kind",
-    "Weekday", "Units", "Texts", "Flags",
+    "Weekday", "Status", "Units", "Texts", "Flags",
 ];
 
 impl Vocabulary {
@@ -166,6 +166,8 @@ impl Draft<'_> {
                 "created_by",
                 Value::new_string(key.created_by.as_ref().map(Name::to_string).unwrap_or_default()),
             ),
+            ("status", self.vocabulary.value("Status", key.status.as_str())?),
+            ("exposed", Value::new_bool(key.exposed)),
         ];
         let mut parents = vec![self.cluster()?];
         if let Some(tenant) = &key.tenant {

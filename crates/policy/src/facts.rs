@@ -10,7 +10,7 @@ mod intent;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_api::KeyId;
+use quorate_api::{KeyId, KeyStatus};
 use quorate_intent::{Purpose, Scheme};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,16 @@ pub struct KeyFacts {
     /// Who asked for it, as the directory names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<Name>,
+    /// Its status at this node.
+    #[serde(default = "active")]
+    pub status: KeyStatus,
+    /// Whether the private key is or was outside of its shares, whatever its status is now.
+    #[serde(default)]
+    pub exposed: bool,
+}
+
+const fn active() -> KeyStatus {
+    KeyStatus::Active
 }
 
 /// The key that a request wants made.

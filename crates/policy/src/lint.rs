@@ -70,6 +70,11 @@ impl Policies {
                 ));
             }
         }
+        if rule.quorum.is_none() && actions.iter().any(|known| known == Action::Destroy.name()) {
+            words.push(
+                "it permits `destroy`, after which the key is gone for ever, and nobody is asked".to_owned(),
+            );
+        }
         let json = policy.to_json().unwrap_or_default();
         if rule.quorum.is_none() && uses(&json, "source_ip") {
             words.push("the address is what the asked node says: a node that lies opens this to everybody in its scope; name only those who may do it anyway, or ask people too".to_owned());

@@ -6,6 +6,7 @@
 
 use core::fmt::Write as _;
 
+use quorate_api::KeyStatus;
 use quorate_intent::{Purpose, Scheme};
 
 use crate::facts::{Action, KINDS};
@@ -54,11 +55,12 @@ pub fn text() -> String {
     // Writing into a string does not fail.
     let _ = write!(
         text,
-        "entity Scheme enum [{}];\nentity Purpose enum [{}];\nentity Kind enum [{}];\nentity Weekday enum [{}];\n",
+        "entity Scheme enum [{}];\nentity Purpose enum [{}];\nentity Kind enum [{}];\nentity Weekday enum [{}];\nentity Status enum [{}];\n",
         list(&mut Scheme::ALL.into_iter().map(Scheme::name)),
         list(&mut Purpose::ALL.into_iter().map(Purpose::name)),
         list(&mut KINDS.into_iter()),
         list(&mut WEEKDAYS.into_iter()),
+        list(&mut KeyStatus::ALL.into_iter().map(KeyStatus::as_str)),
     );
     text.push_str(
         "entity Cluster;
@@ -71,6 +73,8 @@ entity Key in [Tenant, Cluster] = {
     label: String, scheme: Scheme, purposes: Set<Purpose>, tenant?: Tenant,
     // The name of the user or service that asked for it; empty if that is not known.
     created_by: String,
+    // Its status at this node, and whether the private key is or was outside of its shares, whatever the status is now.
+    status: Status, exposed: Bool,
 };
 entity Units tags Long;
 entity Texts tags String;

@@ -182,6 +182,7 @@ impl LocalCluster {
             host: Default::default(),
             seal: Seal { passphrase_file: Some(PathBuf::from("passphrase")), ..Seal::default() },
             breaker: Default::default(),
+            keys: Default::default(),
             limits: Limits {
                 // One person on one machine: what is measured with this cluster is the cluster, not the limit of its only client.
                 requests_per_second: 100_000,

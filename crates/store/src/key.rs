@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{StoreError, limits};
+use crate::{KeyState, StoreError, limits};
 
 /// The state of a key on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ pub enum KeyStatus {
     Active,
     /// Switched off by a person; can be switched on again.
     Disabled,
+    /// In use, and the private key is or was outside of its shares.
+    Exposed,
     /// A protocol found that it must not be used any more.
     Burned,
     /// The share was erased.
@@ -22,7 +24,8 @@ pub enum KeyStatus {
 
 impl KeyStatus {
     /// Every status.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Active, Self::Disabled, Self::Burned, Self::Destroyed];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Active, Self::Disabled, Self::Exposed, Self::Burned, Self::Destroyed];
 
     /// The word for it in the database and the API.
     #[must_use]
@@ -31,22 +34,32 @@ impl KeyStatus {
             Self::Pending => "pending",
             Self::Active => "active",
             Self::Disabled => "disabled",
+            Self::Exposed => "exposed",
             Self::Burned => "burned",
             Self::Destroyed => "destroyed",
         }
     }
 
-    /// The state machine. A burned key can only be destroyed; a destroyed one stays so.
+    // KST.1
+    /// The state machine, the only one: the database holds to the same steps. A burned key can only be destroyed; a destroyed one stays
+    /// so; one that was exposed is never plainly active again, for which the database looks at when it was exposed.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
-        use KeyStatus::{Active, Burned, Destroyed, Disabled, Pending};
+        use KeyStatus::{Active, Burned, Destroyed, Disabled, Exposed, Pending};
         matches!(
             (self, next),
             (Pending, Active | Burned | Destroyed)
-                | (Active, Disabled | Burned | Destroyed)
-                | (Disabled, Active | Burned | Destroyed)
+                | (Active, Disabled | Exposed | Burned | Destroyed)
+                | (Exposed, Disabled | Burned | Destroyed)
+                | (Disabled, Active | Exposed | Burned | Destroyed)
                 | (Burned, Destroyed)
         )
+    }
+
+    /// Whether a node signs with a key of this status.
+    #[must_use]
+    pub const fn is_usable(self) -> bool {
+        matches!(self, Self::Active | Self::Exposed)
     }
 }
 
@@ -82,6 +95,8 @@ pub struct NewKey {
     pub record: Vec<u8>,
     /// The sealed share.
     pub sealed_share: Vec<u8>,
+    /// Its state beside the status.
+    pub state: KeyState,
 }
 
 impl NewKey {
@@ -91,6 +106,7 @@ impl NewKey {
         limits::id("public key", &self.public_key)?;
         limits::signed("epoch", self.epoch)?;
         limits::blob("key record", &self.record)?;
+        self.state.check()?;
         limits::blob("sealed share", &self.sealed_share)
     }
 }
@@ -112,6 +128,8 @@ pub struct Key {
     pub record: Vec<u8>,
     /// The sealed share; empty once the key is destroyed.
     pub sealed_share: Vec<u8>,
+    /// Its state beside the status.
+    pub state: KeyState,
     /// When it was stored, in milliseconds since the Unix epoch.
     pub created_at: u64,
     /// When it changed last, in milliseconds since the Unix epoch.

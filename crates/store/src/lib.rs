@@ -6,7 +6,8 @@
 //! | record | what is promised |
 //! |---|---|
 //! | [`Meta`] | written once; the seal header changes by compare-and-set |
-//! | [`Key`] | its status and its share change by compare-and-set; destroying it erases the share |
+//! | [`Key`] | its status and its share change by compare-and-set, by the steps of one machine that the database holds to as well; destroying it erases the share |
+//! | [`KeyAct`] | each number of a key has one order |
 //! | [`Burn`] | insert-only: a burned transfer instance never comes back |
 //! | used ids ([`Store::consume`]) | insert-only: the second use of a nonce is seen |
 //! | [`Outgoing`] | kept until a webhook took it or it is given up |
@@ -29,6 +30,7 @@
 //! | `watch` | telling of changes once they are durable |
 //! | [`fault`] | failing writes on purpose, for tests |
 
+mod act;
 mod burn;
 mod error;
 pub mod fault;
@@ -44,6 +46,7 @@ mod sqlite;
 mod store;
 mod watch;
 
+pub use act::{KeyAct, KeyMove, KeyState};
 pub use burn::{Burn, InstanceId, OtDirection};
 pub use error::StoreError;
 pub use governance::{Case, Freeze, MAX_SPENDING_PAGE, Spending, SpentBy};

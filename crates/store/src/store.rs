@@ -14,8 +14,8 @@ use crate::folder::Folder;
 use crate::sqlite::Sqlite;
 use crate::watch::{Change, Watcher};
 use crate::{
-    Begin, Burn, Cursor, InstanceId, Key, KeyStatus, Meta, NewKey, NewOperation, Operation, OperationFilter,
-    OperationStatus, OperationUpdate, Outgoing, Page, StoreError, Tried, limits,
+    Begin, Burn, Cursor, InstanceId, Key, KeyAct, KeyMove, KeyStatus, Meta, NewKey, NewOperation, Operation,
+    OperationFilter, OperationStatus, OperationUpdate, Outgoing, Page, StoreError, Tried, limits,
 };
 
 /// Name of the embedded database in the data folder.
@@ -164,11 +164,10 @@ impl Store {
         sqlite.failed_writes()
     }
 
-    /// Changes the status of a key, if it still is `from`. Destroying a key erases its share. Durable.
+    /// Changes the status of a key, if it still is `from`, and nothing else of its state. Destroying a key erases its share. Durable.
     ///
     /// # Errors
-    /// [`StoreError::Transition`] if there is no such step, [`StoreError::Changed`] if the status is another one,
-    /// [`StoreError::NotFound`], and those of the backend.
+    /// As [`Store::move_key`].
     pub async fn transition_key(
         &self,
         key_id: &str,
@@ -176,40 +175,86 @@ impl Store {
         to: KeyStatus,
         now: u64,
     ) -> Result<(), StoreError> {
-        self.transition(key_id, from, to, now, Vec::new()).await
+        let was = match self.key(key_id).await? {
+            Some(key) => key.state,
+            None => return Err(StoreError::NotFound { what: "key", id: key_id.to_owned() }),
+        };
+        let state = was.clone();
+        self.step_key(key_id, KeyMove { from, was, to, state, act: None }, now, Vec::new()).await
     }
 
-    /// As [`Store::transition_key`]; `entry` is logged in the same commit.
+    /// Changes the state of a key, if it still is as the step says, and keeps the order that it follows from; `entries` are logged in the
+    /// same commit. Destroying a key erases its share: call [`Store::erase_replaced`] then. Durable.
     ///
     /// # Errors
-    /// As [`Store::transition_key`], and [`StoreError::NoLog`].
-    pub async fn transition_key_logged(
+    /// [`StoreError::Transition`] if there is no such step, [`StoreError::Changed`] if the state is another one,
+    /// [`StoreError::NotFound`], [`StoreError::NoLog`], and those of the backend.
+    pub async fn move_key(
         &self,
         key_id: &str,
-        from: KeyStatus,
-        to: KeyStatus,
-        now: u64,
-        entry: Entry,
-    ) -> Result<(), StoreError> {
-        self.transition(key_id, from, to, now, vec![entry]).await
-    }
-
-    async fn transition(
-        &self,
-        key_id: &str,
-        from: KeyStatus,
-        to: KeyStatus,
+        step: KeyMove,
         now: u64,
         entries: Vec<Entry>,
     ) -> Result<(), StoreError> {
-        if !from.may_become(to) {
+        self.step_key(key_id, step, now, entries).await
+    }
+
+    async fn step_key(
+        &self,
+        key_id: &str,
+        step: KeyMove,
+        now: u64,
+        entries: Vec<Entry>,
+    ) -> Result<(), StoreError> {
+        let (from, to) = (step.from, step.to);
+        // What stays as it is needs another reason to be written.
+        let stays = from == to && from != KeyStatus::Destroyed && step.state != step.was;
+        if !from.may_become(to) && !stays {
             let (id, from, to) = (key_id.to_owned(), from.as_str(), to.as_str());
             return Err(StoreError::Transition { what: "key", id, from, to });
         }
+        step.state.check()?;
+        step.act.as_ref().map_or(Ok(()), KeyAct::check)?;
         let now = limits::signed("time", now)?;
-        ask!(self, transition_key(key_id.to_owned(), from, to, now, entries))?;
-        self.watcher.tell(&Change::Key { key_id, status: to });
+        ask!(self, move_key(key_id.to_owned(), step, now, entries))?;
+        if from != to {
+            self.watcher.tell(&Change::Key { key_id, status: to });
+        }
         Ok(())
+    }
+
+    /// The orders about the state of a key, by number.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn key_acts(&self, key_id: &str) -> Result<Vec<KeyAct>, StoreError> {
+        ask!(self, key_acts(key_id))
+    }
+
+    /// The orders that this node took after a place, with their places, in the order in which it took them; at most
+    /// [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN).
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn key_acts_after(&self, after: u64, limit: u32) -> Result<Vec<(u64, KeyAct)>, StoreError> {
+        let after = limits::signed("place", after)?;
+        ask!(self, key_acts_after(after, limit))
+    }
+
+    /// The place of the newest order; 0 without one.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn newest_key_act(&self) -> Result<u64, StoreError> {
+        ask!(self, newest_key_act())
+    }
+
+    /// The keys whose shares are to be erased, the soonest first, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN).
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn keys_to_destroy(&self, limit: u32) -> Result<Vec<Key>, StoreError> {
+        ask!(self, keys_to_destroy(limit))
     }
 
     /// Replaces the share of a key by that of a later epoch, if its epoch still is `old_epoch` and it is neither burned

@@ -191,6 +191,31 @@ impl Conversation {
         }
     }
 
+    /// What each member comes to by itself, as far as it says so in time: `Ok` with the receipt of those that did it, without one from
+    /// those that had done it before.
+    pub(crate) async fn each(
+        &mut self,
+        until: Instant,
+    ) -> BTreeMap<PartyIndex, Result<Option<String>, Problem>> {
+        let mut said = BTreeMap::new();
+        while said.len() < self.members.len() {
+            let Some((party, reply)) = self.next(until).await else { break };
+            match reply {
+                Reply::Answer(Answer::Done(Done::Acted)) => {
+                    said.insert(party, Ok(None));
+                }
+                Reply::Ended(Outcome::Acted { receipt }) => {
+                    said.insert(party, Ok(receipt));
+                }
+                Reply::Answer(Answer::Refuse(refusal)) | Reply::Ended(Outcome::Failed(refusal)) => {
+                    said.insert(party, Err(refusal.problem()));
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+
     /// Waits for how the part of every member ended; the members that did not say, because time is over or one of them is
     /// lost, are missing.
     pub(crate) async fn outcomes(&mut self, until: Instant) -> &BTreeMap<PartyIndex, Outcome> {

@@ -151,7 +151,7 @@ pub(crate) fn plan(
     let id = key_id(judged, attempt);
     let (created_by, tenant) = shared.owner(judged.request.client());
     let record = Record {
-        version: 1,
+        version: crate::keys::MARKED,
         tenant,
         created_by,
         scheme: create.scheme,
@@ -374,7 +374,7 @@ async fn together(
             // Open, not final: this node's own share of that key becomes active with its first use.
             return Err(Problem::new(Code::OperationRunning, detail));
         }
-        Said::Done(party, Done::Signed { .. }) | Said::Another(party, _) => {
+        Said::Done(party, Done::Signed { .. } | Done::Acted) | Said::Another(party, _) => {
             let detail = format!("`{}` answered something else than was asked", name(&party));
             return Err(Problem::new(Code::CeremonyAborted, detail));
         }

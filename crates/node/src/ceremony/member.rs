@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::sign::{self, Asked};
-use super::{Attempt, Ceremony, Failure, create};
+use super::{Attempt, Ceremony, Failure, act, create};
 use crate::audit::Standing;
 use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, Work};
 use crate::governance::permit::Subject;
@@ -51,6 +51,7 @@ struct Agreed {
 enum AgreedWork {
     Sign { asked: Box<Asked>, committee: Committee },
     Create(Box<create::Plan>),
+    Act(Box<act::Asked>),
 }
 
 /// Handles one proposal from its arrival to the end of this node's part.
@@ -76,6 +77,9 @@ pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Propo
         }
         AgreedWork::Create(plan) => {
             take_part_in_creation(&shared, from, &judged, &attempt, &plan, line).await;
+        }
+        AgreedWork::Act(asked) => {
+            act::coordinate::take_part(&shared, from, &judged, attempt.ceremony, &asked).await;
         }
     }
     drop(hold);
@@ -143,6 +147,13 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             }
             AgreedWork::Create(Box::new(plan))
         }
+        (Ask::Act(key, act), Work::Act) => {
+            shared.check_key_sight(judged.request.client(), key).await?;
+            let asked = act::ask(shared, key, act, from).await;
+            let asked = shared.decided(&judged, asked).await?;
+            rule = shared.convinced(&judged, Subject::Act(&asked)).await?.or(rule);
+            AgreedWork::Act(Box::new(asked))
+        }
         _ => {
             let detail = "the proposal is for something else than the request";
             return Err(Problem::new(Code::InvalidRequest, detail).into());
@@ -154,7 +165,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     };
     let spends = match &work {
         AgreedWork::Sign { asked, .. } => shared.spends(&judged, asked),
-        AgreedWork::Create(_) => None,
+        AgreedWork::Create(_) | AgreedWork::Act(_) => None,
     };
     let standing = Standing::Go(rule.clone());
     let (counted, begun) = tokio::join!(
@@ -167,7 +178,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         shared.promote(&judged, rule.as_deref()).await?;
     }
     drop(deciding);
-    if begun.status != OperationStatus::Running || matches!(judged.ask, Ask::Create(_)) {
+    if begun.status != OperationStatus::Running || !matches!(judged.ask, Ask::Sign(..)) {
         shared.run_attempt(&judged.operation).await?;
     }
     Ok(Agreed { judged, attempt, work, hold })

@@ -50,6 +50,10 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
             ));
         }
     }
+    let delay = config.keys.destroy_delay;
+    if delay < Duration::from_secs(1) || delay.as_secs() > quorate_api::MAX_DESTROY_DELAY {
+        found.push("keys.destroy_delay must be `1s` to `366d`".to_owned());
+    }
     limits(config, &mut found);
     found
 }

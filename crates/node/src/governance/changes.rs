@@ -54,7 +54,7 @@ impl Shared {
         let logged =
             audit::changed(&regime.state, Some(&adopted.requester), &adopted.steps, Some(&entry.request))?;
         let bytes = entry.encode();
-        let alone = governance.gate.write().await;
+        let alone = self.gate.write().await;
         let stored = self
             .store
             .adopt(version, bytes.clone(), thawed(&adopted.steps), clock::millis(), vec![logged])

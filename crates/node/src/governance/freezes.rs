@@ -205,7 +205,7 @@ impl Shared {
             }
         }
         // What was decided before is logged before.
-        drop(governance.gate.write().await);
+        drop(self.gate.write().await);
         let stored = self.store.freeze(id, bytes, frozen_at, entry).await;
         stored.map_err(|error| store_problem(&error))?;
         Ok(Freeze {

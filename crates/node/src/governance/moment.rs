@@ -19,6 +19,8 @@ pub(crate) struct Turns(AtomicU64);
 pub(crate) struct Moment {
     at: Instant,
     turns: u64,
+    /// Counts the orders about keys.
+    acted: u64,
 }
 
 impl Turns {
@@ -28,7 +30,7 @@ impl Turns {
     }
 
     fn now(&self) -> Moment {
-        Moment { at: Instant::now(), turns: self.0.load(Ordering::SeqCst) }
+        Moment { at: Instant::now(), turns: self.0.load(Ordering::SeqCst), acted: 0 }
     }
 
     fn is_still(&self, moment: Moment) -> bool {
@@ -39,24 +41,21 @@ impl Turns {
 impl Shared {
     /// Held from before a decision until it is logged. Not longer, since who changes the directory waits for it; not twice, and taken before
     /// a turn to spend, or two would wait for each other.
-    pub(crate) async fn deciding(&self) -> Option<tokio::sync::RwLockReadGuard<'_, ()>> {
-        match &self.governance {
-            Some(governance) => Some(governance.gate.read().await),
-            None => None,
-        }
+    pub(crate) async fn deciding(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.gate.read().await
     }
 
     /// Now, for a decision that is about to be made.
     pub(crate) fn moment(&self) -> Moment {
-        match &self.governance {
-            Some(governance) => governance.turns.now(),
-            None => Moment { at: Instant::now(), turns: 0 },
-        }
+        let acted = self.acted.load(Ordering::SeqCst);
+        let moment = self.governance.as_ref().map(|governance| governance.turns.now());
+        Moment { acted, ..moment.unwrap_or_else(|| Moment { at: Instant::now(), turns: 0, acted }) }
     }
 
     /// Whether nothing has happened since that could change a decision, and little time passed.
     pub(crate) fn is_still(&self, moment: Moment) -> bool {
-        self.governance.as_ref().is_none_or(|governance| governance.turns.is_still(moment))
+        moment.acted == self.acted.load(Ordering::SeqCst)
+            && self.governance.as_ref().is_none_or(|governance| governance.turns.is_still(moment))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use quorate_api::{Code, CreateKey, MissingPeople, Problem, SignedRequest};
+use quorate_api::{Code, CreateKey, KeyId, KeyStatus, MissingPeople, Problem, SignedRequest};
 use quorate_intent::{Summary, default_purposes};
 use quorate_policy::approval::Tally;
 use quorate_policy::chain::{Agreement, Proposed};
@@ -13,12 +13,15 @@ use quorate_policy::facts::{Action, Facts, IntentFacts, KeyFacts, Resource, Spen
 use quorate_policy::name::Name;
 use quorate_policy::policies::Policies;
 use quorate_policy::quorum::{Missing, Quorum};
+use quorate_store::Key;
 
 use super::spending::{Spends, Turn};
 use super::{Regime, chain_problem};
+use crate::ceremony::act;
 use crate::ceremony::sign::Asked;
 use crate::clock;
 use crate::judge::{Ask, Judged};
+use crate::keys::Record;
 use crate::presign::Need;
 use crate::shared::Shared;
 
@@ -62,6 +65,8 @@ pub(crate) enum Subject<'a> {
     Sign(&'a Asked),
     /// A new key.
     Create(&'a CreateKey),
+    /// Something else that is done to a key.
+    Act(&'a act::Asked),
     /// A change of the directory.
     Change(&'a Proposed),
 }
@@ -70,6 +75,7 @@ pub(crate) enum Subject<'a> {
 pub(crate) enum Prepared {
     Sign(Box<Asked>),
     Create(Box<CreateKey>),
+    Act(Box<act::Asked>),
     Change(Box<Proposed>),
 }
 
@@ -78,6 +84,7 @@ impl Prepared {
         match self {
             Self::Sign(asked) => Subject::Sign(asked),
             Self::Create(create) => Subject::Create(create),
+            Self::Act(asked) => Subject::Act(asked),
             Self::Change(proposed) => Subject::Change(proposed),
         }
     }
@@ -97,6 +104,7 @@ impl Prepared {
                     ..Summary::default()
                 }
             }
+            Self::Act(asked) => asked.summary(),
             Self::Change(proposed) => proposed.words(),
         }
     }
@@ -195,6 +203,10 @@ impl Shared {
                 crate::ceremony::create::check(self, judged, create)?;
                 Prepared::Create(Box::new(create.clone()))
             }
+            Ask::Act(key, act) => {
+                self.check_key_sight(judged.request.client(), key).await?;
+                Prepared::Act(Box::new(act::ask(self, key, act, coordinator).await?))
+            }
             Ask::Change => Prepared::Change(Box::new(self.proposed(&judged.request)?)),
         })
     }
@@ -226,6 +238,9 @@ impl Shared {
         subject: Subject<'_>,
         turn: Option<&mut Turn>,
     ) -> Result<Permission, Problem> {
+        if let Subject::Sign(asked) = subject {
+            self.check_usable(&asked.key).await?;
+        }
         let Some(governance) = &self.governance else {
             if let Subject::Sign(asked) = subject {
                 self.said(asked)?;
@@ -236,15 +251,20 @@ impl Shared {
         let unknown = || Problem::new(Code::UnknownClient, "no enabled principal has this credential");
         let (requester, principal) = regime.principal(judged.request.client()).ok_or_else(unknown)?;
         let key = match (&judged.ask, subject) {
-            (Ask::Sign(key, _), _) => Some(key),
+            (Ask::Sign(key, _) | Ask::Act(key, _), _) => Some(key),
             _ => None,
         };
         let tenant = match subject {
             Subject::Sign(asked) => asked.key.record.tenant.as_ref(),
+            Subject::Act(asked) => asked.record.tenant.as_ref(),
             Subject::Create(_) | Subject::Change(_) => None,
         };
-        if !matches!(subject, Subject::Change(_))
-            && let Some(problem) = governance.frozen(key, tenant.or(principal.tenant.as_ref()))
+        let despite_freeze = match subject {
+            Subject::Change(_) => true,
+            Subject::Act(asked) => asked.about().despite_freeze,
+            Subject::Sign(_) | Subject::Create(_) => false,
+        };
+        if !despite_freeze && let Some(problem) = governance.frozen(key, tenant.or(principal.tenant.as_ref()))
         {
             return Ok(Permission::No(problem));
         }
@@ -281,6 +301,20 @@ impl Shared {
                     }
                     _ => Ok(permission),
                 }
+            }
+            Subject::Act(asked) => {
+                let facts = Facts {
+                    principal: requester.clone(),
+                    action: asked.about().action,
+                    resource: Resource::Key(key_facts(&asked.id, &asked.record, &asked.key)),
+                    now: clock::seconds(),
+                    source: judged.source,
+                    intent: None,
+                    wanted: None,
+                    spent: Spent::default(),
+                    extra: BTreeMap::new(),
+                };
+                self.by_policy(judged, &regime, requester, &facts).await
             }
             Subject::Create(create) => {
                 let facts = facts_of_creation(requester, principal, judged.source, create, self.names.len());
@@ -345,14 +379,10 @@ impl Shared {
         source: Option<IpAddr>,
         asked: &Asked,
     ) -> Result<Facts, Problem> {
-        let record = &asked.key.record;
         let key = KeyFacts {
-            id: asked.key.id.clone(),
-            tenant: record.tenant.clone(),
-            label: record.label.clone().unwrap_or_default(),
-            scheme: record.scheme,
-            purposes: record.purposes.clone(),
-            created_by: record.created_by.clone(),
+            status: asked.key.status,
+            exposed: asked.key.exposed,
+            ..record_facts(&asked.key.id, &asked.key.record)
         };
         Ok(Facts {
             principal: requester.clone(),
@@ -365,6 +395,28 @@ impl Shared {
             spent: Spent::default(),
             extra: self.said(asked)?,
         })
+    }
+}
+
+/// What policies see of a key.
+fn key_facts(id: &KeyId, record: &Record, key: &Key) -> KeyFacts {
+    KeyFacts {
+        status: act::state::api_status(key.status),
+        exposed: key.state.exposed_at.is_some(),
+        ..record_facts(id, record)
+    }
+}
+
+fn record_facts(id: &KeyId, record: &Record) -> KeyFacts {
+    KeyFacts {
+        id: id.clone(),
+        tenant: record.tenant.clone(),
+        label: record.label.clone().unwrap_or_default(),
+        scheme: record.scheme,
+        purposes: record.purposes.clone(),
+        created_by: record.created_by.clone(),
+        status: KeyStatus::Active,
+        exposed: false,
     }
 }
 

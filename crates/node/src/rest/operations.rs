@@ -7,7 +7,9 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use quorate_api::{Code, Operation, OperationId, OperationQuery, OperationStatus, Problem, SignedRequest};
+use quorate_api::{
+    Code, Operation, OperationId, OperationQuery, OperationResult, OperationStatus, Problem, SignedRequest,
+};
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Failed, json};
@@ -50,6 +52,21 @@ pub(super) async fn sign(
         return relay::elsewhere(&shared, &request, source, missing).await;
     }
     start_here(&shared, request, source, "sign").await
+}
+
+/// `POST /v1/keys/{key}/{act}`
+pub(super) async fn act(
+    State(shared): State<Arc<Shared>>,
+    Source(source): Source,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    let judged = crate::judge::read(request.clone())?;
+    if let Some(id) = judged.ask.key()
+        && shared.stored_key(id).await?.is_none()
+    {
+        return relay::elsewhere(&shared, &request, source, hidden(id)).await;
+    }
+    start_here(&shared, request, source, judged.ask.kind().as_str()).await
 }
 
 /// Starts the operation of a request on this node and waits for its end as long as the request says.
@@ -174,6 +191,9 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, prepared: Prepared, hol
             (Ask::Sign(key, _), Prepared::Sign(asked)) => {
                 ceremony::coordinate::sign(&shared, &judged, key, *asked).await
             }
+            (_, Prepared::Act(asked)) => {
+                ceremony::act::coordinate::coordinate(&shared, &judged, *asked).await
+            }
             (_, Prepared::Change(_)) => shared.carry_out(&judged).await,
             (_, Prepared::Sign(_)) => Err(Problem::new(Code::Internal, "the request was not prepared")),
         }
@@ -251,6 +271,11 @@ async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Opera
         if operation.status == OperationStatus::Succeeded {
             operation.receipts.extend(shared.receipt(id).await?);
             operation.receipts = shared.receipts_of(id, &stored, operation.receipts).await?;
+            if let Some(OperationResult::KeyState(result)) = &mut operation.result {
+                // Whoever did it later counts too.
+                let nodes: Vec<String> = operation.receipts.iter().map(|of| of.node.clone()).collect();
+                ceremony::act::state::done_by(result, nodes.iter());
+            }
         }
         if operation.status.is_final() {
             return Ok(operation);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use quorate_api::{Code, Method, OperationQuery, Problem, SignedRequest};
+use quorate_api::{ActKind, Code, Method, OperationQuery, Problem, SignedRequest};
 use quorate_net::PeerId;
 use tokio::time::timeout;
 
@@ -115,6 +115,17 @@ async fn judged(shared: &Arc<Shared>, request: &[u8], source: Option<IpAddr>) ->
     match (request.method(), path.as_slice()) {
         (Method::Post, ["", "v1", "keys", _, "sign"]) => {
             operations::start_here(shared, request, source, "sign").await
+        }
+        (Method::Post, ["", "v1", "keys", _, act]) if ActKind::parse(act).is_some() => {
+            let judged = crate::judge::read(request.clone())?;
+            let held = match judged.ask.key() {
+                Some(id) => shared.stored_key(id).await?.is_some(),
+                None => false,
+            };
+            if !held {
+                return Err(unknown("this node holds no such key").into());
+            }
+            operations::start_here(shared, request, source, judged.ask.kind().as_str()).await
         }
         (Method::Post, ["", "v1", "operations", operation, "approve" | "reject" | "withdraw"]) => {
             let ruled = shared.rule(&operation.parse().map_err(unknown)?, &request).await?;

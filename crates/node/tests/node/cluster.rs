@@ -80,6 +80,7 @@ impl Cluster {
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),
                 breaker: config::Breaker::default(),
+                keys: config::Keys::default(),
                 log: config::Log::default(),
                 telemetry: config::Telemetry::default(),
                 chains: config::Chains::default(),

@@ -260,7 +260,7 @@ async fn unfinished_keys_are_shown_and_do_not_sign() {
     cluster.stop(1).await;
     change_keys(&cluster, 1, "UPDATE keys SET status = 'pending'").await;
     cluster.start_all().await;
-    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Creating);
+    assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Pending);
     // Its use shows that the creation is over.
     cluster.client(0).sign(&key.id, &named, &unique("now"), WAIT).await.unwrap();
     assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Active);

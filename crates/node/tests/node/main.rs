@@ -22,6 +22,7 @@ mod receipts;
 mod requests;
 mod source;
 mod spending;
+mod states;
 mod tls;
 mod unseal;
 mod webhooks;

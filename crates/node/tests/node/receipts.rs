@@ -172,7 +172,7 @@ async fn a_party_that_learns_late_of_a_key_proves_it_late() {
         let once = unique("late");
         let Ok(operation) = cluster.client(0).create_key(&wanted, &once, WAIT).await else { continue };
         let at_c = cluster.client(2).key(&created(&operation).id).await;
-        if at_c.is_ok_and(|key| key.status == KeyStatus::Creating) {
+        if at_c.is_ok_and(|key| key.status == KeyStatus::Pending) {
             found = Some(operation);
             break;
         }

@@ -34,6 +34,10 @@ pub enum Action {
     Disable,
     /// Enable a key again.
     Enable,
+    /// Destroy a key after a delay.
+    Destroy,
+    /// Call a destruction off.
+    Keep,
 }
 
 /// A text that names no action.
@@ -43,7 +47,7 @@ pub struct UnknownAction(String);
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Sign(Purpose::Ethereum),
         Self::Sign(Purpose::Bitcoin),
         Self::Sign(Purpose::Solana),
@@ -60,6 +64,8 @@ impl Action {
         Self::Export,
         Self::Disable,
         Self::Enable,
+        Self::Destroy,
+        Self::Keep,
     ];
 
     /// The action that stands for all kinds of signing.
@@ -85,6 +91,8 @@ impl Action {
             Self::Export => "export",
             Self::Disable => "disable",
             Self::Enable => "enable",
+            Self::Destroy => "destroy",
+            Self::Keep => "keep",
         }
     }
 

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_api::KeyId;
+use quorate_api::{KeyId, KeyStatus};
 use quorate_intent::{Purpose, Scheme};
 use serde::Deserialize;
 
@@ -89,6 +89,11 @@ pub struct CaseKey {
     pub purposes: Option<BTreeSet<Purpose>>,
     /// Who asked for it.
     pub created_by: Option<Name>,
+    /// Its status; `active` if absent.
+    pub status: Option<KeyStatus>,
+    /// Whether it was exposed, whatever its status.
+    #[serde(default)]
+    pub exposed: bool,
 }
 
 /// What a case would sign.
@@ -206,6 +211,8 @@ impl Case {
             scheme: key.scheme.or(fitting).unwrap_or(Scheme::EcdsaSecp256k1),
             purposes: key.purposes.clone().unwrap_or_else(|| BTreeSet::from([purpose])),
             created_by: key.created_by.clone(),
+            status: key.status.unwrap_or(KeyStatus::Active),
+            exposed: key.exposed || key.status == Some(KeyStatus::Exposed),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use ed25519_dalek::SigningKey;
 use quorate_api::{
-    ClientAlgorithm, ClientKey, Hex, KeyId, Method, Request, RequestSignature, Rule, SignedRequest,
+    ClientAlgorithm, ClientKey, Hex, KeyId, KeyStatus, Method, Request, RequestSignature, Rule, SignedRequest,
 };
 use quorate_intent::{Purpose, Scheme};
 use quorate_policy::approval::{Tally, Verdict};
@@ -139,6 +139,8 @@ pub(crate) fn key() -> KeyFacts {
         scheme: Scheme::EcdsaSecp256k1,
         purposes: BTreeSet::from([Purpose::Ethereum, Purpose::Bitcoin]),
         created_by: Some(name("anna")),
+        status: KeyStatus::Active,
+        exposed: false,
     }
 }
 

@@ -11,8 +11,8 @@ use clap::{Args, Subcommand};
 use quorate_api::client::{Client, ClientError};
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
-    CreateKey, Figures, Key, KeyId, KeyStatus, ListQuery, Operation, OperationResult, RoundFigures,
-    check_label, check_node_name,
+    CreateKey, Figures, Key, KeyId, ListQuery, Operation, OperationResult, RoundFigures, check_label,
+    check_node_name,
 };
 
 /// Commands about keys.
@@ -140,7 +140,7 @@ fn row(key: &Key) -> [String; 6] {
         key.id.to_string(),
         key.scheme.name().to_owned(),
         quorum(key),
-        status(key.status).to_owned(),
+        key.status.as_str().to_owned(),
         key.label.clone().unwrap_or_default(),
         ago(key.created_at),
     ]
@@ -157,7 +157,7 @@ fn show(key: &Key) -> String {
         ("key", key.id.to_string()),
         ("label", key.label.clone().unwrap_or_default()),
         ("scheme", key.scheme.name().to_owned()),
-        ("status", status(key.status).to_owned()),
+        ("status", key.status.as_str().to_owned()),
         ("quorum", format!("{} ({})", quorum(key), key.parties.join(", "))),
         ("purposes", purposes.join(", ")),
         ("public key", key.public_key.to_string()),
@@ -169,15 +169,6 @@ fn show(key: &Key) -> String {
 
 fn quorum(key: &Key) -> String {
     format!("{} of {}", key.threshold, key.parties.len())
-}
-
-fn status(status: KeyStatus) -> &'static str {
-    match status {
-        KeyStatus::Creating => "creating",
-        KeyStatus::Active => "active",
-        KeyStatus::Disabled => "disabled",
-        KeyStatus::Burned => "burned",
-    }
 }
 
 /// Starts an operation and follows it as long as `--wait` says, with a progress line on a terminal.

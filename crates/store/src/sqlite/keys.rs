@@ -9,7 +9,9 @@ use sqlx::{Row, SqliteConnection};
 use super::Sqlite;
 use super::failure::Failure;
 use super::writer::Unit;
-use crate::{Cursor, Key, KeyStatus, MAX_PAGE_LEN, Meta, NewKey, Page, StoreError};
+use crate::{
+    Cursor, Key, KeyAct, KeyMove, KeyState, KeyStatus, MAX_PAGE_LEN, Meta, NewKey, Page, StoreError,
+};
 
 const WHAT: &str = "key";
 
@@ -23,11 +25,13 @@ impl Sqlite {
     }
 
     pub(crate) async fn oldest_active_key(&self) -> Result<Option<u64>, StoreError> {
-        let oldest: Option<i64> = sqlx::query_scalar("SELECT MIN(updated_at) FROM keys WHERE status = ?")
-            .bind(KeyStatus::Active.as_str())
-            .fetch_one(&self.readers)
-            .await
-            .map_err(|error| self.named(error))?;
+        let oldest: Option<i64> =
+            sqlx::query_scalar("SELECT MIN(updated_at) FROM keys WHERE status IN (?, ?)")
+                .bind(KeyStatus::Active.as_str())
+                .bind(KeyStatus::Exposed.as_str())
+                .fetch_one(&self.readers)
+                .await
+                .map_err(|error| self.named(error))?;
         Ok(oldest.and_then(|at| u64::try_from(at).ok()))
     }
 
@@ -92,7 +96,8 @@ impl Sqlite {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "INSERT INTO keys (key_id, status, scheme, public_key, epoch, record, sealed_share, \
-                         created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+                         created_at, updated_at, acts, exposed_at, destroys_at, mark) \
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12)",
                     )
                     .bind(&new.key_id)
                     .bind(new.status.as_str())
@@ -102,6 +107,10 @@ impl Sqlite {
                     .bind(new.record)
                     .bind(new.sealed_share)
                     .bind(now)
+                    .bind(signed(new.state.acts))
+                    .bind(new.state.exposed_at.map(signed))
+                    .bind(new.state.destroys_at.map(signed))
+                    .bind(new.state.mark)
                     .execute(connection)
                     .await
                     .map_err(Failure::from);
@@ -137,41 +146,106 @@ impl Sqlite {
         page(rows, limit, key).map_err(|failure| self.named(failure))
     }
 
-    pub(crate) async fn transition_key(
+    /// Gives the status as it is now.
+    pub(crate) async fn move_key(
         &self,
         key_id: String,
-        from: KeyStatus,
-        to: KeyStatus,
+        step: KeyMove,
         now: i64,
         entries: Vec<Entry>,
     ) -> Result<(), StoreError> {
-        let changed = self.writer.write_logged(
+        let moved = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
                 Box::pin(async move {
                     // A destroyed key's share is overwritten (`secure_delete`) in the same commit.
                     let done = sqlx::query(
-                        "UPDATE keys SET status = ?1, updated_at = ?2, \
+                        "UPDATE keys SET status = ?1, updated_at = CASE WHEN status = ?1 THEN updated_at ELSE ?2 END, \
+                         acts = ?3, exposed_at = ?4, destroys_at = ?5, mark = ?6, \
                          sealed_share = CASE ?1 WHEN 'destroyed' THEN x'' ELSE sealed_share END \
-                         WHERE key_id = ?3 AND status = ?4",
+                         WHERE key_id = ?7 AND status = ?8 AND acts = ?9 AND exposed_at IS ?10 AND destroys_at IS ?11",
                     )
-                    .bind(to.as_str())
+                    .bind(step.to.as_str())
                     .bind(now)
+                    .bind(signed(step.state.acts))
+                    .bind(step.state.exposed_at.map(signed))
+                    .bind(step.state.destroys_at.map(signed))
+                    .bind(step.state.mark)
                     .bind(&key_id)
-                    .bind(from.as_str())
+                    .bind(step.from.as_str())
+                    .bind(signed(step.was.acts))
+                    .bind(step.was.exposed_at.map(signed))
+                    .bind(step.was.destroys_at.map(signed))
                     .execute(&mut *connection)
                     .await?;
-                    if done.rows_affected() == 1 {
-                        return Ok(());
+                    if done.rows_affected() != 1 {
+                        let (status, _) = state(connection, &key_id).await?;
+                        return Err(changed(key_id, step.from, status));
                     }
-                    let (status, _) = state(connection, &key_id).await?;
-                    Err(changed(key_id, from, status))
+                    let Some(act) = step.act else { return Ok(()) };
+                    sqlx::query(
+                        "INSERT OR REPLACE INTO key_acts (key_id, number, act, hash, request, op_id, taken_at) \
+                         VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    )
+                    .bind(key_id)
+                    .bind(signed(act.number))
+                    .bind(act.act)
+                    .bind(act.hash.to_vec())
+                    .bind(act.request)
+                    .bind(act.op_id)
+                    .bind(signed(act.taken_at))
+                    .execute(connection)
+                    .await?;
+                    Ok(())
                 })
             },
             |()| entries,
             false,
         );
-        changed.await.map(|_| ())
+        moved.await.map(|_| ())
+    }
+
+    pub(crate) async fn key_acts(&self, key_id: &str) -> Result<Vec<KeyAct>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM key_acts WHERE key_id = ? ORDER BY number")
+            .bind(key_id)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        rows.iter().map(act).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn key_acts_after(
+        &self,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(u64, KeyAct)>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM key_acts WHERE seq > ? ORDER BY seq LIMIT ?")
+            .bind(after)
+            .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        let with_place = |row: &SqliteRow| Ok::<_, Failure>((unsigned(row, "seq")?, act(row)?));
+        rows.iter().map(with_place).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn newest_key_act(&self) -> Result<u64, StoreError> {
+        let newest: Option<i64> = sqlx::query_scalar("SELECT MAX(seq) FROM key_acts")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        Ok(newest.and_then(|newest| u64::try_from(newest).ok()).unwrap_or(0))
+    }
+
+    pub(crate) async fn keys_to_destroy(&self, limit: u32) -> Result<Vec<Key>, StoreError> {
+        let soonest = "SELECT * FROM keys WHERE destroys_at IS NOT NULL AND status <> 'destroyed' \
+                       ORDER BY destroys_at LIMIT ?";
+        let rows = sqlx::query(soonest)
+            .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        rows.iter().map(key).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
     }
 
     pub(crate) async fn replace_share(
@@ -188,7 +262,7 @@ impl Sqlite {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "UPDATE keys SET epoch = ?, record = ?, sealed_share = ?, updated_at = ? \
-                         WHERE key_id = ? AND epoch = ? AND status IN ('pending', 'active', 'disabled')",
+                         WHERE key_id = ? AND epoch = ? AND status IN ('pending', 'active', 'exposed', 'disabled')",
                     )
                     .bind(new_epoch)
                     .bind(record)
@@ -243,9 +317,38 @@ fn key(row: &SqliteRow) -> Result<Key, Failure> {
         epoch: unsigned(row, "epoch")?,
         record: row.try_get("record")?,
         sealed_share: row.try_get("sealed_share")?,
+        state: KeyState {
+            acts: unsigned(row, "acts")?,
+            exposed_at: time(row, "exposed_at")?,
+            destroys_at: time(row, "destroys_at")?,
+            mark: row.try_get("mark")?,
+        },
         created_at: unsigned(row, "created_at")?,
         updated_at: unsigned(row, "updated_at")?,
     })
+}
+
+fn act(row: &SqliteRow) -> Result<KeyAct, Failure> {
+    let hash: Vec<u8> = row.try_get("hash")?;
+    Ok(KeyAct {
+        key_id: row.try_get("key_id")?,
+        number: unsigned(row, "number")?,
+        act: row.try_get("act")?,
+        hash: hash.try_into().map_err(|_| Failure::Row("hash"))?,
+        request: row.try_get("request")?,
+        op_id: row.try_get("op_id")?,
+        taken_at: unsigned(row, "taken_at")?,
+    })
+}
+
+fn time(row: &SqliteRow, field: &'static str) -> Result<Option<u64>, Failure> {
+    let at: Option<i64> = row.try_get(field)?;
+    at.map(|at| u64::try_from(at).map_err(|_| Failure::Row(field))).transpose()
+}
+
+/// What was checked before it came here.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The address that a request came from.

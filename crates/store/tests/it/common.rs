@@ -1,6 +1,8 @@
 //! Records that the tests store.
 
-use quorate_store::{Burn, InstanceId, KeyStatus, NewKey, NewOperation, OperationStatus, OtDirection};
+use quorate_store::{
+    Burn, InstanceId, KeyState, KeyStatus, NewKey, NewOperation, OperationStatus, OtDirection,
+};
 
 pub(crate) fn key(key_id: &str) -> NewKey {
     NewKey {
@@ -11,6 +13,7 @@ pub(crate) fn key(key_id: &str) -> NewKey {
         epoch: 0,
         record: b"record".to_vec(),
         sealed_share: b"sealed share".to_vec(),
+        state: KeyState::default(),
     }
 }
 

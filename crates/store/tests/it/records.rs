@@ -2,8 +2,8 @@
 
 use crate::common::{burn, key, operation};
 use quorate_store::{
-    Begin, Cursor, InstanceId, KeyStatus, MAX_BLOB_LEN, MAX_ID_LEN, MAX_PAGE_LEN, Meta, NewKey, NewOperation,
-    OperationFilter, OperationStatus, OperationUpdate, OtDirection, Store, StoreError,
+    Begin, Cursor, InstanceId, KeyMove, KeyState, KeyStatus, MAX_BLOB_LEN, MAX_ID_LEN, MAX_PAGE_LEN, Meta,
+    NewKey, NewOperation, OperationFilter, OperationStatus, OperationUpdate, OtDirection, Store, StoreError,
 };
 
 #[tokio::test]
@@ -54,8 +54,33 @@ async fn keys_follow_their_state_machine() {
     for from in KeyStatus::ALL {
         for to in KeyStatus::ALL {
             let id = format!("{from}-{to}");
-            store.insert_key(NewKey { status: from, ..key(&id) }, 10).await.unwrap();
-            let result = store.transition_key(&id, from, to, 20).await;
+            let was =
+                KeyState { exposed_at: (from == KeyStatus::Exposed).then_some(5), ..KeyState::default() };
+            let sealed_share = if from == KeyStatus::Destroyed { Vec::new() } else { vec![7] };
+            let new = NewKey { status: from, state: was.clone(), sealed_share, ..key(&id) };
+            store.insert_key(new, 10).await.unwrap();
+            let exposed_at = was.exposed_at.or_else(|| (to == KeyStatus::Exposed).then_some(5));
+            let state = KeyState { exposed_at, ..was.clone() };
+            let same = was == state;
+            let step = KeyMove { from, was, to, state, act: None };
+            let result = store.move_key(&id, step, 20, Vec::new()).await;
+            assert!(same || to == KeyStatus::Exposed);
+            // The database holds to the same steps, whoever writes.
+            let mut raw = sqlite(folder.path()).await;
+            let steps = "UPDATE keys SET status = ?1, exposed_at = coalesce(exposed_at, ?2), \
+                         sealed_share = CASE ?1 WHEN 'destroyed' THEN x'' ELSE sealed_share END WHERE key_id = ?3";
+            let raw_id = format!("{id}-raw");
+            let state =
+                KeyState { exposed_at: (from == KeyStatus::Exposed).then_some(5), ..KeyState::default() };
+            let sealed_share = if from == KeyStatus::Destroyed { Vec::new() } else { vec![7] };
+            store.insert_key(NewKey { status: from, state, sealed_share, ..key(&raw_id) }, 10).await.unwrap();
+            let done = sqlx::query(steps)
+                .bind(to.as_str())
+                .bind((to == KeyStatus::Exposed).then_some(5))
+                .bind(&raw_id)
+                .execute(&mut raw)
+                .await;
+            assert_eq!(done.is_ok(), from == to || from.may_become(to), "{raw_id}: {done:?}");
             let stored = store.key(&id).await.unwrap().unwrap();
             if from.may_become(to) {
                 result.unwrap();
@@ -64,16 +89,17 @@ async fn keys_follow_their_state_machine() {
                 assert!(matches!(result, Err(StoreError::Transition { .. })), "{id}: {result:?}");
                 assert_eq!((stored.status, stored.updated_at), (from, 10), "{id}");
             }
-            assert_eq!(stored.sealed_share.is_empty(), to == KeyStatus::Destroyed && from != to, "{id}");
+            let erased = stored.status == KeyStatus::Destroyed;
+            assert_eq!(stored.sealed_share.is_empty(), erased, "{id}");
             cases += 1;
         }
     }
-    assert_eq!(cases, 25);
+    assert_eq!(cases, 36);
     let allowed = KeyStatus::ALL
         .iter()
         .flat_map(|from| KeyStatus::ALL.iter().filter(|to| from.may_become(**to)))
         .count();
-    assert_eq!(allowed, 10);
+    assert_eq!(allowed, 15);
 
     // The state is right for the step, but not the one that is stored.
     store.insert_key(key("raced"), 10).await.unwrap();
@@ -348,4 +374,11 @@ async fn what_is_too_long_is_refused() {
         assert!(matches!(result, Err(StoreError::OutOfRange { .. })), "{result:?}");
     }
     assert!(store.list_keys(None, 10).await.unwrap().items.is_empty());
+}
+
+/// The database as another program opens it.
+async fn sqlite(folder: &std::path::Path) -> sqlx::SqliteConnection {
+    use sqlx::ConnectOptions as _;
+    let file = folder.join(quorate_store::DATABASE_FILE);
+    sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap()
 }

@@ -1,0 +1,174 @@
+//! What is done to a key that exists, other than signing with it: one body and one route an act.
+
+use crate::bounded::{self, parse_body};
+use crate::id::KeyId;
+use crate::key::KeyStatus;
+use crate::operation::OperationKind;
+use crate::problem::Problem;
+use crate::schema;
+use crate::sign::Skipped;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The largest count of acts of one key.
+pub const MAX_ACTS: u64 = 1_000_000_000;
+/// The longest delay of a destruction that can be asked for, in seconds: a year.
+pub const MAX_DESTROY_DELAY: u64 = 366 * 86_400;
+
+/// Which act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActKind {
+    /// Nobody signs with the key until it is enabled again.
+    Disable,
+    /// A disabled key can be used again.
+    Enable,
+    /// Every share is erased after a delay; until then nobody signs with the key.
+    Destroy,
+    /// A destruction that has not happened is called off; the key stays disabled.
+    Keep,
+}
+
+impl ActKind {
+    /// Every act.
+    pub const ALL: [Self; 4] = [Self::Disable, Self::Enable, Self::Destroy, Self::Keep];
+
+    /// The name in JSON, in the log, and at the end of the path.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Destroy => "destroy",
+            Self::Keep => "keep",
+        }
+    }
+
+    /// Reads [`as_str`](Self::as_str).
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// The kind of its operation.
+    pub const fn operation(self) -> OperationKind {
+        match self {
+            Self::Disable => OperationKind::DisableKey,
+            Self::Enable => OperationKind::EnableKey,
+            Self::Destroy => OperationKind::DestroyKey,
+            Self::Keep => OperationKind::KeepKey,
+        }
+    }
+
+    /// The path of the act for a key.
+    pub fn path(self, key: &KeyId) -> String {
+        format!("/v1/keys/{key}/{}", self.as_str())
+    }
+}
+
+/// Body of `POST /v1/keys/{key}/disable`, `…/enable` and `…/keep`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// How many orders about its state the key has had, as `acts` of the key says: an order for an older state does nothing.
+    #[serde(deserialize_with = "bounded::acts")]
+    #[schema(maximum = 1_000_000_000)]
+    pub base: u64,
+    /// Why, for the others and the log.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
+    #[schema(value_type = Option<schema::Label>)]
+    pub reason: Option<String>,
+}
+
+/// Body of `POST /v1/keys/{key}/destroy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Destroy {
+    /// How many orders about its state the key has had, as `acts` of the key says: an order for an older state does nothing.
+    #[serde(deserialize_with = "bounded::acts")]
+    #[schema(maximum = 1_000_000_000)]
+    pub base: u64,
+    /// After how many seconds the shares are erased, counted by each node from when it logged its decision. Not less than the nodes'
+    /// own `[keys] destroy_delay`, which is also what holds without it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::destroy_delay")]
+    #[schema(minimum = 1, maximum = 31_622_400)]
+    pub delay: Option<u64>,
+    /// Why, for the others and the log.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
+    #[schema(value_type = Option<schema::Label>)]
+    pub reason: Option<String>,
+}
+
+/// An act with its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Act {
+    /// Nobody signs with the key until it is enabled again.
+    Disable(Order),
+    /// A disabled key can be used again.
+    Enable(Order),
+    /// Every share is erased after a delay.
+    Destroy(Destroy),
+    /// A destruction is called off.
+    Keep(Order),
+}
+
+impl Act {
+    /// Reads the body of a request for an act.
+    ///
+    /// # Errors
+    /// As [`parse_body`].
+    pub fn parse(kind: ActKind, body: &[u8]) -> Result<Self, Problem> {
+        Ok(match kind {
+            ActKind::Disable => Self::Disable(parse_body(body)?),
+            ActKind::Enable => Self::Enable(parse_body(body)?),
+            ActKind::Destroy => Self::Destroy(parse_body(body)?),
+            ActKind::Keep => Self::Keep(parse_body(body)?),
+        })
+    }
+
+    /// Which act it is.
+    pub const fn kind(&self) -> ActKind {
+        match self {
+            Self::Disable(_) => ActKind::Disable,
+            Self::Enable(_) => ActKind::Enable,
+            Self::Destroy(_) => ActKind::Destroy,
+            Self::Keep(_) => ActKind::Keep,
+        }
+    }
+
+    /// Why, if whoever asked said so.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Disable(order) | Self::Enable(order) | Self::Keep(order) => order.reason.as_deref(),
+            Self::Destroy(destroy) => destroy.reason.as_deref(),
+        }
+    }
+
+    /// Of an order about the key's state: how many there were before it.
+    pub const fn base(&self) -> u64 {
+        match self {
+            Self::Disable(order) | Self::Enable(order) | Self::Keep(order) => order.base,
+            Self::Destroy(destroy) => destroy.base,
+        }
+    }
+}
+
+/// What became of an order about a key's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StateResult {
+    /// The key.
+    pub key: KeyId,
+    /// What was ordered.
+    pub act: ActKind,
+    /// Which order about the key's state it was, from 1.
+    pub number: u64,
+    /// The key's status at the node that answers, when the order was carried out.
+    pub status: KeyStatus,
+    /// When that node erases its share, in unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroys_at: Option<u64>,
+    /// The nodes that have done it, as their receipts prove.
+    pub by: Vec<String>,
+    /// The other nodes of the key, and why not yet: they catch up when they are back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<Skipped>,
+}
