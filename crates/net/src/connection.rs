@@ -38,6 +38,8 @@ pub(crate) enum ConnectionError {
     ClosedByPeer,
     #[error("another connection with the peer is in use")]
     Duplicate,
+    #[error("the peer was removed from this node's peers")]
+    Removed,
     #[error("nothing came from the peer for {} ms: the connection is dead", .0.as_millis())]
     Silent(Duration),
     #[error("the peer has not read for {} ms: the connection is stuck", .0.as_millis())]
@@ -173,10 +175,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) async fn carry(self, around: &Surroundings) -> Result<(), ConnectionError> {
         let Self { link, in_use, theirs, mut reader, mut writer } = self;
         let keep_alive = KeepAlive::default();
-        let replaced = in_use.replaced.clone();
+        let (replaced, removed) = (in_use.replaced.clone(), link.removed());
         let reading = read(&mut reader, &link, &in_use, theirs.instance, &keep_alive, around);
         tokio::pin!(reading);
         tokio::select! {
+            biased;
+            () = removed.cancelled() => return Err(ConnectionError::Removed),
             () = replaced.cancelled() => return Err(ConnectionError::Duplicate),
             ended = &mut reading => return ended,
             ended = write(&mut writer, &link, &theirs, &keep_alive, around) => ended?,
@@ -215,8 +219,8 @@ async fn read<R: AsyncRead + Unpin>(
                     continue;
                 }
                 if frame.kind == Kind::Session {
-                    around.router.deliver(link.peer.id, frame.session, frame.body);
-                } else if !around.control.push(link.peer.id, frame.body) {
+                    around.router.deliver(link.id, frame.session, frame.body);
+                } else if !around.control.push(link.id, frame.body) {
                     link.drops.inbox_full.add(1);
                 }
             }

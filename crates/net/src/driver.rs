@@ -434,7 +434,8 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
             let (instance, down_since) = self.network.presence(peer);
             let restarted = instance.is_some_and(|now| *self.instances.entry(party).or_insert(now) != now);
             let lost_at = match down_since {
-                _ if restarted => self.begun,
+                // Who is no peer any more does not come back to this session.
+                _ if restarted || !self.network.is_peer(peer) => self.begun,
                 Some(since) => Instant::from_std(since).max(self.begun) + grace,
                 None => continue,
             };

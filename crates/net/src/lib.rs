@@ -10,7 +10,7 @@
 //! | [`stats`] | what is counted for a peer and for a session |
 //!
 //! Transport rules: TLS 1.3 only, hybrid X25519MLKEM768 key exchange only, both sides authenticated
-//! with an RFC 7250 raw Ed25519 key that must be in the configuration. Frames arrive once and in order,
+//! with an RFC 7250 raw Ed25519 key that must be one of the peers of that moment. Frames arrive once and in order,
 //! also when the connection breaks meanwhile; only a restart of one of the two nodes loses them.
 //! Everything that a peer can make us keep is bounded by [`Limits`], for each peer on its own.
 
@@ -36,5 +36,5 @@ pub use driver::{DriverError, Effects, Missed, Patience, Progress, Routes};
 pub use frame::SessionTag;
 pub use identity::{IdentityKey, PeerId};
 pub use mailbox::{ControlReceiver, Mailbox, OpenError};
-pub use network::{Network, PeerWatch, SendError, WaitError};
+pub use network::{Network, PeerError, PeerWatch, SendError, WaitError};
 pub use stats::{Dropped, PeerState, SessionBytes, Traffic};

@@ -29,7 +29,12 @@ pub(crate) enum Origin {
 /// The state of one peer.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) peer: Peer,
+    pub(crate) id: PeerId,
+    name: Mutex<String>,
+    /// Where it is dialled; empty while it has to dial us.
+    pub(crate) address: watch::Sender<String>,
+    /// Cancelled when the peer is one no longer: its connections end at once.
+    removed: Mutex<CancellationToken>,
     /// Of the two nodes the one with the lower identity chooses the connection.
     pub(crate) we_decide: bool,
     pub(crate) outbox: tokio::sync::Mutex<Outbox>,
@@ -82,7 +87,10 @@ impl Link {
         let room = limits.queue_bytes.max(limits.max_frame).min(Semaphore::MAX_PERMITS);
         Self {
             we_decide: own < peer.id,
-            peer,
+            id: peer.id,
+            name: Mutex::new(peer.name),
+            address: watch::Sender::new(peer.address),
+            removed: Mutex::default(),
             outbox: tokio::sync::Mutex::new(Outbox::new(queued)),
             flows: Flows::default(),
             drops: Arc::default(),
@@ -109,7 +117,7 @@ impl Link {
     pub(crate) async fn enqueue(&self, frame: Frame) -> Result<(), SendError> {
         // The 4-byte prefix is not part of the limit; leaving it in keeps one rule on the safe side.
         let (length, limit) = (frame.wire_len(), self.limits.max_frame);
-        let name = || self.peer.name.clone();
+        let name = || self.name();
         let cost = match u32::try_from(length) {
             Ok(cost) if length <= limit => cost,
             _ => return Err(SendError::TooLarge { length, limit }),
@@ -120,8 +128,10 @@ impl Link {
                 let permit = room.acquire_many_owned(cost).await.ok()?;
                 Some((permit, self.queue.reserve().await.ok()?))
             };
-            timeout(self.limits.send_timeout, reserve)
+            self.removed()
+                .run_until_cancelled(timeout(self.limits.send_timeout, reserve))
                 .await
+                .ok_or(SendError::UnknownPeer { id: self.id })?
                 .map_err(|_| SendError::Stalled { peer: name() })?
                 .ok_or(SendError::ShutDown)?
         } else {
@@ -230,9 +240,9 @@ impl Link {
     pub(crate) fn state(&self) -> PeerState {
         let state = locked(&self.state);
         PeerState {
-            id: self.peer.id,
-            name: self.peer.name.clone(),
-            address: self.peer.address.clone(),
+            id: self.id,
+            name: self.name(),
+            address: self.address.borrow().clone(),
             connected_for: state.active.as_ref().map(|active| active.since.elapsed()),
             rtt: state.active.as_ref().and_then(|active| active.rtt),
             connections: self.connections.get(),
@@ -240,6 +250,40 @@ impl Link {
             traffic: self.flows.traffic(),
             dropped: self.drops.snapshot(),
         }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        locked(&self.name).clone()
+    }
+
+    /// Cancelled when the peer is one no longer.
+    pub(crate) fn removed(&self) -> CancellationToken {
+        locked(&self.removed).clone()
+    }
+
+    /// Ends the connection in use and every one that is about to be: the peer is one no longer.
+    pub(crate) fn remove(&self) {
+        self.removed().cancel();
+        self.changed.send_modify(|number| *number = number.wrapping_add(1));
+    }
+
+    /// Forgets what waits to be written, once no connection writes.
+    pub(crate) async fn drain(self: Arc<Self>) {
+        let mut outbox = self.outbox.lock().await;
+        while outbox.queue.try_recv().is_ok() {}
+    }
+
+    /// The peer is one again. What was received and sent before still counts, so that nothing arrives twice or is lost for its number.
+    pub(crate) fn revive(&self, peer: &Peer) {
+        self.call(&peer.name);
+        self.address.send_replace(peer.address.clone());
+        *locked(&self.removed) = CancellationToken::new();
+    }
+
+    /// Gives it another name.
+    pub(crate) fn call(&self, name: &str) {
+        name.clone_into(&mut locked(&self.name));
     }
 
     /// Breaks the connection in use, as a fault would.

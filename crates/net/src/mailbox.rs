@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -19,29 +19,37 @@ use crate::stats::{Flows, SessionBytes};
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
-    held: BTreeMap<PeerId, AtomicUsize>,
+    /// What was held is counted on when a peer goes and comes again: what it sent before may still wait.
+    held: RwLock<BTreeMap<PeerId, AtomicUsize>>,
 }
 
 impl Budget {
     pub(crate) fn new(limit: usize, peers: impl Iterator<Item = PeerId>) -> Self {
-        Self { limit, held: peers.map(|peer| (peer, AtomicUsize::new(0))).collect() }
+        Self { limit, held: RwLock::new(peers.map(|peer| (peer, AtomicUsize::new(0))).collect()) }
+    }
+
+    /// Gives a new peer room.
+    pub(crate) fn admit(&self, peer: PeerId) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).entry(peer).or_default();
+    }
+
+    fn with<T>(&self, peer: PeerId, look: impl FnOnce(&AtomicUsize) -> T) -> Option<T> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).get(&peer).map(look)
     }
 
     /// Takes room for a frame; false when the peer has none left.
     fn take(&self, peer: PeerId, cost: usize) -> bool {
         let within = |held: usize| held.checked_add(cost).filter(|held| *held <= self.limit);
-        self.held.get(&peer).is_some_and(|held| held.fetch_update(Relaxed, Relaxed, within).is_ok())
+        self.with(peer, |held| held.fetch_update(Relaxed, Relaxed, within).is_ok()).unwrap_or(false)
     }
 
     fn give_back(&self, peer: PeerId, cost: usize) {
-        if let Some(held) = self.held.get(&peer) {
-            held.fetch_sub(cost, Relaxed);
-        }
+        let _unknown_holds_nothing = self.with(peer, |held| held.fetch_sub(cost, Relaxed));
     }
 
     #[cfg(test)]
     pub(crate) fn held(&self, peer: PeerId) -> usize {
-        self.held.get(&peer).map_or(0, |held| held.load(Relaxed))
+        self.with(peer, |held| held.load(Relaxed)).unwrap_or(0)
     }
 }
 

@@ -3,14 +3,16 @@
 mod accept;
 mod dial;
 mod loss;
+mod peers;
 
 pub use loss::PeerWatch;
+pub use peers::PeerError;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,7 +31,7 @@ use crate::link::Link;
 use crate::mailbox::{ControlReceiver, Inbox, Mailbox, OpenError};
 use crate::router::Router;
 use crate::stats::{Counter, PeerState, SessionBytes};
-use crate::tls::Tls;
+use crate::tls::{Pins, Tls};
 
 /// Why a frame was not queued.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +93,12 @@ pub struct Network {
 #[derive(Debug)]
 pub(crate) struct Shared {
     local: SocketAddr,
-    links: BTreeMap<PeerId, Arc<Link>>,
+    links: RwLock<BTreeMap<PeerId, Arc<Link>>>,
+    /// Those of identities that are no peers any more.
+    retired: Mutex<BTreeMap<PeerId, Arc<Link>>>,
+    /// The identities of the links, for handshakes.
+    pins: Pins,
+    tls: Tls,
     around: Surroundings,
     changed: watch::Sender<u64>,
     control_taken: AtomicBool,
@@ -111,7 +118,8 @@ impl Network {
         let tls_error = |source| StartError::Tls { source };
         let tls = Tls::new(&identity).map_err(tls_error)?;
         drop(identity);
-        let acceptor = TlsAcceptor::from(Arc::new(tls.server_config(ids).map_err(tls_error)?));
+        let pins: Pins = Arc::new(Mutex::new(ids));
+        let acceptor = TlsAcceptor::from(Arc::new(tls.server_config(Arc::clone(&pins)).map_err(tls_error)?));
         let listener =
             TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
         let local = listener.local_addr().map_err(|source| StartError::Listen { listen, source })?;
@@ -137,19 +145,22 @@ impl Network {
         };
         let shared = Arc::new(Shared {
             local,
-            links,
+            links: RwLock::new(links),
+            retired: Mutex::default(),
+            pins,
+            tls,
             around,
             changed,
             control_taken: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             refused: Counter::default(),
         });
-        for link in shared.links.values().filter(|link| !link.peer.address.is_empty()) {
-            let config = Arc::new(tls.client_config(link.peer.id).map_err(tls_error)?);
-            shared.tasks.spawn(dial::keep_dialling(Arc::clone(link), config, shared.around.clone()));
+        let links = shared.links();
+        for link in &links {
+            shared.keep_dialling(link).map_err(tls_error)?;
         }
         shared.tasks.spawn(accept::keep_accepting(listener, acceptor, Arc::clone(&shared)));
-        tracing::info!(%local, id = %own, peers = shared.links.len(), "network started");
+        tracing::info!(%local, id = %own, peers = links.len(), "network started");
         Ok(Self { shared, _stop_when_dropped: stop_when_dropped })
     }
 
@@ -165,8 +176,8 @@ impl Network {
         self.shared.local
     }
 
-    fn link(&self, id: PeerId) -> Result<&Arc<Link>, SendError> {
-        self.shared.links.get(&id).ok_or(SendError::UnknownPeer { id })
+    fn link(&self, id: PeerId) -> Result<Arc<Link>, SendError> {
+        self.shared.link(id).ok_or(SendError::UnknownPeer { id })
     }
 
     async fn enqueue(&self, to: PeerId, frame: Frame) -> Result<(), SendError> {
@@ -214,7 +225,7 @@ impl Network {
     /// [`OpenError`] when the tag is or was in use, or a member is not a peer.
     pub fn open(&self, session: SessionTag, members: &[PeerId]) -> Result<Mailbox, OpenError> {
         let members: Vec<_> = members.iter().copied().filter(|id| *id != self.id()).collect();
-        if let Some(id) = members.iter().find(|id| !self.shared.links.contains_key(id)) {
+        if let Some(id) = members.iter().find(|id| !self.is_peer(**id)) {
             return Err(OpenError::UnknownMember { id: *id });
         }
         self.shared.around.router.open(session, members)
@@ -229,19 +240,18 @@ impl Network {
     /// The peers with a connection now, in order of identity.
     #[must_use]
     pub fn connected(&self) -> Vec<PeerId> {
-        let up = self.shared.links.values().filter(|link| link.is_up());
-        up.map(|link| link.peer.id).collect()
+        self.shared.links().iter().filter(|link| link.is_up()).map(|link| link.id).collect()
     }
 
     /// Whether this peer has a connection now.
     #[must_use]
     pub fn is_connected(&self, id: PeerId) -> bool {
-        self.shared.links.get(&id).is_some_and(|link| link.is_up())
+        self.shared.link(id).is_some_and(|link| link.is_up())
     }
 
-    /// See [`Link::presence`]; of an unknown peer nothing is known.
+    /// See [`Link::presence`]; who is no peer is not there.
     pub(crate) fn presence(&self, id: PeerId) -> (Option<Instance>, Option<Instant>) {
-        self.shared.links.get(&id).map_or((None, None), |link| link.presence())
+        self.shared.link(id).map_or_else(|| (None, Some(Instant::now())), |link| link.presence())
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -251,13 +261,13 @@ impl Network {
     /// Everything known of every peer, in order of identity.
     #[must_use]
     pub fn peer_states(&self) -> Vec<PeerState> {
-        self.shared.links.values().map(|link| link.state()).collect()
+        self.shared.links().iter().map(|link| link.state()).collect()
     }
 
-    /// The configured name of a peer.
+    /// The name of a peer.
     #[must_use]
-    pub fn peer_name(&self, id: PeerId) -> Option<&str> {
-        self.shared.links.get(&id).map(|link| link.peer.name.as_str())
+    pub fn peer_name(&self, id: PeerId) -> Option<String> {
+        self.shared.link(id).map(|link| link.name())
     }
 
     /// How many inbound connections failed to prove a configured identity.
@@ -285,7 +295,7 @@ impl Network {
         if let Ok(Ok(_)) = timeout(patience, all).await {
             return Ok(());
         }
-        let name = |id: PeerId| self.peer_name(id).map_or_else(|| id.to_string(), str::to_owned);
+        let name = |id: PeerId| self.peer_name(id).unwrap_or_else(|| id.to_string());
         Err(WaitError { missing: missing().into_iter().map(name).collect(), waited: patience })
     }
 
@@ -307,6 +317,21 @@ impl Network {
 }
 
 impl Shared {
+    pub(crate) fn link(&self, id: PeerId) -> Option<Arc<Link>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).get(&id).map(Arc::clone)
+    }
+
+    /// All links as they are now, in order of identity.
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    fn keep_dialling(&self, link: &Arc<Link>) -> Result<(), rustls::Error> {
+        let config = Arc::new(self.tls.client_config(link.id)?);
+        self.tasks.spawn(dial::keep_dialling(Arc::clone(link), link.removed(), config, self.around.clone()));
+        Ok(())
+    }
+
     fn close_inboxes(&self) {
         self.around.router.shut_down();
         self.around.control.close();
@@ -319,7 +344,7 @@ impl Shared {
 
     #[cfg(test)]
     pub(crate) fn we_decide(&self, id: PeerId) -> bool {
-        self.links[&id].we_decide
+        self.link(id).unwrap().we_decide
     }
 
     #[cfg(test)]
@@ -329,7 +354,7 @@ impl Shared {
 
     #[cfg(test)]
     pub(crate) fn kill_connection(&self, id: PeerId) {
-        self.links[&id].kill();
+        self.link(id).unwrap().kill();
     }
 }
 
@@ -346,7 +371,7 @@ impl fmt::Debug for Network {
 /// Keeps and logs why a connection, or the attempt at one, ended; the same reason again is not logged.
 fn log_end(link: &Link, ended: Result<(), ConnectionError>) {
     let Err(error) = ended else { return };
-    let peer = link.peer.name.as_str();
+    let peer = link.name();
     if matches!(error, ConnectionError::Duplicate) {
         tracing::debug!(peer, "another connection is in use");
     } else if link.note_error(error.to_string()) {

@@ -20,7 +20,7 @@ pub(crate) const KEEPING_COST: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Router {
     limits: Limits,
-    drops: BTreeMap<PeerId, Arc<Drops>>,
+    drops: Mutex<BTreeMap<PeerId, Arc<Drops>>>,
     budget: Arc<Budget>,
     state: Mutex<RouterState>,
 }
@@ -93,12 +93,28 @@ impl Early {
 impl Router {
     pub(crate) fn new(limits: Limits, drops: BTreeMap<PeerId, Arc<Drops>>) -> Self {
         let budget = Arc::new(Budget::new(limits.session_bytes, drops.keys().copied()));
-        Self { limits, drops, budget, state: Mutex::default() }
+        Self { limits, drops: Mutex::new(drops), budget, state: Mutex::default() }
+    }
+
+    /// From now on frames of this peer are taken.
+    pub(crate) fn admit(&self, peer: PeerId, drops: Arc<Drops>) {
+        self.budget.admit(peer);
+        locked(&self.drops).insert(peer, drops);
+    }
+
+    /// From now on frames of this peer are dropped, and those that wait for a session that is not open are gone.
+    pub(crate) fn forget(&self, peer: PeerId) {
+        locked(&self.drops).remove(&peer);
+        locked(&self.state).early.remove(&peer);
+    }
+
+    fn drops_of(&self, peer: PeerId) -> Option<Arc<Drops>> {
+        locked(&self.drops).get(&peer).map(Arc::clone)
     }
 
     /// Delivers, keeps or drops one frame. Never blocks: a slow session costs the others nothing.
     pub(crate) fn deliver(&self, from: PeerId, tag: SessionTag, body: Bytes) {
-        let Some(drops) = self.drops.get(&from) else { return };
+        let Some(drops) = self.drops_of(from) else { return };
         let mut guard = locked(&self.state);
         let state = &mut *guard;
         if let Some(session) = state.open.get(&tag) {
@@ -154,7 +170,7 @@ impl Router {
         let flows = Arc::new(Flows::default());
         let now = Instant::now();
         for (from, early) in &mut state.early {
-            let Some(drops) = self.drops.get(from) else { continue };
+            let Some(drops) = self.drops_of(*from) else { continue };
             drops.early.add(early.trim(&self.limits, now, 0, 0));
             let frames = early.take(tag);
             if !members.contains(from) {

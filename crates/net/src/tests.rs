@@ -4,6 +4,7 @@ mod bounds;
 mod cluster;
 mod driver;
 mod hostile;
+mod peers;
 mod reconnect;
 mod units;
 

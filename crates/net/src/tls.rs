@@ -1,7 +1,7 @@
 //! TLS 1.3 with raw public keys (RFC 7250) on both sides, each pinned to an Ed25519 identity.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,6 +18,10 @@ use rustls::{
 };
 
 use crate::identity::{IdentityKey, PeerId};
+use crate::link::locked;
+
+/// The identities that may connect now. Each handshake looks again.
+pub(crate) type Pins = Arc<Mutex<BTreeSet<PeerId>>>;
 
 /// Speaks of the frame format; nodes of another one are refused by TLS itself.
 const ALPN: &[u8] = b"quorate/1";
@@ -100,8 +104,8 @@ impl Tls {
         Ok(config)
     }
 
-    /// For accepting any of `peers`.
-    pub(crate) fn server_config(&self, peers: BTreeSet<PeerId>) -> Result<ServerConfig, Error> {
+    /// For accepting any of `peers`, as they are at each handshake.
+    pub(crate) fn server_config(&self, peers: Pins) -> Result<ServerConfig, Error> {
         let verifier = Verifier::new(&self.provider, Accepted::AnyOf(peers));
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -118,7 +122,7 @@ impl Tls {
 #[derive(Debug)]
 enum Accepted {
     Exactly(PeerId),
-    AnyOf(BTreeSet<PeerId>),
+    AnyOf(Pins),
 }
 
 #[derive(Debug)]
@@ -140,7 +144,7 @@ impl Verifier {
         match &self.accepted {
             Accepted::Exactly(expected) if *expected == found => Ok(()),
             Accepted::Exactly(expected) => Err(KeyRefused::WrongPin { expected: *expected, found }.into()),
-            Accepted::AnyOf(peers) if peers.contains(&found) => Ok(()),
+            Accepted::AnyOf(peers) if locked(peers).contains(&found) => Ok(()),
             Accepted::AnyOf(_) => Err(KeyRefused::NotAPeer { found }.into()),
         }
     }

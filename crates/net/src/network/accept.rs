@@ -95,11 +95,12 @@ async fn serve(
             return;
         }
     };
-    let outdone = link.start_greeting();
+    let (outdone, removed) = (link.start_greeting(), link.removed());
     let greeting = Connection::greet(stream, Origin::Peer, Arc::clone(&link), &shared.around);
     let greeted = tokio::select! {
         greeted = timeout(limit, greeting) => greeted.unwrap_or(Err(ConnectionError::SlowHandshake(limit))),
         () = outdone.cancelled() => Err(ConnectionError::Duplicate),
+        () = removed.cancelled() => Err(ConnectionError::Removed),
         () = shared.around.stop.cancelled() => return,
     };
     let ended = match greeted {
@@ -124,8 +125,9 @@ async fn handshake(
         }
     };
     let id = proved_identity(stream.get_ref().1).ok_or(ConnectionError::NoIdentity)?;
-    let link = shared.links.get(&id).ok_or(ConnectionError::NoIdentity)?;
-    Ok((TlsStream::from(stream), Arc::clone(link)))
+    // Removed since the handshake looked.
+    let link = shared.link(id).ok_or(ConnectionError::Removed)?;
+    Ok((TlsStream::from(stream), link))
 }
 
 /// Closing with unread bytes resets the connection and may destroy the alert that says why.

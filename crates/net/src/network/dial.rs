@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
 use crate::connection::{Connection, ConnectionError, Surroundings};
@@ -45,15 +46,31 @@ impl Backoff {
     }
 }
 
-pub(crate) async fn keep_dialling(link: Arc<Link>, config: Arc<ClientConfig>, around: Surroundings) {
+/// Dials for as long as the peer is one; while it has no address, it is waited for.
+pub(crate) async fn keep_dialling(
+    link: Arc<Link>,
+    removed: CancellationToken,
+    config: Arc<ClientConfig>,
+    around: Surroundings,
+) {
+    let _ended_by_itself = removed.run_until_cancelled(keep_connected(link, config, around)).await;
+}
+
+async fn keep_connected(link: Arc<Link>, config: Arc<ClientConfig>, around: Surroundings) {
+    let mut addresses = link.address.subscribe();
     let mut backoff = Backoff::new(&around.limits);
     // The other side dials first, so that two nodes that start together rarely cross.
     let mut pause = if link.we_decide { Duration::ZERO } else { backoff.pause() };
     loop {
         let dialled = around.stop.run_until_cancelled(async {
+            // The sender lives in the link, so waiting cannot fail.
+            drop(addresses.wait_for(|address| !address.is_empty()).await);
+            addresses.mark_unchanged();
             tokio::select! {
                 () = sleep(pause) => {}
                 () = link.wait_until(true) => {}
+                // A new address is tried at once.
+                _ = addresses.changed() => {}
             }
             link.wait_until(false).await;
             dial(&link, Arc::clone(&config), &around).await
@@ -78,9 +95,9 @@ async fn dial(
 ) -> Result<Connection<TlsStream<TcpStream>>, ConnectionError> {
     let limit = around.limits.handshake_timeout;
     let attempt = async {
-        let tcp = TcpStream::connect(link.peer.address.as_str())
-            .await
-            .map_err(|error| cannot_reach(link, &error))?;
+        let address = link.address.borrow().clone();
+        let tcp =
+            TcpStream::connect(address.as_str()).await.map_err(|error| cannot_reach(&address, &error))?;
         tcp.set_nodelay(true)?;
         // Never sent and never looked at: the key alone says who this is.
         let name = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -90,6 +107,6 @@ async fn dial(
     timeout(limit, attempt).await.unwrap_or(Err(ConnectionError::SlowHandshake(limit)))
 }
 
-fn cannot_reach(link: &Link, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot connect to `{}`: {error}", link.peer.address))
+fn cannot_reach(address: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot connect to `{address}`: {error}"))
 }

@@ -28,14 +28,14 @@ impl Network {
 }
 
 impl PeerWatch {
-    /// Ends when the peer has restarted since the watch began, and so forgot what it was doing, or when it is without a connection
-    /// for [`crate::Limits::absence_grace`]; never, if it stays.
+    /// Ends when the peer has restarted since the watch began, and so forgot what it was doing, when it is no peer any more, or when it is without a
+    /// connection for [`crate::Limits::absence_grace`]; never, if it stays.
     pub async fn lost(&self) {
         let grace = self.shared.around.limits.absence_grace;
         let mut changes = self.shared.changed.subscribe();
         loop {
             changes.borrow_and_update();
-            let Some(link) = self.shared.links.get(&self.id) else { return };
+            let Some(link) = self.shared.link(self.id) else { return };
             let (instance, down_since) = link.presence();
             if self.instance.is_some() && instance.is_some() && instance != self.instance {
                 return;

@@ -544,3 +544,24 @@ async fn a_party_that_restarted_is_given_up_at_once() {
     assert_eq!(missed.restarted, [party(3)]);
     assert!(error.to_string().contains("waiting for party 2, party 3 (restarted) in round 1"), "{error}");
 }
+
+#[tokio::test]
+async fn a_party_that_is_no_peer_any_more_is_given_up_at_once() {
+    // Far beyond what this test waits.
+    let limits = Limits { absence_grace: Duration::from_secs(600), ..Limits::default() };
+    let nodes = cluster(3, &limits).await;
+    let disks = disks();
+    let waiting = drive(1, Manner::Honest, &nodes[0], &disks[0], WITHIN);
+    let second = drive(2, Manner::Honest, &nodes[1], &disks[1], WITHIN);
+    eventually("they wait", || sent(&nodes[0]) == 2 && sent(&nodes[1]) == 2).await;
+    nodes[0].remove_peer(id(3));
+    nodes[1].remove_peer(id(3));
+    for running in [waiting, second] {
+        let error = timeout(Duration::from_secs(10), running).await.unwrap().unwrap().0.unwrap_err();
+        let DriverError::Lost(missed) = &error else { panic!("{error:?}") };
+        assert_eq!(
+            (missed.awaiting.as_slice(), missed.unconnected.as_slice()),
+            (&[party(3)][..], &[party(3)][..])
+        );
+    }
+}

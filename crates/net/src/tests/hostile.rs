@@ -104,7 +104,7 @@ async fn a_server_that_shows_a_key_it_does_not_hold_is_refused() {
     let listener = tokio::net::TcpListener::bind(loopback(0)).await.unwrap();
     let node = start(1, loopback(0), vec![peer(2, listener.local_addr().unwrap())], Limits::default()).await;
     let forger = Tls::showing(&identity(9), id(2)).unwrap();
-    let config = forger.server_config([id(1)].into()).unwrap();
+    let config = forger.server_config(Arc::new(std::sync::Mutex::new([id(1)].into()))).unwrap();
     let (tcp, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
     let refused = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap_err();
     assert!(refused.to_string().contains("DecryptError"), "{refused}");
