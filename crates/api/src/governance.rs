@@ -5,6 +5,7 @@ use crate::request::SignedRequest;
 use crate::{bounded, schema};
 use quorate_intent::Summary;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Body of `POST /v1/directory/changes`: steps to take together, after a quorum of the admins has agreed.
@@ -190,6 +191,9 @@ pub struct DirectoryView {
     pub head: Hex,
     /// Who must agree to a change.
     pub admins: AdminView,
+    /// The nodes in force by name, with their identities of 32 bytes.
+    #[serde(default)]
+    pub nodes: BTreeMap<String, Hex>,
     /// The tenants.
     pub tenants: Vec<String>,
     /// Users and services by name.

@@ -102,7 +102,7 @@ impl KeyId {
 }
 
 /// Bytes, in JSON as lower-case hex without a prefix.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Hex(pub Vec<u8>);
 

@@ -261,6 +261,30 @@ pub(crate) enum Step {
         #[schema(min_items = 1, value_type = Vec<Bytes32>)]
         freezes: Vec<String>,
     },
+    /// Adds a node. It begins without shares.
+    AddNode {
+        /// Its name.
+        #[schema(value_type = NodeName)]
+        name: String,
+        /// The identity that `quorate node init` printed there.
+        #[schema(value_type = Bytes32)]
+        identity: String,
+    },
+    /// Puts a fresh machine in the place of a node: another identity under the same name.
+    ReplaceNode {
+        /// Its name.
+        #[schema(value_type = NodeName)]
+        name: String,
+        /// The identity that `quorate node init` printed on the fresh machine.
+        #[schema(value_type = Bytes32)]
+        identity: String,
+    },
+    /// Removes a node. Its identity is refused from then on.
+    RemoveNode {
+        /// Its name.
+        #[schema(value_type = NodeName)]
+        name: String,
+    },
 }
 
 /// A person or a program.

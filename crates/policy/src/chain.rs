@@ -119,6 +119,7 @@ impl Proposed {
         if self.steps.iter().any(|step| matches!(step, Step::SetAdmins { .. })) {
             summary.warnings.push(format!("from then on {} decide on changes", admins.quorum));
         }
+        summary.warnings.extend(self.steps.iter().filter_map(Step::warning));
         summary
     }
 }

@@ -8,6 +8,7 @@ use crate::directory::{
     Credential, Directory, MAX_ITEMS, MAX_NESTING, MAX_POLICY, Members, Membership, Principal, PrincipalKind,
 };
 use crate::name::Name;
+use crate::nodes::{Nodes, NodesError};
 use crate::quorum::{Quorum, QuorumError};
 
 /// Most steps of one change.
@@ -114,6 +115,25 @@ pub enum Step {
         /// The hashes, 32 bytes each.
         freezes: Vec<quorate_api::Hex>,
     },
+    /// Adds a node. It begins without shares.
+    AddNode {
+        /// Its name.
+        name: String,
+        /// The identity that `quorate node init` printed there, 32 bytes.
+        identity: quorate_api::Hex,
+    },
+    /// Puts a fresh machine in the place of a node: another identity under the same name. The one before is refused from then on.
+    ReplaceNode {
+        /// Its name.
+        name: String,
+        /// The identity that `quorate node init` printed on the fresh machine, 32 bytes.
+        identity: quorate_api::Hex,
+    },
+    /// Removes a node. Its identity is refused from then on.
+    RemoveNode {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Why a change cannot be. What it says is for whoever asks for it.
@@ -151,12 +171,37 @@ pub enum ChangeError {
     /// Nobody could change anything any more.
     #[error("after this change nobody could make another one: {0}")]
     LockedOut(QuorumError),
+    /// The nodes cannot be changed so.
+    #[error(transparent)]
+    Nodes(#[from] NodesError),
     /// A hash of a freeze is not 32 bytes.
     #[error("a freeze is named by the 32 bytes of its hash")]
     Freeze,
 }
 
 impl Step {
+    /// Whether it changes which nodes there are.
+    #[must_use]
+    pub const fn is_about_nodes(&self) -> bool {
+        matches!(self, Self::AddNode { .. } | Self::ReplaceNode { .. } | Self::RemoveNode { .. })
+    }
+
+    /// What whoever approves it should have thought of.
+    pub(crate) fn warning(&self) -> Option<String> {
+        match self {
+            Self::AddNode { name, .. } => Some(format!(
+                "whoever runs {name} can be made a party of new keys: compare the identity with what the machine shows, over a channel that nobody else writes to"
+            )),
+            Self::ReplaceNode { name, .. } => Some(format!(
+                "the shares of {name} are on the old machine only: until they are repaired, keys are used without {name}, and those that cannot do without it are not used"
+            )),
+            Self::RemoveNode { name } => Some(format!(
+                "keys of which {name} is a party go on without it, with one party less to spare: reshare them first"
+            )),
+            _ => None,
+        }
+    }
+
     /// What it does, in words.
     #[must_use]
     pub fn words(&self) -> String {
@@ -212,6 +257,15 @@ impl Step {
                 let ids: Vec<String> = freezes.iter().map(ToString::to_string).collect();
                 format!("lift the freezes {}", ids.join(", "))
             }
+            Self::AddNode { name, identity } => {
+                format!("add node {name} with the identity {identity}, which begins without shares")
+            }
+            Self::ReplaceNode { name, identity } => format!(
+                "node {name} is a fresh machine with the identity {identity}, and the one before is refused for ever"
+            ),
+            Self::RemoveNode { name } => {
+                format!("remove node {name}, and its identity is refused for ever")
+            }
         }
     }
 }
@@ -227,6 +281,7 @@ impl Directory {
             credentials: BTreeMap::new(),
             policies: BTreeMap::new(),
             admins,
+            nodes: Nodes::default(),
             member_of: BTreeMap::new(),
         }
     }
@@ -293,6 +348,9 @@ impl Directory {
             }
             Step::SetAdmins { rule } => self.admins = rule.clone(),
             Step::Remove { what, name } => self.remove(*what, name)?,
+            Step::AddNode { name, identity } => self.nodes.add(name, identity)?,
+            Step::ReplaceNode { name, identity } => self.nodes.replace(name, identity)?,
+            Step::RemoveNode { name } => self.nodes.remove(name)?,
             Step::Thaw { freezes } => {
                 if freezes.is_empty() || freezes.iter().any(|hash| hash.0.len() != 32) {
                     return Err(ChangeError::Freeze);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::AdminRule;
 use crate::name::Name;
+use crate::nodes::Nodes;
 use crate::quorum::People;
 
 /// Most users, groups, credentials, … of each kind.
@@ -74,6 +75,7 @@ pub struct Directory {
     pub(crate) credentials: BTreeMap<Name, Credential>,
     pub(crate) policies: BTreeMap<Name, String>,
     pub(crate) admins: AdminRule,
+    pub(crate) nodes: Nodes,
     /// The groups and roles of each principal, also through groups in groups.
     pub(crate) member_of: BTreeMap<Name, Membership>,
 }
@@ -127,6 +129,12 @@ impl Directory {
     #[must_use]
     pub fn admins(&self) -> &AdminRule {
         &self.admins
+    }
+
+    /// The nodes of the cluster.
+    #[must_use]
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// What a principal belongs to, directly or through groups.

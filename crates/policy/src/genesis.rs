@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{AdminRule, ChangeError, Step};
 use crate::directory::Directory;
 use crate::name::Name;
+use crate::nodes::Nodes;
 
 const TAG: &[u8] = b"quorate-genesis-v1";
 const HASH: &str = "quorate 2026 genesis v1";
@@ -52,6 +53,11 @@ pub enum GenesisError {
     /// No nodes, too many, or a malformed identity.
     #[error("a genesis has 1 to {MAX_NODES} nodes with different identities of 32 bytes")]
     Nodes,
+    /// A node comes by a step: its operator would not have signed.
+    #[error(
+        "the nodes of a genesis are listed, since the operator of each signs it: take the steps about nodes out"
+    )]
+    NodeSteps,
     /// The first people do not make a directory.
     #[error("the genesis has no valid directory: {0}")]
     Directory(#[from] ChangeError),
@@ -80,7 +86,9 @@ impl Terms {
     /// # Errors
     /// The first step that cannot be taken, or what the directory lacks.
     pub fn directory(&self) -> Result<Directory, ChangeError> {
-        Directory::empty(self.admins.clone()).changed(&self.steps)
+        let mut directory = Directory::empty(self.admins.clone());
+        directory.nodes = Nodes::new(self.nodes.clone());
+        directory.changed(&self.steps)
     }
 }
 
@@ -192,6 +200,9 @@ fn read(text: &str) -> Result<(Terms, Directory), GenesisError> {
     let sizes = (1..=MAX_NODES).contains(&terms.nodes.len()) && identities.len() == terms.nodes.len();
     if !sizes || identities.iter().any(|identity| identity.len() != 32) {
         return Err(GenesisError::Nodes);
+    }
+    if terms.steps.iter().any(Step::is_about_nodes) {
+        return Err(GenesisError::NodeSteps);
     }
     let directory = terms.directory()?;
     Ok((terms, directory))

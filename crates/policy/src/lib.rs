@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`name`] | names of people, groups, credentials, policies |
 //! | [`directory`] | who exists, with which credentials, in which groups |
+//! | [`nodes`] | the nodes of the cluster, and the identities that are nodes no longer |
 //! | [`change`] | one signed change of the directory or the policies |
 //! | [`chain`] | the changes in order, from a genesis that the nodes' operators signed |
 //! | [`approval`] | what people say about a request of somebody else |
@@ -36,6 +37,7 @@ pub mod finding;
 pub mod genesis;
 pub mod lint;
 pub mod name;
+pub mod nodes;
 pub mod policies;
 pub mod quorum;
 pub mod schema;

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::change::{AdminRule, ChangeError};
 use crate::directory::Directory;
+use crate::nodes::Nodes;
 use crate::quorum::QuorumError;
 
 /// Why what a node shows is no directory.
@@ -31,6 +32,7 @@ impl Directory {
         let tenants = tenants.collect::<Result<_, crate::name::NameError>>();
         let quorum = view.admins.quorum.parse()?;
         let mut directory = Self::empty(AdminRule { quorum, requester_counts: view.admins.requester_counts });
+        directory.nodes = Nodes::new(view.nodes.clone());
         directory.tenants = tenants.map_err(|error| ViewError::Malformed("tenants", error.to_string()))?;
         directory.principals = part("people", &view.principals)?;
         directory.groups = part("groups", &view.groups)?;

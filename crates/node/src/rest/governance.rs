@@ -50,6 +50,7 @@ pub(super) async fn directory(
             quorum: directory.admins().quorum.to_string(),
             requester_counts: directory.admins().requester_counts,
         },
+        nodes: directory.nodes().in_force().clone(),
         tenants: directory.tenants().map(ToString::to_string).collect(),
         principals: value(directory.principals())?,
         groups: value(directory.groups())?,

@@ -14,10 +14,10 @@ use crate::house::{
 };
 
 const AHEAD: u64 = 3600;
-const TIME: Option<(u64, u64)> = Some((NOW, AHEAD));
+pub(crate) const TIME: Option<(u64, u64)> = Some((NOW, AHEAD));
 
 /// Two of anna, bert and carl change things, and whoever asks does not count.
-fn founded() -> State {
+pub(crate) fn founded() -> State {
     let mut terms = terms(people());
     terms.steps.push(group("admins", &["anna", "bert", "carl"], &[]));
     terms.admins = rule("2 of Group::\"admins\"", false);
@@ -28,7 +28,7 @@ fn rule(quorum: &str, requester_counts: bool) -> AdminRule {
     AdminRule { quorum: quorum.parse().unwrap(), requester_counts }
 }
 
-fn asks(client: &str, state: &State, steps: &[Step]) -> SignedRequest {
+pub(crate) fn asks(client: &str, state: &State, steps: &[Step]) -> SignedRequest {
     change(client, state.version(), &state.head(), steps, NOW + 300)
 }
 
@@ -44,7 +44,7 @@ fn yes(who: &str, about: &SignedRequest) -> SignedRequest {
     ruling(&format!("{who}-key"), Approve, about, NOW + 300, 1, &[])
 }
 
-fn agreed(request: &SignedRequest, people: &[&str]) -> Entry {
+pub(crate) fn agreed(request: &SignedRequest, people: &[&str]) -> Entry {
     Entry { request: request.clone(), rulings: people.iter().map(|who| yes(who, request)).collect() }
 }
 

@@ -15,6 +15,7 @@ mod explain;
 mod fuzz;
 mod house;
 mod intents;
+mod nodes;
 mod quorum;
 mod window;
 
