@@ -1,10 +1,11 @@
-//! The socket in the data folder, for whoever runs the node: one question as a JSON line, one answer as a JSON line.
+//! A socket for whoever runs the node, on the same machine: one question as a JSON line, one answer as a JSON line.
 //!
-//! The folder is open to the node's user alone, and so is the socket; who connects must be that user, or root, by what the system says.
+//! Each side asks the system who the other one is: who connects must be the node's user or root, and who listens the owner of the folder.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::{self as blocking, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +19,12 @@ use tokio::time::timeout;
 use crate::reseal::{Resealed, Target};
 use crate::shared::Shared;
 
-/// Name of the socket in the data folder.
-pub const CONTROL_SOCKET: &str = "control.sock";
 /// Longest question or answer in bytes.
 const MAX_LINE: u64 = 16 * 1024;
 /// How long whoever connected may take to ask.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take: an HSM is asked, and a log is emptied.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// What the kernel takes as the address of a socket.
-const MAX_ADDRESS: usize = 100;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -55,6 +52,14 @@ pub enum AdminError {
         "a running node cannot read file descriptor {0} of this process: put the passphrase into a file, or stop the node first"
     )]
     Descriptor(i32),
+    /// Somebody else listens where the node should.
+    #[error("user {uid} listens where the node in `{}` should, and does not own it: end that process", folder.display())]
+    Impostor {
+        /// The data folder.
+        folder: PathBuf,
+        /// Who listens.
+        uid: u32,
+    },
     /// The node said no.
     #[error("{0}")]
     Refused(String),
@@ -68,15 +73,18 @@ pub enum AdminError {
     },
 }
 
-/// An address that the kernel takes, however deep the folder is. The file keeps it valid.
-fn address(folder: &Path) -> io::Result<(PathBuf, Option<File>)> {
-    let plain = folder.join(CONTROL_SOCKET);
-    if plain.as_os_str().len() <= MAX_ADDRESS {
-        return Ok((plain, None));
-    }
-    use std::os::fd::AsRawFd as _;
-    let open = File::open(folder)?;
-    Ok((PathBuf::from(format!("/proc/self/fd/{}/{CONTROL_SOCKET}", open.as_raw_fd())), Some(open)))
+/// The socket of the node in a folder. On Linux it has a name and no file: nothing is left behind, nothing gets into copies of the folder,
+/// and the folder may be as deep as it likes. The name is that of the folder itself, however it is called or mounted.
+#[cfg(target_os = "linux")]
+fn address(folder: &Path) -> io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt as _;
+    let metadata = fs::metadata(folder)?;
+    SocketAddr::from_abstract_name(format!("quorate/{}/{}", metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn address(folder: &Path) -> io::Result<SocketAddr> {
+    SocketAddr::from_pathname(folder.join("control.sock"))
 }
 
 /// Lets the node that runs in this folder seal it anew.
@@ -91,14 +99,26 @@ pub async fn ask_running(folder: &Path, target: &Target) -> Result<Resealed, Adm
         Target::Hsm(uri) => Question::ResealToPkcs11(uri.to_string()),
     };
     let failed = |source| AdminError::Io { folder: folder.to_owned(), source };
-    let (path, _open) = address(folder).map_err(failed)?;
-    let stream = match UnixStream::connect(&path).await {
+    let gone = || AdminError::NotRunning(folder.to_owned());
+    let owner = match fs::metadata(folder) {
+        Ok(metadata) => metadata.uid(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(gone()),
+        Err(error) => return Err(failed(error)),
+    };
+    let connected = address(folder).and_then(|address| blocking::UnixStream::connect_addr(&address));
+    let stream = match connected {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Err(AdminError::NotRunning(folder.to_owned()));
+            return Err(gone());
         }
         Err(error) => return Err(failed(error)),
     };
+    let opened = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream));
+    let stream = opened.map_err(failed)?;
+    let listens = stream.peer_cred().map_err(failed)?.uid();
+    if listens != owner && listens != 0 {
+        return Err(AdminError::Impostor { folder: folder.to_owned(), uid: listens });
+    }
     let exchange = async {
         let mut stream = BufReader::new(stream);
         let mut line = serde_json::to_vec(&question)?;
@@ -122,21 +142,20 @@ pub(crate) fn listen(shared: &Arc<Shared>) {
             shared.tasks.spawn(serve(Arc::clone(shared), listener));
         }
         Err(error) => {
-            tracing::warn!(%error, "no control socket in the data folder: `quorate node reseal` needs this node stopped");
+            tracing::warn!(%error, "no control socket: `quorate node reseal` needs this node stopped");
         }
     }
 }
 
 fn bind(folder: &Path) -> io::Result<UnixListener> {
-    let (path, _open) = address(folder)?;
-    // The folder is locked by this node, so what is there is left over from before.
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let address = address(folder)?;
+    if let Some(path) = address.as_pathname() {
+        // The folder is locked by this node, so what is there is left over from before.
+        drop(fs::remove_file(path));
     }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    let listener = blocking::UnixListener::bind_addr(&address)?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
 async fn serve(shared: Arc<Shared>, listener: UnixListener) {
@@ -153,10 +172,6 @@ async fn serve(shared: Arc<Shared>, listener: UnixListener) {
         {
             tracing::debug!(%error, "a question on the control socket failed");
         }
-    }
-    if let Ok((path, _open)) = address(&shared.config.data) {
-        // A socket that stays is taken away by the next start.
-        drop(fs::remove_file(path));
     }
 }
 

@@ -10,8 +10,7 @@ mod system;
 use std::path::{Path, PathBuf};
 
 use quorate_seal::{Hsm, PassphraseSource};
-use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::Serialize;
 
 use crate::config::{Config, LockMemory};
@@ -82,10 +81,11 @@ const UNLOCKED: &str =
 /// # Errors
 /// [`HostError::Memory`] if memory must be locked and cannot be.
 pub fn harden(lock: LockMemory) -> Result<Hardened, HostError> {
+    // SEAL.13
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let limited = setrlimit(Resource::Core, none).is_ok();
     // The limit does not keep a program that takes dumps through a pipe from getting one; this does.
-    let not_dumpable = set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok();
+    let not_dumpable = process::forbid_dumps();
     let memory = match lock {
         LockMemory::Off => Err("host.lock_memory is `off`".to_owned()),
         LockMemory::IfPossible | LockMemory::Required => lock_memory(),
@@ -101,9 +101,7 @@ fn lock_memory() -> Result<(), String> {
     if let Some(limit) = process::memory_limit(&Machine::default()) {
         return Err(format!("the process may lock {} KiB only: {UNLOCKED}", limit / 1024));
     }
-    // Pages are locked as they are first touched: stacks and buffers are reserved larger than they get.
-    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-    mlockall(flags).map_err(|error| format!("mlockall says {error}: {UNLOCKED}"))
+    process::lock_all().map_err(|reason| format!("{reason}: {UNLOCKED}"))
 }
 
 /// Where the system describes itself. Another root in tests.

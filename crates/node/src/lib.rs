@@ -6,7 +6,7 @@
 //! | `folder` | the data folder: [`init`], the sealed identity |
 //! | `unlock` | what opens the data folder: passphrase or HSM |
 //! | `reseal` | moving a folder from one to the other |
-//! | `admin` | the socket in the data folder, for whoever runs the node |
+//! | `admin` | a socket for whoever runs the node |
 //! | [`host`] | what the machine gives: locked memory, no core dumps, and what it lacks |
 //! | `node` | [`Node`]: start, control loop, shutdown |
 //! | `shared` | what all parts of a running node share |
@@ -66,7 +66,7 @@ mod verify;
 mod webhook;
 mod witness;
 
-pub use admin::{AdminError, CONTROL_SOCKET, ask_running};
+pub use admin::{AdminError, ask_running};
 pub use audit::{log_key, logged_result, participants, witness_key};
 pub use config::{Config, ConfigError};
 pub use folder::{FolderError, InitReport, init, init_in_hsm, init_with, sign_genesis};

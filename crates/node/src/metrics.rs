@@ -85,6 +85,9 @@ impl Metrics {
     /// Whether the HSM that the folder is sealed under answers.
     pub(crate) fn hsm(&self, answers: bool) {
         self.gauge("quorate_hsm_up", Vec::new(), if answers { 1.0 } else { 0.0 });
+        if !answers {
+            self.count("quorate_hsm_failures_total", Vec::new());
+        }
     }
 
     /// A client began TLS and did not end the handshake.
@@ -120,6 +123,7 @@ impl Metrics {
 
     /// Series that alerts watch begin at zero: what appears with its first count has no increase.
     pub(crate) fn begin(&self, peers: &[String]) {
+        self.counted("quorate_hsm_failures_total", Vec::new(), 0);
         for check in Check::ALL {
             self.counted("quorate_aborts_total", vec![Label::new("check", check.code())], 0);
         }

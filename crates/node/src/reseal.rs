@@ -122,6 +122,7 @@ async fn rewrap(
         Ok::<_, ResealError>((hsm, wrapped))
     })
     .await??;
+    // SEAL.9 Made and opened; then one commit.
     let to = in_words(&Sealer::protection(&wrapped.header)?);
     let entry = audit::entry(Kind::Seal, &Moved { from: &from, to: &to });
     let entry = entry.map_err(|problem| ResealError::Log(problem.detail))?;
@@ -131,6 +132,7 @@ async fn rewrap(
     Ok((Resealed { from, to, made, online: true, erased }, hsm))
 }
 
+/// SEAL.10
 async fn erase(store: &Store) -> bool {
     for _ in 0..ERASURES {
         match store.erase_replaced().await {
@@ -153,7 +155,7 @@ pub(crate) fn in_words(protection: &Protection) -> String {
 }
 
 impl Shared {
-    /// Moves the folder of this running node. Nothing that runs notices: the data key is the same.
+    /// SEAL.11 Moves the folder of this running node. Nothing that runs notices: the data key is the same.
     pub(crate) async fn reseal(&self, target: Target) -> Result<Resealed, ResealError> {
         let _alone = self.resealing.lock().await;
         let (done, hsm) = rewrap(&self.store, Arc::clone(&self.sealer), *self.id.as_bytes(), target).await?;

@@ -64,6 +64,7 @@ impl Unlock {
         owner: &[u8; 32],
         header: &[u8],
     ) -> Result<(Sealer, Option<Arc<Hsm>>), UnlockError> {
+        // SEAL.12 The folder says which one.
         match Sealer::protection(header)? {
             Protection::Passphrase => {
                 let passphrase = match self.passphrase {

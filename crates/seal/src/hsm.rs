@@ -150,6 +150,7 @@ impl Hsm {
     pub(crate) fn wrap(&self, context: &[u8], data_key: &[u8; 32]) -> Result<Wrapped, SealError> {
         let mut fresh = [0; IV_LEN];
         getrandom::fill(&mut fresh).map_err(|_| SealError::NoRandomness)?;
+        // SEAL.5
         let wrapped = self.with_key("encrypt the data key", |session, open| {
             let mut iv = fresh;
             let bytes = {
@@ -200,7 +201,7 @@ impl Hsm {
             return Err(HsmError::PinRefusedBefore { token: self.uri.token_name() });
         }
         let mut last = None;
-        // With what is open, in a new session, and with a module that was started anew.
+        // SEAL.8 With what is open, in a new session, and with a module that was started anew.
         for attempt in 0..3 {
             if attempt == 2 {
                 state.open = None;
@@ -296,6 +297,7 @@ impl Hsm {
 
     fn login(&self, lib: &Pkcs11, slot: Slot, session: &Session, info: &TokenInfo) -> Result<(), HsmError> {
         let token = || self.uri.token_name();
+        // SEAL.7 Never the last try.
         if info.user_pin_locked() {
             return Err(HsmError::PinLocked { token: token() });
         }
@@ -378,6 +380,7 @@ impl Hsm {
             .map_err(|error| HsmError::Call { what: "be given random bytes", reason: error.to_string() })?;
         let id = self.uri.id.clone().unwrap_or(id);
         let label = self.uri.key_name();
+        // SEAL.4
         let template = [
             Attribute::Class(ObjectClass::SECRET_KEY),
             Attribute::KeyType(KeyType::AES),

@@ -82,6 +82,7 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::create`].
     pub fn rewrap(&self, passphrase: &Passphrase, params: &Params) -> Result<Vec<u8>, SealError> {
+        // SEAL.3
         let salt: [u8; SALT_LEN] = random()?;
         let nonce: [u8; NONCE_LEN] = random()?;
         let bound = prefix(params, &salt);
@@ -205,6 +206,7 @@ impl Sealer {
         if plaintext.len() > MAX_PLAINTEXT_LEN {
             return Err(too_long(plaintext.len()));
         }
+        // SEAL.1 Bound to its place.
         let aad = blob_aad(context)?;
         let nonce: [u8; NONCE_LEN] = random()?;
         let sealed = cipher(&self.data_key)
@@ -262,6 +264,7 @@ fn derive_root(
     params: &Params,
     salt: &[u8; SALT_LEN],
 ) -> Result<Zeroizing<[u8; KEY_LEN]>, SealError> {
+    // SEAL.2 The costs are judged before anything is computed.
     params.check_ceiling()?;
     let (memory_kib, passes, lanes) = (params.memory_kib(), params.passes(), params.lanes());
     let weak = |_| SealError::WeakParams { memory_kib, passes };

@@ -1,6 +1,6 @@
 //! What the system lets this process do, and others do to it.
 
-use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+use rustix::process::{Resource, getrlimit};
 
 use super::{Finding, Machine, UNLOCKED};
 use crate::config::{Config, LockMemory};
@@ -9,6 +9,42 @@ use crate::config::{Config, LockMemory};
 const IPC_LOCK: u32 = 14;
 /// File descriptors beside connections: the store, the log, the peers, pipes.
 const OTHER_DESCRIPTORS: u64 = 256;
+
+#[cfg(target_os = "linux")]
+pub(super) fn forbid_dumps() -> bool {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok()
+}
+
+#[cfg(target_os = "linux")]
+fn dumps_are_forbidden() -> bool {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+    matches!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable))
+}
+
+#[cfg(target_os = "linux")]
+pub(super) fn lock_all() -> Result<(), String> {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    // Pages are locked as they are first touched: stacks and buffers are reserved larger than they get.
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    mlockall(flags).map_err(|error| format!("mlockall says {error}"))
+}
+
+/// Other systems have the limit alone.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn forbid_dumps() -> bool {
+    true
+}
+
+#[cfg(not(target_os = "linux"))]
+fn dumps_are_forbidden() -> bool {
+    true
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn lock_all() -> Result<(), String> {
+    Err("this is done on Linux alone".to_owned())
+}
 
 /// How many bytes may be locked; `None` for as many as there are.
 pub(super) fn memory_limit(machine: &Machine) -> Option<u64> {
@@ -45,7 +81,7 @@ pub(super) fn memory(machine: &Machine, lock: LockMemory) -> Finding {
 
 pub(super) fn core_dumps(machine: &Machine) -> Finding {
     let check = "core dumps";
-    let off = matches!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+    let off = dumps_are_forbidden();
     let limited = getrlimit(Resource::Core).current == Some(0);
     if off && limited {
         return Finding::ok(check, "the system writes none of this process");

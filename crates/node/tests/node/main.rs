@@ -20,6 +20,7 @@ mod presign;
 mod races;
 mod receipts;
 mod requests;
+mod reseal;
 mod source;
 mod spending;
 mod states;

@@ -179,7 +179,8 @@ fn no_secret_is_in_logs_answers_errors_files_or_arguments() {
     let pids: Vec<u32> = cluster.nodes.iter().map(|node| node.pid()).collect();
     for (pid, name) in pids.iter().zip(NAMES) {
         for file in ["cmdline", "environ"] {
-            let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap();
+            // A node lets nobody look into it, so that only root can read its environment.
+            let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
             assert!(!bytes.is_empty() || file == "environ");
             hay.push((format!("{file} of {name}"), bytes));
         }

@@ -59,6 +59,7 @@ impl HsmHeader {
         out
     }
 
+    /// SEAL.6
     pub(crate) fn encode(&self) -> Result<Vec<u8>, SealError> {
         let Wrapped { id, iv, bytes } = &self.wrapped;
         // A token that answers with something else did not do what it was asked.
