@@ -12,7 +12,7 @@ use anyhow::Context as _;
 /// What the command line of `cargo xtask bench` can say.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Reports to make: `protocols`, `cluster`, `trust`, `build`, `demo`; all when none is named
+    /// Reports to make: `protocols`, `cluster`, `trust`, `sealing`, `build`, `demo`; all when none is named
     reports: Vec<String>,
     /// One JSON object a line in place of tables
     #[arg(long)]
@@ -25,10 +25,11 @@ struct Report {
     make: fn(&Path, &Options) -> anyhow::Result<bool>,
 }
 
-const REPORTS: [Report; 5] = [
+const REPORTS: [Report; 6] = [
     Report { name: "protocols", make: protocols },
     Report { name: "cluster", make: cluster },
     Report { name: "trust", make: trust },
+    Report { name: "sealing", make: sealing },
     Report { name: "demo", make: demo },
     Report { name: "build", make: build },
 ];
@@ -74,6 +75,12 @@ fn measure(root: &Path, options: &Options, arguments: &[&std::ffi::OsStr]) -> an
 /// CPU time and bytes of the protocols beside their peers.
 fn protocols(root: &Path, options: &Options) -> anyhow::Result<bool> {
     measure(root, options, &["protocols".as_ref()])
+}
+
+/// Opening a folder under a passphrase and under a key in SoftHSM2.
+fn sealing(root: &Path, _: &Options) -> anyhow::Result<bool> {
+    let arguments = ["run", "--quiet", "--release", "--locked", "-p", "quorate-seal", "--example", "open"];
+    Ok(cargo(root, &arguments).status().context("cannot start cargo")?.success())
 }
 
 /// The `quorate` program in release, built if need be; `None` if it does not build.

@@ -16,6 +16,7 @@
 //! | `freeze` | somebody, or this node's circuit breaker, froze something | what, who, why |
 //! | `share` | this node's share of a key becomes usable, is ordered to another state, or is erased | from, to; which order, and why |
 //! | `burn` | a check failed: this node never again signs with that one under this key | with whom, session, end of the transfer |
+//! | `seal` | the folder is sealed under something else | from, to |
 //!
 //! Bodies are JSON objects with their fields in the order of the structs below.
 

@@ -8,12 +8,14 @@ mod process;
 mod system;
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 use quorate_seal::{Hsm, PassphraseSource};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::Serialize;
 
 use crate::config::{Config, LockMemory};
+use crate::folder::{FolderError, HSM_PATIENCE};
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -174,8 +176,16 @@ fn ask_hsm(uri: &str) -> Finding {
         Ok(uri) => uri,
         Err(error) => return failed(format!("{error}")),
     };
-    let hsm = Hsm::new(uri);
-    match hsm.check().and_then(|()| hsm.find()) {
+    let (tell, hear) = mpsc::channel();
+    std::thread::spawn(move || {
+        let hsm = Hsm::new(uri);
+        // Nobody may be listening any more.
+        drop(tell.send(hsm.check().and_then(|()| hsm.find())));
+    });
+    let Ok(asked) = hear.recv_timeout(HSM_PATIENCE) else {
+        return failed(FolderError::HsmSilent.to_string());
+    };
+    match asked {
         Ok(key) if key.never_outside => {
             Finding::ok("hsm", format!("the key `{}` in the token `{}` answers", key.key, key.token))
         }

@@ -21,6 +21,10 @@ pub(crate) mod recovery_key;
 use crate::cli::{Cli, Command};
 use crate::output::Output;
 use anyhow::Context as _;
+use std::time::Duration;
+
+/// How long what cannot be broken off is waited for.
+pub(crate) const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 ///
@@ -57,5 +61,9 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
 /// A client belongs to the runtime it first sends in, so a command calls this once.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("cannot start the runtime")?.block_on(future)
+    let runtime = runtime.context("cannot start the runtime")?;
+    let done = runtime.block_on(future);
+    // An HSM that never answers must not keep the answer back.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    done
 }

@@ -1,7 +1,7 @@
 //! `quorate node`: make, run and look at a node.
 
 use crate::cli::Connection;
-use crate::commands::block_on;
+use crate::commands::{LEFT_BEHIND, block_on};
 use crate::failure::usage;
 use crate::output::{Output, fields, table};
 use anyhow::{Context as _, anyhow};
@@ -11,10 +11,6 @@ use quorate_node::host::{Finding, Status};
 use quorate_node::{AdminError, Target, Unlock};
 use quorate_seal::{HsmUri, PassphraseSource};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How long what cannot be broken off is waited for.
-const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 /// Commands about nodes.
 #[derive(Debug, Subcommand)]
