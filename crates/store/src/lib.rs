@@ -8,6 +8,7 @@
 //! | [`Meta`] | written once; the seal header changes by compare-and-set |
 //! | [`Key`] | its status and its share change by compare-and-set, by the steps of one machine that the database holds to as well; destroying it erases the share |
 //! | [`KeyAct`] | each number of a key has one order |
+//! | [`Successor`] | the next epoch of a key, until it takes the key's place in one commit that erases what it replaces |
 //! | [`Burn`] | insert-only: a burned transfer instance never comes back |
 //! | used ids ([`Store::consume`]) | insert-only: the second use of a nonce is seen |
 //! | [`Outgoing`] | kept until a webhook took it or it is given up |
@@ -44,6 +45,7 @@ mod outbox;
 mod page;
 mod sqlite;
 mod store;
+mod successor;
 mod watch;
 
 pub use act::{KeyAct, KeyMove, KeyState};
@@ -57,4 +59,5 @@ pub use operation::{Begin, NewOperation, Operation, OperationFilter, OperationSt
 pub use outbox::{Outgoing, Tried};
 pub use page::{Cursor, MAX_PAGE_LEN, Page};
 pub use store::{DATABASE_FILE, Store};
+pub use successor::{Handover, MovedAway, NewSuccessor, Phase, Successor, Switch, To};
 pub use watch::Change;

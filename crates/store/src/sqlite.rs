@@ -11,6 +11,7 @@ mod keys;
 mod log;
 mod marks;
 mod migrations;
+mod moving;
 mod operations;
 mod outbox;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -42,6 +44,8 @@ pub(crate) struct Sqlite {
     path: Arc<Path>,
     readers: SqlitePool,
     writer: Writer,
+    /// What was to be erased may be left in the log.
+    must_erase: AtomicBool,
 }
 
 impl Sqlite {
@@ -62,6 +66,8 @@ impl Sqlite {
         let mut connection =
             writer_options(&path).connect().await.map_err(|error| named(Failure::from(error)))?;
         migrations::run(&mut connection).await.map_err(named)?;
+        // What a crash left in the log may be what a finished commit was to erase.
+        writer::fold(&mut connection).await.map_err(named)?;
         if !marked {
             folder.mark()?;
         }
@@ -73,7 +79,7 @@ impl Sqlite {
             .await
             .map_err(|error| named(Failure::from(error)))?;
         let writer = Writer::start(connection, Arc::clone(&path), folder, faults);
-        Ok(Self { path, readers, writer })
+        Ok(Self { path, readers, writer, must_erase: AtomicBool::new(false) })
     }
 
     /// Waits for the queued writes, folds the log into the file, and gives the folder free.
@@ -84,7 +90,9 @@ impl Sqlite {
 
     /// See [`Store::erase_replaced`](crate::Store::erase_replaced).
     pub(crate) async fn erase_replaced(&self) -> Result<bool, StoreError> {
-        self.writer.fold().await
+        let folded = self.writer.fold().await;
+        self.must_erase.store(!matches!(folded, Ok(true)), Ordering::Relaxed);
+        folded
     }
 
     /// See [`Store::failed_writes`](crate::Store::failed_writes).

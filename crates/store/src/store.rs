@@ -44,6 +44,7 @@ macro_rules! ask {
 }
 
 mod governance;
+mod moving;
 
 impl Store {
     /// Opens the data folder, makes it if it is not there, and locks it until the store is closed or dropped and its
@@ -147,6 +148,15 @@ impl Store {
     /// Those of the backend.
     pub async fn list_keys(&self, after: Option<Cursor>, limit: u32) -> Result<Page<Key>, StoreError> {
         ask!(self, list_keys(after, limit))
+    }
+
+    /// Keys in use that have not changed since before a time, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn keys_older_than(&self, before: u64, limit: u32) -> Result<Vec<Key>, StoreError> {
+        let before = limits::signed("time", before)?;
+        ask!(self, keys_older_than(before, limit))
     }
 
     /// When the active key that has not changed for longest changed, in milliseconds since the Unix epoch; `None` without one.

@@ -35,6 +35,20 @@ impl Sqlite {
         Ok(oldest.and_then(|at| u64::try_from(at).ok()))
     }
 
+    pub(crate) async fn keys_older_than(&self, before: i64, limit: u32) -> Result<Vec<Key>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM keys WHERE status IN (?, ?) AND updated_at < ? ORDER BY updated_at LIMIT ?",
+        )
+        .bind(KeyStatus::Active.as_str())
+        .bind(KeyStatus::Exposed.as_str())
+        .bind(before)
+        .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(|error| self.named(error))?;
+        rows.iter().map(key).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+
     pub(crate) async fn init_meta(&self, new: Meta, created_at: i64) -> Result<Meta, StoreError> {
         self.writer
             .write(move |connection| {

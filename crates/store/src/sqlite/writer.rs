@@ -353,9 +353,7 @@ impl WriteTask {
     async fn fold(&mut self) -> Result<bool, StoreError> {
         self.ready().await?;
         let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
-        let folded: Result<i64, _> =
-            sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await;
-        folded.map(|busy| busy == 0).map_err(|error| Failure::from(error).at(&self.path))
+        fold(connection).await.map_err(|failure| failure.at(&self.path))
     }
 
     /// After a failed batch it is known only from the disk what was committed.
@@ -431,4 +429,16 @@ impl WriteTask {
         }
         Ok(receipts)
     }
+}
+
+/// Moves all frames of the log into the file and cuts the log to nothing, so that no page of before is left in it. Gives `false` if
+/// somebody reads from it.
+pub(super) async fn fold(connection: &mut SqliteConnection) -> Result<bool, Failure> {
+    // While it waits for readers nobody writes.
+    sqlx::query("PRAGMA busy_timeout = 200").execute(&mut *connection).await?;
+    let busy: Result<i64, sqlx::Error> =
+        sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
+    let patience = super::BUSY_TIMEOUT.as_millis();
+    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {patience}"))).execute(connection).await?;
+    Ok(busy? == 0)
 }

@@ -8,4 +8,5 @@ mod faults;
 mod governance;
 mod lock;
 mod log;
+mod moving;
 mod records;
