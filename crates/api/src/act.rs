@@ -3,6 +3,7 @@
 use crate::bounded::{self, parse_body};
 use crate::id::KeyId;
 use crate::key::KeyStatus;
+use crate::moving::{Refresh, Repair, Reshare};
 use crate::operation::OperationKind;
 use crate::problem::Problem;
 use crate::schema;
@@ -27,11 +28,18 @@ pub enum ActKind {
     Destroy,
     /// A destruction that has not happened is called off; the key stays disabled.
     Keep,
+    /// The parties get new shares.
+    Refresh,
+    /// Other parties, or another number of them, get new shares.
+    Reshare,
+    /// The parties get new shares, one of them under another identity or after it lost its own.
+    Repair,
 }
 
 impl ActKind {
     /// Every act.
-    pub const ALL: [Self; 4] = [Self::Disable, Self::Enable, Self::Destroy, Self::Keep];
+    pub const ALL: [Self; 7] =
+        [Self::Disable, Self::Enable, Self::Destroy, Self::Keep, Self::Refresh, Self::Reshare, Self::Repair];
 
     /// The name in JSON, in the log, and at the end of the path.
     pub const fn as_str(self) -> &'static str {
@@ -40,6 +48,9 @@ impl ActKind {
             Self::Enable => "enable",
             Self::Destroy => "destroy",
             Self::Keep => "keep",
+            Self::Refresh => "refresh",
+            Self::Reshare => "reshare",
+            Self::Repair => "repair",
         }
     }
 
@@ -55,6 +66,9 @@ impl ActKind {
             Self::Enable => OperationKind::EnableKey,
             Self::Destroy => OperationKind::DestroyKey,
             Self::Keep => OperationKind::KeepKey,
+            Self::Refresh => OperationKind::RefreshKey,
+            Self::Reshare => OperationKind::ReshareKey,
+            Self::Repair => OperationKind::RepairKey,
         }
     }
 
@@ -109,6 +123,12 @@ pub enum Act {
     Destroy(Destroy),
     /// A destruction is called off.
     Keep(Order),
+    /// The parties get new shares.
+    Refresh(Refresh),
+    /// Other parties, or another number of them, get new shares.
+    Reshare(Reshare),
+    /// A party gets a share again.
+    Repair(Repair),
 }
 
 impl Act {
@@ -122,6 +142,9 @@ impl Act {
             ActKind::Enable => Self::Enable(parse_body(body)?),
             ActKind::Destroy => Self::Destroy(parse_body(body)?),
             ActKind::Keep => Self::Keep(parse_body(body)?),
+            ActKind::Refresh => Self::Refresh(parse_body(body)?),
+            ActKind::Reshare => Self::Reshare(parse_body(body)?),
+            ActKind::Repair => Self::Repair(parse_body(body)?),
         })
     }
 
@@ -132,6 +155,9 @@ impl Act {
             Self::Enable(_) => ActKind::Enable,
             Self::Destroy(_) => ActKind::Destroy,
             Self::Keep(_) => ActKind::Keep,
+            Self::Refresh(_) => ActKind::Refresh,
+            Self::Reshare(_) => ActKind::Reshare,
+            Self::Repair(_) => ActKind::Repair,
         }
     }
 
@@ -140,14 +166,18 @@ impl Act {
         match self {
             Self::Disable(order) | Self::Enable(order) | Self::Keep(order) => order.reason.as_deref(),
             Self::Destroy(destroy) => destroy.reason.as_deref(),
+            Self::Refresh(refresh) => refresh.reason.as_deref(),
+            Self::Reshare(reshare) => reshare.reason.as_deref(),
+            Self::Repair(repair) => repair.reason.as_deref(),
         }
     }
 
-    /// Of an order about the key's state: how many there were before it.
+    /// Of an order about the key's state: how many there were before it. Of any other act 0.
     pub const fn base(&self) -> u64 {
         match self {
             Self::Disable(order) | Self::Enable(order) | Self::Keep(order) => order.base,
             Self::Destroy(destroy) => destroy.base,
+            Self::Refresh(_) | Self::Reshare(_) | Self::Repair(_) => 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Bounds of what a request body may hold, checked while it is parsed.
 
 use crate::act::{MAX_ACTS, MAX_DESTROY_DELAY};
+use crate::moving::MAX_EPOCH;
 use crate::problem::{Code, Problem};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -65,6 +66,25 @@ pub(crate) fn node_names<'de, D: Deserializer<'de>>(
     names.iter().try_for_each(|name| check_node_name(name)).map_err(D::Error::custom)?;
     distinct(&names).map_err(D::Error::custom)?;
     Ok(Some(names))
+}
+
+pub(crate) fn some_node_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    node_names(deserializer)?
+        .ok_or_else(|| D::Error::custom(format!("expected 1 to {MAX_PARTIES} node names")))
+}
+
+pub(crate) fn node_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    check_node_name(&name).map_err(D::Error::custom)?;
+    Ok(name)
+}
+
+pub(crate) fn epoch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let epoch = u64::deserialize(deserializer)?;
+    if epoch > MAX_EPOCH {
+        return Err(D::Error::custom(format!("`epoch` is that of the key, at most {MAX_EPOCH}")));
+    }
+    Ok(epoch)
 }
 
 pub(crate) fn purposes<'de, D, P>(deserializer: D) -> Result<Option<Vec<P>>, D::Error>

@@ -16,6 +16,7 @@ mod event;
 mod governance;
 mod id;
 mod key;
+mod moving;
 mod node;
 mod openapi;
 mod operation;
@@ -44,6 +45,7 @@ pub use governance::{
 };
 pub use id::{Hex, IdError, KeyId, OperationId};
 pub use key::{CreateKey, Key, KeyStatus};
+pub use moving::{MAX_EPOCH, MoveResult, Refresh, Repair, Reshare};
 pub use node::{NodeStatus, PeerStatus, Readiness, Version};
 pub use openapi::{Answer, Parameters, Route, openapi, routes};
 pub use operation::{NodeReceipt, Operation, OperationKind, OperationResult, OperationStatus, Progress};

@@ -92,6 +92,28 @@ const OPERATION_ANSWERS: &[(u16, &str, Answer)] = &[
     (202, "The operation has not ended; ask for it again.", Answer::Json("Operation")),
 ];
 
+/// What moving a key answers besides.
+const MOVE_CODES: &[Code] = &[
+    Code::NotFound,
+    Code::IdempotencyConflict,
+    Code::EpochOver,
+    Code::KeyMoving,
+    Code::KeyDestroyed,
+    Code::KeyDisabled,
+    Code::KeyBurned,
+    Code::OperationRunning,
+    Code::OperationCancelled,
+    Code::OperationRejected,
+    Code::OperationExpired,
+    Code::PolicyDenied,
+    Code::ApprovalMissing,
+    Code::Frozen,
+    Code::Unprocessable,
+    Code::NotEnoughParties,
+    Code::CeremonyAborted,
+    Code::DeadlineExceeded,
+];
+
 /// What orders about a key's state answer besides.
 const ACT_CODES: &[Code] = &[
     Code::NotFound,
@@ -248,6 +270,39 @@ const ROUTES: &[Route] = &[
         parameters: Parameters::Wait,
         answers: OPERATION_ANSWERS,
         codes: ACT_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/refresh",
+        id: "refresh_key",
+        summary: "Give the parties of a key new shares. The public key stays.",
+        signed: true,
+        body: Some("Refresh"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: MOVE_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/reshare",
+        id: "reshare_key",
+        summary: "Give a key to other parties, or to another number of them.",
+        signed: true,
+        body: Some("Reshare"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: MOVE_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/repair",
+        id: "repair_key",
+        summary: "Give a party its share again, after it lost it or under a new identity.",
+        signed: true,
+        body: Some("Repair"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: MOVE_CODES,
     },
     Route {
         method: Method::Get,
@@ -506,6 +561,9 @@ pub fn openapi() -> OpenApi {
         .add::<Sign>()
         .add::<crate::act::Order>()
         .add::<crate::act::Destroy>()
+        .add::<crate::moving::Refresh>()
+        .add::<crate::moving::Reshare>()
+        .add::<crate::moving::Repair>()
         .add::<Operation>()
         .add::<Rule>()
         .add_as::<ChangeDirectory<schema::Step>>("ChangeDirectory")

@@ -4,6 +4,7 @@ use crate::act::StateResult;
 use crate::governance::Approvals;
 use crate::id::{Hex, KeyId, OperationId};
 use crate::key::Key;
+use crate::moving::MoveResult;
 use crate::problem::Problem;
 use crate::sign::{Figures, SignResult, Skipped};
 use core::net::IpAddr;
@@ -28,11 +29,17 @@ pub enum OperationKind {
     DestroyKey,
     /// Call a destruction off.
     KeepKey,
+    /// Give the parties of a key new shares.
+    RefreshKey,
+    /// Give a key to other parties.
+    ReshareKey,
+    /// Give a party its share again.
+    RepairKey,
 }
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::CreateKey,
         Self::Sign,
         Self::ChangeDirectory,
@@ -40,6 +47,9 @@ impl OperationKind {
         Self::EnableKey,
         Self::DestroyKey,
         Self::KeepKey,
+        Self::RefreshKey,
+        Self::ReshareKey,
+        Self::RepairKey,
     ];
 
     /// The name as JSON, metrics and the store write it.
@@ -52,6 +62,9 @@ impl OperationKind {
             Self::EnableKey => "enable_key",
             Self::DestroyKey => "destroy_key",
             Self::KeepKey => "keep_key",
+            Self::RefreshKey => "refresh_key",
+            Self::ReshareKey => "reshare_key",
+            Self::RepairKey => "repair_key",
         }
     }
 
@@ -167,6 +180,8 @@ pub enum OperationResult {
     },
     /// What became of an order about a key's state.
     KeyState(Box<StateResult>),
+    /// The key after its shares were replaced.
+    Moved(Box<MoveResult>),
 }
 
 /// How far a running operation is.

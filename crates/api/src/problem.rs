@@ -67,6 +67,10 @@ codes! {
     PolicyDenied = "policy_denied", 403, false, "the policies do not allow this";
     /// The pre-sign hook of a node says no.
     PresignDenied = "presign_denied", 403, false, "the pre-sign hook of a node does not allow this";
+    /// The key is between two epochs, which takes a moment.
+    KeyMoving = "key_moving", 503, true, "the key goes to its next epoch";
+    /// The request is for an epoch of the key that is over.
+    EpochOver = "epoch_over", 409, false, "the key is in another epoch";
     /// People who must agree have not, or their agreement does not count.
     ApprovalMissing = "approval_missing", 403, true, "people who must agree have not";
     /// There is no such thing, or the client may not see it.

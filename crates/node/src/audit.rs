@@ -15,6 +15,7 @@
 //! | `change`, `thaw` | the directory has a new version | version, head, who, hash of the request |
 //! | `freeze` | somebody, or this node's circuit breaker, froze something | what, who, why |
 //! | `share` | this node's share of a key becomes usable, is ordered to another state, or is erased | from, to; which order, and why |
+//! | `share` | the next epoch of a key is prepared, acknowledged, abandoned, or in force here | epoch, its name, step |
 //! | `burn` | a check failed: this node never again signs with that one under this key | with whom, session, end of the transfer |
 //! | `seal` | the folder is sealed under something else | from, to |
 //!
@@ -177,6 +178,10 @@ fn result_hash(result: &OperationResult) -> String {
             hash.update(&head.0);
         }
         OperationResult::KeyState(result) => return ordered_hash(&result.key, result.act, result.number),
+        OperationResult::Moved(result) => {
+            hash.update(&result.key.public_key.0);
+            hash.update(&result.key.epoch.to_be_bytes());
+        }
     }
     hash.finalize().to_hex().to_string()
 }
@@ -189,6 +194,7 @@ pub fn participants(result: &OperationResult) -> Vec<String> {
         OperationResult::Sign(result) => result.quorum.clone(),
         OperationResult::CreateKey { key, .. } => key.parties.clone(),
         OperationResult::KeyState(result) => result.by.clone(),
+        OperationResult::Moved(result) => result.key.parties.clone(),
         OperationResult::ChangeDirectory { .. } => Vec::new(),
     }
 }
@@ -260,6 +266,28 @@ pub(crate) fn moved(key: &Key, to: KeyStatus) -> Result<Entry, Problem> {
     let record = Record::from_bytes(&key.record)?;
     let body = Moved { from: key.status.as_str(), to: to.as_str(), operation: record.operation.as_str() };
     about_key(entry(Kind::Share, &body)?, &key.key_id)
+}
+
+#[derive(Debug, Serialize)]
+struct EpochStep<'a> {
+    epoch: u64,
+    /// The hash of what everybody may know of it.
+    name: String,
+    step: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    operation: &'a str,
+}
+
+/// This node's part of the next epoch of a key: prepared, acknowledged, abandoned, or in force.
+pub(crate) fn epoch(
+    key: &KeyId,
+    epoch: u64,
+    name: &[u8; 32],
+    operation: &str,
+    step: &'static str,
+) -> Result<Entry, Problem> {
+    let body = EpochStep { epoch, name: hex::encode(name), step, operation };
+    about_key(entry(Kind::Share, &body)?, key.as_str())
 }
 
 /// What is logged of a session.

@@ -6,6 +6,8 @@
 //! | `conversation` | the coordinator's talk with the members of one attempt |
 //! | `member` | taking part in what another node coordinates |
 //! | `create` | creating a key |
+//! | `epoch` | the decisions when a key goes from one epoch to the next |
+//! | `moving` | moving a key to its next epoch |
 //! | `sign` | signing |
 //! | `act` | what else is done to a key, one file an act |
 //! | `coordinate` | one quorum after the other until one signs |
@@ -18,7 +20,9 @@ pub(crate) mod act;
 pub(crate) mod conversation;
 pub(crate) mod coordinate;
 pub(crate) mod create;
+pub(crate) mod epoch;
 pub(crate) mod member;
+pub(crate) mod moving;
 pub(crate) mod protocols;
 pub(crate) mod quorum;
 pub(crate) mod sign;
@@ -45,6 +49,7 @@ use zeroize::Zeroizing;
 use crate::audit::Logged;
 use crate::clock;
 use crate::control::{CeremonyId, Proposal};
+use crate::gate::Pass;
 use crate::keys::{Material, Pending};
 use crate::registry::locked;
 use crate::shared::{Shared, party_name, random, store_problem};
@@ -369,7 +374,17 @@ pub(crate) enum Purpose {
     ///
     /// Holds the opened key until the session has ended, also when the attempt was called off before: as long as a session can
     /// still fail a check, every other session of the key must share its set-up, or each would be a guess of its own.
-    Use { key: KeyId, revision: u64, peers: BTreeMap<PartyIndex, PeerId>, material: Arc<Material> },
+    ///
+    /// And the pass: the key's epoch does not end while it is out.
+    Use {
+        key: KeyId,
+        revision: u64,
+        peers: BTreeMap<PartyIndex, PeerId>,
+        material: Arc<Material>,
+        pass: Pass,
+    },
+    /// The next epoch of a key: what it gives is stored when all of it is there, before anybody is told.
+    Move,
 }
 
 /// Why an effect is not durable.
@@ -391,7 +406,7 @@ impl From<Problem> for EffectError {
 
 impl Durable {
     async fn burn(&self, peer: PartyIndex, check: &'static str) -> Result<(), EffectError> {
-        let Purpose::Use { key, revision, peers, material } = &self.purpose else {
+        let Purpose::Use { key, revision, peers, material, pass: _ } = &self.purpose else {
             return Err(EffectError::Unknown("burn"));
         };
         material.setup.burn(peer);
@@ -449,6 +464,12 @@ impl Durable {
                 Ok(draft
                     .store_complete(&self.shared, package.clone(), certificate.clone(), secret, bytes)
                     .await?)
+            }
+            Purpose::Move
+                if what == quorate_keys::dkg::PENDING_SHARE
+                    || what == quorate_ecdsa::setup::PENDING_SETUP =>
+            {
+                Ok(())
             }
             _ => Err(EffectError::Unknown(what)),
         }

@@ -47,6 +47,9 @@ pub struct Config {
     /// When this node freezes a key by itself, in a cluster with a directory.
     #[serde(default)]
     pub breaker: Breaker,
+    /// When keys get new shares by themselves.
+    #[serde(default)]
+    pub refresh: Refresh,
     /// How long keys are kept that are to be destroyed.
     #[serde(default)]
     pub keys: Keys,
@@ -240,6 +243,16 @@ pub struct Breaker {
     pub coins_per_day: BTreeMap<String, u64>,
 }
 
+/// New shares by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Refresh {
+    /// How old the shares of a key get, at most, while all its nodes are there; `0s` for as old as they like, which is the default. The nodes
+    /// of a key agree if each of them has such a schedule and its share is at least half as old.
+    #[serde(with = "time")]
+    pub every: Duration,
+}
+
 /// What happens to keys over time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -274,6 +287,10 @@ pub struct Limits {
     /// How long a node asked to take part may take to answer. Default 2 s.
     #[serde(with = "time")]
     pub answer_deadline: Duration,
+    /// How long a node that has stood down for a key's next epoch waits for those that are away, before it may go on in the old epoch
+    /// with enough others. Default 60 s.
+    #[serde(with = "time")]
+    pub doubt: Duration,
     /// How long a node that is not connected is waited for before the quorum is called incomplete. Default 1 s.
     #[serde(with = "time")]
     pub connect_grace: Duration,
@@ -318,6 +335,7 @@ impl Default for Limits {
             ceremony_deadline: Duration::from_secs(30),
             attempt_deadline: Duration::from_secs(10),
             answer_deadline: Duration::from_secs(2),
+            doubt: Duration::from_secs(60),
             connect_grace: Duration::from_secs(1),
             max_ceremonies: 64,
             max_proposals_per_peer: 256,

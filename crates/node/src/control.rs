@@ -5,11 +5,13 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{Code, OperationResult, Problem, SignatureResult};
 use quorate_protocol::party::{IdentityKey, PartyIndex};
 
+use crate::ceremony::moving::{Carried, Told};
+use crate::keys::moving::Statement;
 use crate::source::WireSource;
 use crate::trace::Traced;
 
 /// Every message says which client request it is for, if it is for one: see [`Traced`].
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// Longest text of a refusal that is kept, in characters.
 const MAX_DETAIL: usize = 600;
 
@@ -68,6 +70,14 @@ pub(crate) enum Control {
     OrdersAfter { place: u64 },
     /// Orders that the sender carried out, up to this place of its list.
     Orders { orders: Vec<TakenOrder>, upto: u64 },
+    /// Coordinator to member: every party has its part of the key's next epoch, which is this package; stand down.
+    StandDown { ceremony: CeremonyId, package: Vec<u8> },
+    /// What do you know of the epoch of this name, which follows this epoch of the key?
+    Successor { key: String, epoch: u64, name: [u8; 32] },
+    /// The answer to it.
+    Told { key: String, name: [u8; 32], told: Told },
+    /// The key is in its next epoch: a proof of it.
+    InForce { key: String, proof: Vec<u8> },
 }
 
 /// A request that waits for people, and what they said: signed requests all.
@@ -134,8 +144,12 @@ pub(crate) struct Proposal {
 pub(crate) enum Work {
     /// Create a key among these.
     Create { members: Vec<Member> },
-    /// Sign with these parties of the key.
-    Sign { quorum: Vec<PartyIndex> },
+    /// Sign with these parties of the key in its epoch.
+    Sign { quorum: Vec<PartyIndex>, epoch: u64 },
+    /// Move the key, whose record at the coordinator is this, with these dealers.
+    Move { record: Vec<u8>, dealers: Vec<PartyIndex>, carried: Carried },
+    /// The same by schedule: there is no request.
+    Refresh { key: String, epoch: u64, record: Vec<u8>, dealers: Vec<PartyIndex>, carried: Carried },
     /// Carry out the order of the request.
     Act,
 }
@@ -205,7 +219,7 @@ impl Done {
                 Some(Self::Signed { signatures, quorum: result.quorum })
             }
             OperationResult::CreateKey { key, .. } => Some(Self::Created { key: key.id.to_string() }),
-            OperationResult::KeyState(_) => Some(Self::Acted),
+            OperationResult::KeyState(_) | OperationResult::Moved(_) => Some(Self::Acted),
             OperationResult::ChangeDirectory { .. } => None,
         }
     }
@@ -224,6 +238,14 @@ pub(crate) enum Outcome {
     },
     /// The new key is in use here.
     Active,
+    /// Its part of the key's next epoch is durable; without a name if it has none.
+    Prepared {
+        epoch: Option<[u8; 32]>,
+    },
+    /// It has stood down.
+    StoodDown {
+        statement: Statement,
+    },
     Failed(Refusal),
     /// The order is carried out; that it was logged.
     Acted {
@@ -250,6 +272,9 @@ impl Control {
                 | Self::Recalled { .. }
                 | Self::Relayed { .. }
                 | Self::Proven { .. }
+                | Self::StandDown { .. }
+                | Self::Told { .. }
+                | Self::InForce { .. }
         )
     }
 

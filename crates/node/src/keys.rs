@@ -9,9 +9,12 @@
 //!
 //! The sealed bytes begin with the hash of the record, so a changed record (purposes, parties) does not open.
 
+pub(crate) mod moving;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{
@@ -24,6 +27,7 @@ use quorate_protocol::party::PartyIndex;
 use quorate_seal::Context;
 use quorate_store::{Key, KeyMove, KeyState, KeyStatus, NewKey, StoreError};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::audit;
@@ -58,6 +62,9 @@ pub(crate) struct Record {
     /// Who asked for it, in a cluster with a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created_by: Option<Name>,
+    /// The largest index that a party of it ever had, once it was given to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_index: Option<u16>,
     /// Whether this party holds everything it needs to sign.
     pub(crate) complete: bool,
     /// The public package of the key's share format.
@@ -99,6 +106,12 @@ impl Record {
         self.parties.iter().filter_map(peer).collect()
     }
 
+    /// The largest index that a party of it ever had.
+    pub(crate) fn last_index(&self) -> u16 {
+        let now = self.parties.iter().map(|party| party.index).max().unwrap_or(0);
+        self.last_index.map_or(now, |last| last.max(now))
+    }
+
     /// The party that a node is of this key.
     pub(crate) fn index_of(&self, peer: PeerId) -> Option<PartyIndex> {
         self.peers().into_iter().find(|(_, id)| *id == peer).map(|(index, _)| index)
@@ -113,6 +126,9 @@ pub(crate) struct Material {
     /// The record it was opened with.
     record: [u8; 32],
 }
+
+/// How long a key that is between two epochs is waited for.
+const PASSES: Duration = Duration::from_secs(1);
 
 /// Opened secrets that are kept, at most: opening one takes longer than signing with it.
 const KEPT: usize = 256;
@@ -415,6 +431,7 @@ impl Shared {
             acts: state.acts,
             exposed_at: state.exposed_at,
             destroys_at: state.destroys_at.filter(|_| key.status != KeyStatus::Destroyed),
+            epoch: moving::epoch_of(key.epoch),
             ..shown
         }))
     }
@@ -440,6 +457,8 @@ impl Shared {
 
     /// Opens a key for use.
     pub(crate) async fn open_key(&self, id: &KeyId, asked_by: PeerId) -> Result<OpenKey, Problem> {
+        // Between two epochs is a moment, mostly.
+        self.gates.pass(id, Instant::now() + PASSES).await?;
         let seen = self.acted.load(Ordering::SeqCst);
         let (key, record) = self.ready_key(id, asked_by).await?;
         usable(id, &key)?;
@@ -459,7 +478,12 @@ impl Shared {
     }
 
     /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`].
-    async fn material(&self, id: &KeyId, key: &Key, record: &Record) -> Result<Arc<Material>, Problem> {
+    pub(crate) async fn material(
+        &self,
+        id: &KeyId,
+        key: &Key,
+        record: &Record,
+    ) -> Result<Arc<Material>, Problem> {
         let hash = record_hash(&key.record);
         let kept = |open: &OpenMaterials| open.get(id).filter(|material| material.record == hash).cloned();
         if let Some(material) = kept(&locked(&self.materials)) {

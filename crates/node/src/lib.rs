@@ -44,6 +44,7 @@ pub mod config;
 mod control;
 mod events;
 mod folder;
+mod gate;
 mod governance;
 pub mod host;
 mod judge;

@@ -22,6 +22,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{CeremonyId, Control, Proposal, Ticket};
 use crate::events::{self, Events};
 use crate::folder::{self, FolderError};
+use crate::gate::Gates;
 use crate::governance::{Governance, GovernanceError};
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
@@ -44,6 +45,8 @@ const CASES_AT_ONCE: usize = 16;
 const SETTLE: Duration = Duration::from_secs(2);
 /// Time between two foldings of metric samples.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// Time between two questions about a move that this node is in doubt about.
+const DOUBT: Duration = Duration::from_millis(500);
 /// How long a peer that is awaited may be without a connection before its session is given up.
 const ABSENCE: Duration = Duration::from_millis(1500);
 
@@ -191,6 +194,10 @@ impl Node {
             receipts: Mutex::default(),
             joined: Mutex::default(),
             materials: Mutex::default(),
+            gates: Gates::default(),
+            moves: Mutex::default(),
+            doubts: Mutex::default(),
+            switching: tokio::sync::Mutex::default(),
             burned: Mutex::default(),
             unsaved: Mutex::default(),
             gate: tokio::sync::RwLock::default(),
@@ -209,6 +216,7 @@ impl Node {
         let interrupted =
             shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.log_start().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
+        shared.resume_moves().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.discard_incomplete().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         if let Some(control) = control {
             shared.tasks.spawn(listen_to_peers(Arc::clone(&shared), control));
@@ -226,6 +234,9 @@ impl Node {
             while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 counted.metrics.upkeep();
                 counted.save_burns().await;
+                if let Err(problem) = counted.pursue_doubts().await {
+                    tracing::error!(detail = %problem.detail, "what became of a move is not asked");
+                }
                 counted.announce_directory().await;
                 if let Err(problem) = counted.announce_orders().await {
                     tracing::error!(detail = %problem.detail, "orders about keys are not announced");
@@ -239,6 +250,18 @@ impl Node {
                 counted.forget_spending().await;
                 if let Err(problem) = counted.offer_head().await {
                     tracing::error!(detail = %problem.detail, "the head of the log is not offered");
+                }
+            }
+        });
+        shared.tasks.spawn(Arc::clone(&shared).refresh_by_itself());
+        let doubting = Arc::clone(&shared);
+        shared.tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(DOUBT);
+            while doubting.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+                if doubting.gates.any_closed()
+                    && let Err(problem) = doubting.pursue_doubts().await
+                {
+                    tracing::error!(detail = %problem.detail, "what became of a move is not asked");
                 }
             }
         });
@@ -435,6 +458,20 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
             shared.tell(from, &Control::Proven { ticket, receipt }).await;
             Ok(())
         }),
+        Control::StandDown { ceremony, package } => {
+            if let Some(joined) = locked(&shared.joined).get(&(from, ceremony)) {
+                joined.stand_down.send_replace(Some(package));
+            }
+        }
+        Control::Successor { key, epoch, name } => answer(shared, from, move |shared| async move {
+            shared.tell_of_successor(from, &key, epoch, name).await
+        }),
+        Control::Told { key, name, told } => answer(shared, from, move |shared| async move {
+            shared.hear_of_successor(from, &key, name, told).await
+        }),
+        Control::InForce { key, proof } => {
+            answer(shared, from, move |shared| async move { shared.hear_proof(from, &key, &proof).await })
+        }
         Control::Proven { ticket, receipt } => shared.asked_to_prove.answer(from, ticket, receipt),
         Control::Relay { ticket, request, source } => {
             relay(shared, from, ticket, request, from_wire(source));
@@ -453,17 +490,18 @@ fn propose(shared: &Arc<Shared>, from: PeerId, proposal: Proposal) {
     let key = (from, proposal.ceremony);
     let cancel = shared.stop.child_token();
     let (activate, activated) = watch::channel(false);
+    let (stand_down, told) = watch::channel(None);
     {
         let mut joined = locked(&shared.joined);
         if joined.contains_key(&key) {
             return;
         }
-        joined.insert(key, Joined { cancel: cancel.clone(), activate });
+        joined.insert(key, Joined { cancel: cancel.clone(), activate, stand_down });
     }
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
     tasks.spawn(carried(async move {
-        let line = Line { cancel, activate: activated };
+        let line = Line { cancel, activate: activated, stand_down: told };
         take_part(Arc::clone(&shared), from, proposal, line).await;
         locked(&shared.joined).remove(&key);
         drop(slot);

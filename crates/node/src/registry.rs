@@ -91,6 +91,11 @@ impl Registry {
         locked(&self.0).contains_key(operation)
     }
 
+    /// Whether a task of this node works for its result.
+    pub(crate) fn is_coordinated(&self, operation: &OperationId) -> bool {
+        locked(&self.0).get(operation).is_some_and(|entry| entry.coordinating)
+    }
+
     /// Whether this node takes part in a session of it.
     pub(crate) fn in_session(&self, operation: &OperationId) -> bool {
         locked(&self.0).get(operation).is_some_and(|entry| entry.in_session)

@@ -19,9 +19,11 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Recent;
 use crate::ceremony::act::catch_up::Heard;
 use crate::ceremony::act::destruction::Doomed;
+use crate::ceremony::moving::Doubts;
 use crate::config::Config;
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome};
 use crate::events::Events;
+use crate::gate::Gates;
 use crate::governance::Governance;
 use crate::keys::OpenMaterials;
 use crate::limits::Limiter;
@@ -116,6 +118,14 @@ pub(crate) struct Shared {
     pub(crate) doomed: Mutex<Doomed>,
     /// No new work.
     pub(crate) draining: CancellationToken,
+    /// Who uses keys now.
+    pub(crate) gates: Gates,
+    /// Keys that this node helps to move now.
+    pub(crate) moves: Mutex<HashSet<KeyId>>,
+    /// Moves of which this node does not know how they ended.
+    pub(crate) doubts: Doubts,
+    /// Held while a key changes its epoch here.
+    pub(crate) switching: tokio::sync::Mutex<()>,
     /// Break off what runs.
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -141,6 +151,8 @@ pub(crate) struct Coordinated {
 pub(crate) struct Joined {
     pub(crate) cancel: CancellationToken,
     pub(crate) activate: watch::Sender<bool>,
+    /// The package of the epoch to stand down for.
+    pub(crate) stand_down: watch::Sender<Option<Vec<u8>>>,
 }
 
 impl Shared {

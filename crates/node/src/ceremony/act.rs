@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `disable`, `enable`, `destroy`, `keep` | one act each |
+//! | `moves` | refresh, reshare and repair |
 //! | `order` | what follows from all orders about a key |
 //! | `state` | carrying an order out at this node, durably |
 //! | `destruction` | erasing shares when their time has come |
@@ -22,6 +23,7 @@ mod disable;
 mod enable;
 mod keep;
 pub(crate) mod mark;
+pub(crate) mod moves;
 pub(crate) mod order;
 pub(crate) mod state;
 
@@ -54,6 +56,9 @@ pub(crate) const fn about(kind: ActKind) -> &'static About {
         ActKind::Enable => &enable::ABOUT,
         ActKind::Destroy => &destroy::ABOUT,
         ActKind::Keep => &keep::ABOUT,
+        ActKind::Refresh => &moves::REFRESH,
+        ActKind::Reshare => &moves::RESHARE,
+        ActKind::Repair => &moves::REPAIR,
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::control::{Answer, CeremonyId, Control, Done, Known, Outcome, Proposal};
+use crate::keys::moving::Statement;
 use crate::presign::MAX_TIMEOUT;
 use crate::registry::locked;
 use crate::shared::{Coordinated, Reply, Shared};
@@ -292,6 +293,48 @@ impl Conversation {
                 self.ended.insert(party, outcome);
             }
         }
+    }
+
+    /// The other members.
+    pub(crate) fn members(&self) -> Vec<PartyIndex> {
+        self.members.values().copied().collect()
+    }
+
+    /// Tells everybody to stand down for the next epoch of the key.
+    pub(crate) async fn stand_down(&mut self, package: Vec<u8>) {
+        self.ended.clear();
+        self.tell_all(&Control::StandDown { ceremony: self.ceremony, package }).await;
+    }
+
+    /// Waits until all have stood down; gives what they say, or the first that does not.
+    pub(crate) async fn statements(
+        &mut self,
+        until: Instant,
+    ) -> Result<Vec<Statement>, (PartyIndex, Problem)> {
+        let members = self.members();
+        let mut statements: BTreeMap<PartyIndex, Statement> = BTreeMap::new();
+        while let Some(missing) = members.iter().find(|party| !statements.contains_key(party)) {
+            match self.next(until).await {
+                Some((party, Reply::Ended(Outcome::StoodDown { statement }))) => {
+                    statements.insert(party, statement);
+                }
+                Some((party, Reply::Ended(Outcome::Failed(refusal)))) => {
+                    return Err((party, refusal.problem()));
+                }
+                // It has proven the epoch to itself, which nobody else can yet: what it says comes before that.
+                Some(_) => {}
+                None => {
+                    let detail = "it did not answer in time";
+                    return Err((*missing, Problem::new(Code::DeadlineExceeded, detail)));
+                }
+            }
+        }
+        Ok(statements.into_values().collect())
+    }
+
+    /// Waits until all have said their last word.
+    pub(crate) async fn wait(&mut self, until: Instant) {
+        self.outcomes(until).await;
     }
 
     /// Tells everybody that the attempt is over.

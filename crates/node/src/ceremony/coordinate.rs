@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::conversation::{Conversation, Recall, Said};
-use super::sign::{Asked, run};
+use super::sign::{Asked, ask, run};
 use super::{Attempt, Ceremony, Failure, quorum};
 use crate::audit;
 use crate::control::{Done, Outcome, Proposal, Work};
 use crate::governance::permit::Subject;
-use crate::judge::Judged;
+use crate::judge::{Ask, Judged};
 use crate::operations::{conflict, stored_result};
 use crate::presign::Need;
 use crate::registry::locked;
@@ -122,6 +122,18 @@ pub(crate) async fn sign(
                     let detail = "another node works on the same request: ask for its result again";
                     return Err(Problem::new(Code::OperationRunning, detail));
                 }
+            }
+            // MOVE.14  The key goes to its next epoch, here or there: it is opened anew, and nobody is left out for it.
+            Tried::Failed(failure) if failure.problem.code == Code::KeyMoving => {
+                drop(hold);
+                if Instant::now() + pause >= deadline {
+                    return Err(failure.problem);
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(500));
+                let Ask::Sign(_, request) = &judged.ask else { return Err(failure.problem) };
+                asked = ask(shared, key, request, shared.id).await?;
+                before.last = Some(failure.problem);
             }
             Tried::Failed(failure) if failure.local => return Err(failure.problem),
             Tried::Failed(failure) => {
@@ -280,7 +292,7 @@ async fn try_once(
 ) -> Result<Tried, Problem> {
     let committee = asked.quorum(parties)?;
     let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
-    let work = Work::Sign { quorum: parties.to_vec() };
+    let work = Work::Sign { quorum: parties.to_vec(), epoch: asked.epoch() };
     let request = judged.request.encode();
     let rulings = shared.rulings_for(judged).await?;
     let source = to_wire(judged.source);

@@ -168,6 +168,7 @@ pub(crate) fn plan(
             .collect(),
         operation: judged.operation.clone(),
         created_at: clock::millis(),
+        last_index: None,
         complete: false,
         package: Hex::default(),
         certificate: Hex::default(),

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::sign::{self, Asked};
-use super::{Attempt, Ceremony, Failure, act, create};
+use super::{Attempt, Ceremony, Failure, act, create, moving};
 use crate::audit::Standing;
 use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, Work};
 use crate::governance::permit::Subject;
@@ -26,6 +26,8 @@ use crate::source::from_wire;
 pub(crate) struct Line {
     pub(crate) cancel: CancellationToken,
     pub(crate) activate: watch::Receiver<bool>,
+    /// The package of the epoch to stand down for.
+    pub(crate) stand_down: watch::Receiver<Option<Vec<u8>>>,
 }
 
 /// Why this node does not take part.
@@ -52,10 +54,14 @@ enum AgreedWork {
     Sign { asked: Box<Asked>, committee: Committee },
     Create(Box<create::Plan>),
     Act(Box<act::Asked>),
+    Move(Box<moving::Plan>),
 }
 
 /// Handles one proposal from its arrival to the end of this node's part.
 pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Proposal, line: Line) {
+    if matches!(proposal.work, Work::Refresh { .. }) {
+        return moving::schedule::take_part(&shared, from, &proposal, line).await;
+    }
     let ceremony = proposal.ceremony;
     let agreed = match consider(&shared, from, &proposal).await {
         Ok(agreed) => agreed,
@@ -80,6 +86,12 @@ pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Propo
         }
         AgreedWork::Act(asked) => {
             act::coordinate::take_part(&shared, from, &judged, attempt.ceremony, &asked).await;
+        }
+        AgreedWork::Move(plan) => {
+            let moved = moving::take_part(&shared, from, &judged.operation, &attempt, &plan, line).await;
+            if let Err(problem) = moved {
+                failed(&shared, &judged, Failure::local(problem)).await;
+            }
         }
     }
     drop(hold);
@@ -124,9 +136,11 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     let deciding = shared.deciding().await;
     let mut turn = shared.spender(&judged).await?;
     let work = match (&judged.ask, &proposal.work) {
-        (Ask::Sign(..), Work::Sign { quorum }) => {
+        (Ask::Sign(key, _), Work::Sign { quorum, epoch }) => {
+            let key = key.clone();
             let other = || Problem::new(Code::Internal, "the request was not prepared");
             let asked = signs.take().ok_or_else(other)?;
+            shared.same_epoch(from, &key, asked.epoch(), *epoch).await?;
             let subject = Subject::Sign(&asked);
             rule = shared.convinced_in_turn(&judged, subject, turn.as_mut()).await?.or(rule);
             let committee = asked.quorum(quorum)?;
@@ -147,7 +161,14 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             }
             AgreedWork::Create(Box::new(plan))
         }
-        (Ask::Act(key, act), Work::Act) => {
+        (Ask::Act(key, act), Work::Move { record, dealers, carried }) => {
+            let asked = act::moves::judge(shared, key, act, from, record, *carried).await;
+            let asked = shared.decided(&judged, asked).await?;
+            rule = shared.convinced(&judged, Subject::Act(&asked)).await?.or(rule);
+            let plan = act::moves::plan(shared, &judged, &asked, &attempt, record, dealers, *carried).await;
+            AgreedWork::Move(Box::new(shared.decided(&judged, plan).await?))
+        }
+        (Ask::Act(key, act), Work::Act) if act::state::is_order(act.kind()) => {
             shared.check_key_sight(judged.request.client(), key).await?;
             let asked = act::ask(shared, key, act, from).await;
             let asked = shared.decided(&judged, asked).await?;
@@ -165,7 +186,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     };
     let spends = match &work {
         AgreedWork::Sign { asked, .. } => shared.spends(&judged, asked),
-        AgreedWork::Create(_) | AgreedWork::Act(_) => None,
+        AgreedWork::Create(_) | AgreedWork::Act(_) | AgreedWork::Move(_) => None,
     };
     let standing = Standing::Go(rule.clone());
     let (counted, begun) = tokio::join!(

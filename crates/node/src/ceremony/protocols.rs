@@ -1,5 +1,7 @@
 //! The only place that names protocols: which one creates and uses a key of which scheme.
 
+pub(crate) mod epochs;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -125,7 +127,7 @@ pub(crate) const fn sign_protocol(scheme: Scheme) -> &'static str {
 pub(crate) fn rounds(protocol: &str) -> u16 {
     match protocol {
         "dkg" => 4,
-        SETUP | "ecdsa-sign" => 3,
+        SETUP | "ecdsa-sign" | quorate_keys::reshare::PROTOCOL => 3,
         _ => 2,
     }
 }

@@ -16,6 +16,7 @@ use crate::control::WireSignature;
 use crate::governance::moment::Moment;
 use crate::judge::Judged;
 use crate::keys::OpenKey;
+use crate::keys::moving::epoch_of;
 use crate::presign::Said;
 use crate::shared::{Shared, party_name};
 use crate::verify::verify;
@@ -86,6 +87,11 @@ pub(crate) async fn ask(
 impl Asked {
     pub(crate) fn me(&self) -> PartyIndex {
         self.key.material.share.index()
+    }
+
+    /// The epoch of the key that it was opened in.
+    pub(crate) fn epoch(&self) -> u64 {
+        epoch_of(self.key.revision)
     }
 
     pub(crate) fn name(&self, party: PartyIndex) -> String {
@@ -208,7 +214,8 @@ pub(crate) async fn run(
         let session = asked.session(&ceremony.committee, judged, attempt, index, what);
         let (key, revision, peers) = (asked.key.id.clone(), asked.key.revision, asked.peers.clone());
         let material = Arc::clone(&asked.key.material);
-        let purpose = Purpose::Use { key, revision, peers, material };
+        let pass = ceremony.shared.gates.enter(&key, revision).map_err(Failure::local)?;
+        let purpose = Purpose::Use { key, revision, peers, material, pass };
         let signature = protocols::sign(&asked.key, what, session, ceremony, purpose).await?;
         if verify(&asked.key.public_key, what, &signature).is_none() {
             tracing::error!(operation = %judged.operation, "the joint signature does not verify");

@@ -50,6 +50,10 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
             ));
         }
     }
+    let every = config.refresh.every;
+    if !every.is_zero() && (every < Duration::from_secs(1) || every > Duration::from_secs(366 * 86_400)) {
+        found.push("refresh.every must be `0s` for never, or `1s` to `366d`".to_owned());
+    }
     let delay = config.keys.destroy_delay;
     if delay < Duration::from_secs(1) || delay.as_secs() > quorate_api::MAX_DESTROY_DELAY {
         found.push("keys.destroy_delay must be `1s` to `366d`".to_owned());

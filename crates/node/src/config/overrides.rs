@@ -8,8 +8,20 @@ use super::ConfigError;
 pub(super) const PREFIX: &str = "QUORATE_";
 const TOP: [&str; 3] = ["name", "data", "genesis"];
 const LISTS: [&str; 4] = ["peers", "clients", "webhooks", "trusted_proxies"];
-const SECTIONS: [&str; 11] =
-    ["listen", "tls", "seal", "host", "limits", "breaker", "keys", "log", "telemetry", "chains", "presign"];
+const SECTIONS: [&str; 12] = [
+    "listen",
+    "tls",
+    "seal",
+    "host",
+    "limits",
+    "breaker",
+    "refresh",
+    "keys",
+    "log",
+    "telemetry",
+    "chains",
+    "presign",
+];
 /// Keys whose value is a number; everything else is text.
 const NUMBERS: [&str; 13] = [
     "signatures_per_hour",

@@ -16,6 +16,7 @@ use super::answer::{Failed, json};
 use super::{Signed, Source, relay};
 use crate::audit::Standing;
 use crate::ceremony;
+use crate::ceremony::act::state::is_order;
 use crate::governance::hidden;
 use crate::governance::permit::{Permission, Prepared};
 use crate::judge::{Ask, Judged, judge};
@@ -190,6 +191,9 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, prepared: Prepared, hol
             (_, Prepared::Create(create)) => ceremony::create::coordinate(&shared, &judged, &create).await,
             (Ask::Sign(key, _), Prepared::Sign(asked)) => {
                 ceremony::coordinate::sign(&shared, &judged, key, *asked).await
+            }
+            (_, Prepared::Act(asked)) if !is_order(asked.act.kind()) => {
+                ceremony::act::moves::coordinate(&shared, &judged, *asked).await
             }
             (_, Prepared::Act(asked)) => {
                 ceremony::act::coordinate::coordinate(&shared, &judged, *asked).await

@@ -80,6 +80,7 @@ impl Cluster {
                 seal: Seal { passphrase_file: Some(file), ..Seal::default() },
                 limits: quick_limits(),
                 breaker: config::Breaker::default(),
+                refresh: config::Refresh::default(),
                 keys: config::Keys::default(),
                 log: config::Log::default(),
                 telemetry: config::Telemetry::default(),

@@ -14,6 +14,7 @@ mod faults;
 mod governed;
 mod limits;
 mod metrics;
+mod moving;
 mod named;
 mod passkey;
 mod presign;

@@ -26,6 +26,8 @@ pub enum Action {
     Refresh,
     /// Give a key to another committee.
     Reshare,
+    /// Give a party its share again.
+    Repair,
     /// Back up a key's shares.
     Backup,
     /// Hand out the private key.
@@ -47,7 +49,7 @@ pub struct UnknownAction(String);
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Sign(Purpose::Ethereum),
         Self::Sign(Purpose::Bitcoin),
         Self::Sign(Purpose::Solana),
@@ -60,6 +62,7 @@ impl Action {
         Self::Derive,
         Self::Refresh,
         Self::Reshare,
+        Self::Repair,
         Self::Backup,
         Self::Export,
         Self::Disable,
@@ -87,6 +90,7 @@ impl Action {
             Self::Derive => "derive",
             Self::Refresh => "refresh",
             Self::Reshare => "reshare",
+            Self::Repair => "repair",
             Self::Backup => "backup",
             Self::Export => "export",
             Self::Disable => "disable",

@@ -29,7 +29,7 @@ impl Order {
             ActKind::Keep => 3,
             ActKind::Destroy => 2,
             ActKind::Disable => 1,
-            ActKind::Enable => 0,
+            ActKind::Enable | ActKind::Refresh | ActKind::Reshare | ActKind::Repair => 0,
         };
         (rank, std::cmp::Reverse(self.hash))
     }
@@ -108,6 +108,8 @@ impl Orders {
             ActKind::Enable => Wish { disabled: false, ..wish },
             ActKind::Destroy => Wish { disabled: true, destroys_at: Some(order.due) },
             ActKind::Keep => Wish { destroys_at: None, ..wish },
+            // No order about the state.
+            ActKind::Refresh | ActKind::Reshare | ActKind::Repair => wish,
         })
     }
 }

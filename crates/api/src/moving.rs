@@ -1,0 +1,78 @@
+//! What is asked for when a key's shares are replaced, and what came of it.
+
+use crate::act::ActKind;
+use crate::bounded;
+use crate::key::Key;
+use crate::schema;
+use crate::sign::Figures;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The largest epoch of a key.
+pub const MAX_EPOCH: u64 = 1_000_000_000;
+
+/// Body of `POST /v1/keys/{key}/refresh`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// The epoch that the key is in: a request for an earlier one does nothing.
+    #[serde(deserialize_with = "bounded::epoch")]
+    #[schema(maximum = 1_000_000_000)]
+    pub epoch: u64,
+    /// Why, for the others and the log.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
+    #[schema(value_type = Option<schema::Label>)]
+    pub reason: Option<String>,
+}
+
+/// Body of `POST /v1/keys/{key}/reshare`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reshare {
+    /// The epoch that the key is in: a request for an earlier one does nothing.
+    #[serde(deserialize_with = "bounded::epoch")]
+    #[schema(maximum = 1_000_000_000)]
+    pub epoch: u64,
+    /// How many parties can sign afterwards.
+    #[serde(deserialize_with = "bounded::threshold")]
+    #[schema(minimum = 2, maximum = 64)]
+    pub threshold: u16,
+    /// The names of the nodes that hold a share afterwards.
+    #[serde(deserialize_with = "bounded::some_node_names")]
+    #[schema(min_items = 1, max_items = 64, value_type = Vec<schema::NodeName>)]
+    pub parties: Vec<String>,
+    /// Why, for the others and the log.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
+    #[schema(value_type = Option<schema::Label>)]
+    pub reason: Option<String>,
+}
+
+/// Body of `POST /v1/keys/{key}/repair`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repair {
+    /// The epoch that the key is in: a request for an earlier one does nothing.
+    #[serde(deserialize_with = "bounded::epoch")]
+    #[schema(maximum = 1_000_000_000)]
+    pub epoch: u64,
+    /// The node that lost its share: the name under which the key knows it. The identity that gets the new share is the one that the nodes
+    /// have under this name now.
+    #[serde(deserialize_with = "bounded::node_name")]
+    #[schema(value_type = schema::NodeName)]
+    pub party: String,
+    /// Why, for the others and the log.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
+    #[schema(value_type = Option<schema::Label>)]
+    pub reason: Option<String>,
+}
+
+/// What came of a refresh, reshare or repair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoveResult {
+    /// What was asked for.
+    pub act: ActKind,
+    /// The key as it is now. The public key and the addresses are those of before.
+    pub key: Box<Key>,
+    /// What it cost, at the node that coordinated it.
+    pub figures: Figures,
+}

@@ -1,0 +1,143 @@
+//! Refresh, reshare and repair: a key goes to its next epoch. How, is in `ceremony::moving`.
+
+use std::sync::Arc;
+
+use quorate_api::{Act, Code, KeyId, MoveResult, OperationResult, Problem};
+use quorate_policy::facts::Action;
+use quorate_store::Key;
+use tokio::time::Instant;
+
+use super::{About, Asked, ask, burned};
+use crate::ceremony::Attempt;
+use crate::ceremony::moving::{self, Carried, Mandate, Order, Plan, What};
+use crate::governance::permit::Subject;
+use crate::judge::Judged;
+use crate::keys::Record;
+use crate::keys::moving::revision_of;
+use crate::operations::stored_result;
+use crate::registry::locked;
+use crate::shared::Shared;
+
+pub(super) const REFRESH: About = About {
+    action: Action::Refresh,
+    despite_freeze: false,
+    words: |_| "give new shares to the parties of".to_owned(),
+    check: burned,
+};
+
+pub(super) const RESHARE: About = About {
+    action: Action::Reshare,
+    despite_freeze: false,
+    words: |act| match act {
+        Act::Reshare(reshare) => {
+            format!("from now on {} of {} can sign: reshare", reshare.threshold, reshare.parties.join(", "))
+        }
+        _ => "reshare".to_owned(),
+    },
+    check: burned,
+};
+
+pub(super) const REPAIR: About = About {
+    action: Action::Repair,
+    // A party that is lost must not stay lost because somebody froze the key.
+    despite_freeze: false,
+    words: |act| match act {
+        Act::Repair(repair) => format!("give `{}` its share again of", repair.party),
+        _ => "repair".to_owned(),
+    },
+    check: burned,
+};
+
+/// The order of an act, if it moves a key.
+pub(crate) fn order(id: &KeyId, act: &Act) -> Option<Order> {
+    let (epoch, what) = match act {
+        Act::Refresh(refresh) => (refresh.epoch, What::Refresh),
+        Act::Reshare(reshare) => {
+            let (threshold, parties) = (reshare.threshold, reshare.parties.clone());
+            (reshare.epoch, What::Reshare { threshold, parties })
+        }
+        Act::Repair(repair) => (repair.epoch, What::Repair { party: repair.party.clone() }),
+        Act::Disable(_) | Act::Enable(_) | Act::Destroy(_) | Act::Keep(_) => return None,
+    };
+    Some(Order { key: id.clone(), epoch, what })
+}
+
+/// Coordinates a move that a client asked for.
+pub(crate) async fn coordinate(
+    shared: &Arc<Shared>,
+    judged: &Judged,
+    asked: Asked,
+) -> Result<OperationResult, Problem> {
+    let deadline = Instant::now() + shared.config.limits.ceremony_deadline;
+    let entered = shared.registry.enter_session(&judged.operation, deadline).await;
+    let busy = || Problem::new(Code::OperationRunning, "the key is being moved: ask again");
+    let _hold = entered.ok_or_else(busy)?;
+    if let Some(op) = shared.operation(&judged.operation).await?
+        && let Some(done) = stored_result(&op)?
+    {
+        return Ok(done);
+    }
+    let order = order(&asked.id, &asked.act)
+        .ok_or_else(|| Problem::new(Code::Internal, "this does not move a key"))?;
+    let number = shared.run_attempt(&judged.operation).await?;
+    // GOV.3  Whatever changed since counts.
+    let asked = ask(shared, &asked.id, &asked.act, shared.id).await?;
+    shared.convinced(judged, Subject::Act(&asked)).await?;
+    let mandate = Mandate::of(&judged.request, shared.rulings_for(judged).await?, judged.source);
+    let figures = moving::coordinate(shared, &mandate, &order, number).await?;
+    let (id, act) = (asked.id, asked.act.kind());
+    let key = shared.shown_after_move(&id).await?;
+    let result = OperationResult::Moved(Box::new(MoveResult { act, key: Box::new(key), figures }));
+    let fingerprint = judged.request.fingerprint();
+    let (result, receipt) =
+        shared.succeed(&judged.operation, Some(fingerprint), Some(&id), result, Vec::new()).await?;
+    if let Some(receipt) = receipt {
+        locked(&shared.receipts).put(judged.operation.clone(), receipt);
+    }
+    shared.gather_receipts(&judged.operation).await;
+    Ok(result)
+}
+
+/// What a member looks at when it is asked to help to move a key. Of a key that is new to it, it knows what the proposal says.
+pub(crate) async fn judge(
+    shared: &Arc<Shared>,
+    id: &KeyId,
+    act: &Act,
+    from: quorate_net::PeerId,
+    record: &[u8],
+    carried: Carried,
+) -> Result<Asked, Problem> {
+    if shared.stored_key(id).await?.is_some_and(|key| key.status != quorate_store::KeyStatus::Destroyed) {
+        return ask(shared, id, act, from).await;
+    }
+    let read = Record::from_bytes(record)?;
+    let order = order(id, act).ok_or_else(|| Problem::new(Code::Internal, "this does not move a key"))?;
+    let key = Key {
+        key_id: id.as_str().to_owned(),
+        status: carried.status(),
+        scheme: read.scheme.name().to_owned(),
+        public_key: Vec::new(),
+        epoch: revision_of(order.epoch),
+        record: record.to_vec(),
+        sealed_share: Vec::new(),
+        state: shared.carried_state(id, carried),
+        created_at: read.created_at,
+        updated_at: read.created_at,
+    };
+    Ok(Asked { id: id.clone(), key, record: read, act: act.clone() })
+}
+
+/// The plan of a proposal that a member agrees to.
+pub(crate) async fn plan(
+    shared: &Arc<Shared>,
+    judged: &Judged,
+    asked: &Asked,
+    attempt: &Attempt,
+    record: &[u8],
+    dealers: &[quorate_protocol::party::PartyIndex],
+    carried: Carried,
+) -> Result<Plan, Problem> {
+    let order = order(&asked.id, &asked.act)
+        .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request does not move a key"))?;
+    shared.plan_move(&judged.request.request_hash(), &order, attempt, record, dealers, carried).await
+}
