@@ -11,10 +11,12 @@ use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, P256, Secp256k1};
 use quorate_protocol::party::{Committee, Identity as _, Party, PartyIndex};
 use quorate_protocol::rng::Entropy;
-use quorate_protocol::session::{BadParams, Params, Rejected, Session, SessionId};
+use quorate_protocol::session::{BadParams, Params, Rejected, Session, SessionId, tamper};
 use quorate_testkit::attack::{Attack, Edit, Expect, Part, Recording, Table};
 use quorate_testkit::world::params;
-use quorate_testkit::{World, identity, parties};
+use quorate_testkit::{Fate, Parcel, World, identity, parties};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 const SESSION: SessionId = SessionId([9; 32]);
@@ -79,8 +81,17 @@ fn every_role_sends_what_it_has_and_nothing_else() {
     row(4, 3, Part::Broadcast, "one proof of two", proofs(1, &[first]), proof);
     row(4, 3, Part::Broadcast, "a proof more", proofs(3, &[first, second, first]), proof);
     for (cheater, attack) in &rows {
-        let outcome = roles.world().with_adversary(attack.clone().adversary(*cheater, |_| None)).run();
+        let (reached, mut cheat) = (Rc::new(Cell::new(0)), attack.clone().adversary(*cheater, |_| None));
+        let (note, cheats) = (reached.clone(), *cheater);
+        let outcome = roles.world().with_adversary(move |parcel| {
+            if parcel.from.get() != cheats && !tamper::is_abort(&parcel.bytes) {
+                note.set(note.get().max(tamper::inspect(&parcel.bytes).unwrap().round));
+            }
+            cheat(parcel)
+        });
+        let outcome = outcome.run();
         attack.judge(&outcome, *cheater);
+        assert_eq!(reached.get(), attack.round, "{}: nobody goes on", attack.name);
         assert!(outcome.effects.iter().all(|(i, _)| i.get() == *cheater), "{}", attack.name);
     }
     assert_eq!(rows.len(), 15);
@@ -95,21 +106,18 @@ fn rows_go_to_the_leaves_of_their_receiver() {
     let deals = recording.body(2, 2, 4, Part::Direct);
     let swapped = [&deals[..4], &deals[36..], &deals[4..36]].concat();
     for (to, bytes) in [(1, deals.clone()), (4, swapped), (3, deals)] {
-        let attack = move |parcel: &quorate_testkit::Parcel| {
+        let attack = move |parcel: &Parcel| {
             let cheats = (parcel.from.get(), parcel.to.get()) == (2, to);
-            let cheats = cheats && !quorate_protocol::session::tamper::is_abort(&parcel.bytes);
+            let cheats = cheats && !tamper::is_abort(&parcel.bytes);
             if !cheats {
-                return quorate_testkit::Fate::Deliver;
+                return Fate::Deliver;
             }
-            let bytes = quorate_protocol::session::tamper::rewrite(&parcel.bytes, &identity(2), |parts| {
+            let bytes = tamper::rewrite(&parcel.bytes, &identity(2), |parts| {
                 if parts.round == 2 {
                     parts.direct.clone_from(&bytes);
                 }
             });
-            quorate_testkit::Fate::Replace(vec![quorate_testkit::Parcel {
-                bytes: bytes.unwrap(),
-                ..parcel.clone()
-            }])
+            Fate::Replace(vec![Parcel { bytes: bytes.unwrap(), ..parcel.clone() }])
         };
         let outcome = roles.world().with_adversary(attack).run();
         let abort = outcome.abort_of(to).unwrap();
