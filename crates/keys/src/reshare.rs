@@ -92,7 +92,8 @@ fn dealt<C: Curve>(
     if share.public() != &plan.old || share.index() != me {
         return Err(BadParams::Unsuitable("the share is not ours in the epoch that is moved"));
     }
-    share.additive(&plan.dealers).ok_or(BadParams::Unsuitable("the dealers are no quorum of the share"))
+    let y = share.additive(&plan.dealers).filter(|y| !bool::from(y.expose().is_zero()));
+    y.ok_or(BadParams::Unsuitable("the share has no part of the key among these dealers"))
 }
 
 const COMMITTED: &str = "reshare vector";
