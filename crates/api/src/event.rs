@@ -80,6 +80,10 @@ kinds! {
     DirectoryChanged = "directory.changed";
     /// An admin, or this node's circuit breaker, has frozen something; the detail says what.
     Frozen = "frozen";
+    /// The shares of this node were backed up; the detail says how many.
+    BackupWritten = "backup.written";
+    /// They could not be backed up; the detail says why. It is tried again.
+    BackupFailed = "backup.failed";
     /// The node takes requests.
     NodeStarted = "node.started";
     /// The node is shutting down; the stream ends.

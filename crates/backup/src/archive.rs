@@ -190,7 +190,6 @@ impl Archive {
             .collect();
         Ok(Writing {
             archive: self.clone(),
-            recipients: recipients.clone(),
             fresh,
             index: kept,
             written: Written { sequence, ..Written::default() },
@@ -214,11 +213,29 @@ fn sequence_of(name: &str) -> Option<u64> {
     folder.ends_with("/index").then(|| file.strip_suffix(".qbi"))??.parse().ok()
 }
 
+/// Encrypts shares of one curve into one entry, and checks what came out as anybody would. Takes about 0.3 s of one core, and more with
+/// many recipients.
+///
+/// # Errors
+/// [`ArchiveError::Bad`].
+pub fn make_entry<C: Curve>(
+    identity: &dyn Identity,
+    now: u64,
+    recipients: &Recipients,
+    sources: &[Source<'_, C>],
+    rng: &mut HedgedRng,
+) -> Result<Vec<u8>, ArchiveError> {
+    let made = entry::create(identity, now, recipients, sources, rng).and_then(|bytes| {
+        AnyEntry::decode(&bytes)?.verify()?;
+        Ok(bytes)
+    });
+    made.map_err(|source| ArchiveError::Bad { name: "new entry".to_owned(), source })
+}
+
 /// A backup that is being written. Nothing counts before [`Writing::finish`] has written the index.
 #[derive(Debug)]
 pub struct Writing {
     archive: Archive,
-    recipients: Recipients,
     fresh: Vec<(KeyId, u64)>,
     index: Vec<Covered>,
     written: Written,
@@ -234,29 +251,18 @@ impl Writing {
     /// Most keys of one call of [`Writing::add`].
     pub const MAX_KEYS: usize = MAX_ITEMS;
 
-    /// Encrypts shares of one curve into one entry, checks what came out as anybody would, and writes it. Takes about 0.3 s of one core.
+    /// Writes an entry that [`make_entry`] made.
     ///
     /// # Errors
     /// [`ArchiveError`].
-    pub async fn add<C: Curve>(
-        &mut self,
-        identity: &dyn Identity,
-        now: u64,
-        sources: &[Source<'_, C>],
-        rng: &mut HedgedRng,
-    ) -> Result<(), ArchiveError> {
-        let made = entry::create(identity, now, &self.recipients, sources, rng).and_then(|bytes| {
-            AnyEntry::decode(&bytes)?.verify()?;
-            Ok(bytes)
-        });
-        let bytes = made.map_err(|source| ArchiveError::Bad { name: "new entry".to_owned(), source })?;
+    pub async fn add(&mut self, bytes: Vec<u8>) -> Result<(), ArchiveError> {
         let id = ContentId::of(&bytes);
+        let entry = read_entry("new entry", id, &bytes)?;
         self.written.bytes += bytes.len();
         self.written.entries += 1;
         self.archive.place.put(&self.archive.entry_name(id), bytes).await?;
-        for source in sources {
-            let package = source.share.public();
-            self.index.push(Covered { key_id: package.key_id, epoch: package.epoch, entry: id });
+        for item in entry.items() {
+            self.index.push(Covered { key_id: item.key_id, epoch: item.epoch, entry: id });
             self.written.fresh += 1;
         }
         Ok(())

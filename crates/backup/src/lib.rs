@@ -18,6 +18,6 @@ mod place;
 mod survey;
 pub mod text;
 
-pub use archive::{Archive, ArchiveError, Found, Written, read_entry};
+pub use archive::{Archive, ArchiveError, Found, Writing, Written, make_entry, read_entry};
 pub use place::{Place, PlaceError};
 pub use survey::{EntryReport, KeyReport, NodeReport, Survey, survey};

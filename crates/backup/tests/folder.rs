@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quorate_backup::{Archive, Place, Written, survey};
+use quorate_backup::{Archive, Place, Written, make_entry, survey};
 use quorate_keys::backup::entry::Source;
 use quorate_keys::backup::recipients::{Recipient, Recipients, RecoverySecret};
 use quorate_keys::dkg::{self, Generated};
@@ -57,7 +57,9 @@ async fn back_up(place: &Place, index: u16, keys: &[&Key], recipients: &Recipien
     for key in keys.iter().filter(|key| fresh.contains(&(id(key), 0))) {
         let certificate = borsh::to_vec(&key[&p(index)].certificate).unwrap();
         let source = Source { share: &key[&p(index)].share, certificate: &certificate, record: b"{}" };
-        writing.add(&identity(index), 5, &[source], &mut rng(u64::from(index))).await.unwrap();
+        let mut rng = rng(u64::from(index));
+        let bytes = make_entry(&identity(index), 5, recipients, &[source], &mut rng).unwrap();
+        writing.add(bytes).await.unwrap();
     }
     writing.finish(&identity(index), &format!("n{index}"), 5).await.unwrap()
 }

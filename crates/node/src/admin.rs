@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
+use crate::backup::BackedUp;
 use crate::reseal::{Resealed, Target};
 use crate::shared::Shared;
 
@@ -25,6 +26,8 @@ const MAX_LINE: u64 = 16 * 1024;
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take: an HSM is asked, and a log is emptied.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// How long a backup may take: a second covers some fifty keys.
+const BACKUP_WITHIN: Duration = Duration::from_secs(3600);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -32,12 +35,14 @@ enum Question {
     ResealToPassphraseFile(PathBuf),
     ResealToPassphraseEnv(String),
     ResealToPkcs11(String),
+    BackUp,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Resealed(Resealed),
+    BackedUp(BackedUp),
     Failed(String),
 }
 
@@ -98,6 +103,31 @@ pub async fn ask_running(folder: &Path, target: &Target) -> Result<Resealed, Adm
         Target::Passphrase(PassphraseSource::Fd(fd)) => return Err(AdminError::Descriptor(*fd)),
         Target::Hsm(uri) => Question::ResealToPkcs11(uri.to_string()),
     };
+    match ask(folder, &question).await? {
+        Answer::Resealed(done) => Ok(done),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Lets the node that runs in this folder back its shares up now.
+///
+/// # Errors
+/// [`AdminError`]; [`AdminError::NotRunning`] if there is none.
+pub async fn back_up_running(folder: &Path) -> Result<BackedUp, AdminError> {
+    match ask(folder, &Question::BackUp).await? {
+        Answer::BackedUp(done) => Ok(done),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn unexpected(answer: Answer) -> AdminError {
+    AdminError::Refused(match answer {
+        Answer::Failed(reason) => reason,
+        _ => "the node answers something else: it is of another version".to_owned(),
+    })
+}
+
+async fn ask(folder: &Path, question: &Question) -> Result<Answer, AdminError> {
     let failed = |source| AdminError::Io { folder: folder.to_owned(), source };
     let gone = || AdminError::NotRunning(folder.to_owned());
     let owner = match fs::metadata(folder) {
@@ -121,18 +151,16 @@ pub async fn ask_running(folder: &Path, target: &Target) -> Result<Resealed, Adm
     }
     let exchange = async {
         let mut stream = BufReader::new(stream);
-        let mut line = serde_json::to_vec(&question)?;
+        let mut line = serde_json::to_vec(question)?;
         line.push(b'\n');
         stream.write_all(&line).await?;
         let mut answer = String::new();
         stream.take(MAX_LINE).read_line(&mut answer).await?;
         Ok::<Answer, io::Error>(serde_json::from_str(&answer)?)
     };
-    let answer = timeout(ANSWER_WITHIN, exchange).await;
-    match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)? {
-        Answer::Resealed(done) => Ok(done),
-        Answer::Failed(reason) => Err(AdminError::Refused(reason)),
-    }
+    let within = if matches!(question, Question::BackUp) { BACKUP_WITHIN } else { ANSWER_WITHIN };
+    let answer = timeout(within, exchange).await;
+    answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)
 }
 
 /// Listens for whoever runs the node. A node that cannot works on without.
@@ -181,6 +209,7 @@ async fn answer(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
     let mut from = BufReader::new(from.take(MAX_LINE));
     timeout(ASK_WITHIN, from.read_line(&mut line)).await??;
     let target = match serde_json::from_str(&line) {
+        Ok(Question::BackUp) => return say(&mut to, &backed_up(shared).await).await,
         Ok(Question::ResealToPassphraseFile(path)) => Ok(Target::Passphrase(PassphraseSource::File(path))),
         Ok(Question::ResealToPassphraseEnv(name)) => Ok(Target::Passphrase(PassphraseSource::Env(name))),
         Ok(Question::ResealToPkcs11(uri)) => uri.parse().map(Target::Hsm).map_err(|error| error.to_string()),
@@ -195,7 +224,23 @@ async fn answer(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
         },
         Err(reason) => Answer::Failed(reason),
     };
-    let mut line = serde_json::to_vec(&answer)?;
+    say(&mut to, &answer).await
+}
+
+async fn backed_up(shared: &Arc<Shared>) -> Answer {
+    let Some(config) = &shared.config.backup else {
+        return Answer::Failed(
+            "this node has no [backup] in its configuration: see docs/backup.md".to_owned(),
+        );
+    };
+    match shared.back_up(config).await {
+        Ok(written) => Answer::BackedUp(BackedUp::new(&config.to, &written)),
+        Err(problem) => Answer::Failed(problem.detail),
+    }
+}
+
+async fn say(to: &mut (impl tokio::io::AsyncWrite + Unpin), answer: &Answer) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
     timeout(ASK_WITHIN, to.write_all(&line)).await?
 }

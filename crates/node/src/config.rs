@@ -74,6 +74,35 @@ pub struct Config {
     /// Who is told of events.
     #[serde(default)]
     pub webhooks: Vec<Webhook>,
+    /// Where this node's shares are backed up to, and for whom. Nowhere if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+}
+
+/// Backups: encrypted to recovery keys, checkable by anybody (`docs/backup.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// A folder, or `s3://BUCKET/PREFIX`.
+    pub to: String,
+    /// How often, such as `6h` or `1d`; at least a minute. Default a day. A backup is also made when the node starts and one is due.
+    #[serde(default = "daily", with = "period")]
+    pub every: Duration,
+    /// Files with the public halves of recovery keys, as `quorate recovery-key create` writes them.
+    pub recipients: Vec<PathBuf>,
+    /// How many of them can open a backup: `2 of 3`.
+    pub access: String,
+    /// Most keys whose shares lie in one file. Restoring one of them opens all of them. Default 16.
+    #[serde(default = "keys_per_file")]
+    pub keys_per_file: usize,
+}
+
+const fn daily() -> Duration {
+    Duration::from_secs(24 * 3600)
+}
+
+const fn keys_per_file() -> usize {
+    16
 }
 
 /// Addresses to listen on.
@@ -480,6 +509,14 @@ impl Config {
                 *file = folder.join(&file);
             }
         }
+        if let Some(backup) = &mut self.backup {
+            for file in &mut backup.recipients {
+                *file = folder.join(&file);
+            }
+            if !backup.to.contains("://") {
+                backup.to = folder.join(&backup.to).to_string_lossy().into_owned();
+            }
+        }
         for file in self.webhooks.iter_mut().filter_map(|hook| hook.ca_file.as_mut()) {
             *file = folder.join(&file);
         }
@@ -546,5 +583,31 @@ mod time {
         let number = Some(number).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))?;
         let number: u32 = number.parse().ok()?;
         Some(Duration::from_secs(u64::from(number) * hours * 3600))
+    }
+}
+
+/// Times that may be long: `90s`, `30m`, `6h` or `7d`.
+mod period {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+    use serde::de::Error as _;
+
+    const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)];
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, out: S) -> Result<S::Ok, S::Error> {
+        let seconds = time.as_secs();
+        let (unit, size) =
+            UNITS.into_iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(('s', 1));
+        out.serialize_str(&format!("{}{unit}", seconds / size))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        let parsed = UNITS.into_iter().find_map(|(unit, size)| {
+            let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            count.checked_mul(size)
+        });
+        parsed
+            .map(Duration::from_secs)
+            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a time such as `30m`, `6h` or `7d`")))
     }
 }

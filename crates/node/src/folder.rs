@@ -23,8 +23,8 @@ use quorate_store::fault::Faults;
 use quorate_store::{Meta, Store, StoreError};
 use zeroize::Zeroizing;
 
-use crate::unlock::{Unlock, UnlockError};
 use crate::ceremony::act::mark;
+use crate::unlock::{Unlock, UnlockError};
 use crate::{audit, clock, webhook, witness};
 
 pub(crate) const IDENTITY_FILE: &str = "identity";

@@ -477,6 +477,20 @@ impl Shared {
         })
     }
 
+    /// The share of a key for a backup, whatever its status allows, with the record in which package and certificate are.
+    pub(crate) fn share_to_back_up(&self, key: &Key) -> Result<(Share, Record), Problem> {
+        let record = Record::from_bytes(&key.record)?;
+        let id: KeyId = key.key_id.parse().map_err(|_| damaged(format!("`{}` is no key id", key.key_id)))?;
+        let opened = self
+            .sealer
+            .open_blob(&self.key_context(&id, key.epoch), &key.sealed_share)
+            .map_err(|error| damaged(format!("the share of `{id}` does not open: {error}")))?;
+        let plain = Plain::decode(&opened).filter(|plain| plain.record == record_hash(&key.record));
+        let share = plain.and_then(|plain| Share::open(record.scheme, record.package.as_ref(), plain.secret));
+        let share = share.ok_or_else(|| damaged(format!("the share of `{id}` does not fit its record")))?;
+        Ok((share, record))
+    }
+
     /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`].
     pub(crate) async fn material(
         &self,

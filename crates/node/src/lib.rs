@@ -38,6 +38,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod ceremony;
 mod clock;
 pub mod config;
@@ -67,8 +68,9 @@ mod verify;
 mod webhook;
 mod witness;
 
-pub use admin::{AdminError, ask_running};
+pub use admin::{AdminError, ask_running, back_up_running};
 pub use audit::{log_key, logged_result, participants, witness_key};
+pub use backup::BackedUp;
 pub use config::{Config, ConfigError};
 pub use folder::{FolderError, InitReport, init, init_in_hsm, init_with, sign_genesis};
 pub use governance::GovernanceError;

@@ -106,6 +106,17 @@ impl Metrics {
         self.gauge("quorate_webhook_waiting", vec![Label::new("to", to.to_owned())], float(waiting));
     }
 
+    /// The shares of this node were backed up at this time, in milliseconds since the Unix epoch; 0 for never.
+    pub(crate) fn backed_up(&self, at: u64, keys: usize) {
+        self.gauge("quorate_last_backup_timestamp_seconds", Vec::new(), float(at / 1000));
+        self.gauge("quorate_backup_keys", Vec::new(), float(u64::try_from(keys).unwrap_or(u64::MAX)));
+    }
+
+    /// They could not be.
+    pub(crate) fn backup_failed(&self) {
+        self.count("quorate_backup_failures_total", Vec::new());
+    }
+
     /// A proposal was dropped because its sender has too many.
     pub(crate) fn dropped_proposal(&self, peer: String) {
         self.count("quorate_proposals_dropped_total", vec![Label::new("peer", peer)]);
@@ -124,6 +135,7 @@ impl Metrics {
     /// Series that alerts watch begin at zero: what appears with its first count has no increase.
     pub(crate) fn begin(&self, peers: &[String]) {
         self.counted("quorate_hsm_failures_total", Vec::new(), 0);
+        self.counted("quorate_backup_failures_total", Vec::new(), 0);
         for check in Check::ALL {
             self.counted("quorate_aborts_total", vec![Label::new("check", check.code())], 0);
         }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
+use crate::backup;
 use crate::ceremony::act::destruction::Doomed;
 use crate::ceremony::member::{Line, take_part};
 use crate::config::{Config, ConfigError};
@@ -191,6 +192,7 @@ impl Node {
             witnesses: Mutex::default(),
             contradictions: Mutex::default(),
             watching: tokio::sync::Mutex::default(),
+            backing_up: tokio::sync::Mutex::default(),
             receipts: Mutex::default(),
             joined: Mutex::default(),
             materials: Mutex::default(),
@@ -225,6 +227,7 @@ impl Node {
         admin::listen(&shared);
         shared.tasks.spawn(reseal::watch(Arc::clone(&shared)));
         shared.tasks.spawn(events::watch_peers(Arc::clone(&shared)));
+        shared.tasks.spawn(backup::keep(Arc::clone(&shared)));
         let kept = webhook::start(&shared).await;
         kept.map_err(|error| NodeError::Records(Box::new(store_problem(&error))))?;
         shared.events.tell(EventKind::NodeStarted, |event| event);

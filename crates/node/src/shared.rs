@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) contradictions: Mutex<HashSet<(PeerId, &'static str)>>,
     /// Held while a head of another log is judged, or one of this log with its lines is stored.
     pub(crate) watching: tokio::sync::Mutex<()>,
+    /// Held while a backup is made.
+    pub(crate) backing_up: tokio::sync::Mutex<()>,
     /// This node's receipts for what it answered just now, so that the store need not prove it again.
     pub(crate) receipts: Mutex<Recent>,
     /// Attempts that this node takes part in, by coordinator: what it may still say.

@@ -202,6 +202,7 @@ impl LocalCluster {
             clients: vec![client.clone()],
             presign: None,
             webhooks: Vec::new(),
+            backup: None,
         }
     }
 

@@ -13,7 +13,7 @@ use quorate_keys::certificate::Certificate;
 use quorate_keys::dkg::{self, Generated};
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_protocol::access::Access;
-use quorate_protocol::curve::{Curve, Ed25519, P256, Secp256k1};
+use quorate_protocol::curve::{Curve, CurveId, Ed25519, P256, Secp256k1};
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::{BadParams, SessionId};
 use zeroize::Zeroizing;
@@ -59,6 +59,25 @@ impl Share {
 
     pub(crate) fn access(&self) -> &Access {
         each!(self, share => &share.public().access)
+    }
+
+    /// The identity of the key, fixed at its birth.
+    pub(crate) fn package_id(&self) -> quorate_keys::share::KeyId {
+        each!(self, share => share.public().key_id)
+    }
+
+    /// The epoch of the share.
+    pub(crate) fn epoch(&self) -> u64 {
+        each!(self, share => share.public().epoch)
+    }
+
+    /// The curve of the share.
+    pub(crate) const fn curve(&self) -> CurveId {
+        match self {
+            Self::Secp256k1(_) => CurveId::Secp256k1,
+            Self::P256(_) => CurveId::P256,
+            Self::Ed25519(_) => CurveId::Ed25519,
+        }
     }
 
     /// The public key as the scheme writes it.

@@ -58,6 +58,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     if delay < Duration::from_secs(1) || delay.as_secs() > quorate_api::MAX_DESTROY_DELAY {
         found.push("keys.destroy_delay must be `1s` to `366d`".to_owned());
     }
+    backup(config, &mut found);
     limits(config, &mut found);
     found
 }
@@ -75,6 +76,25 @@ fn seal(config: &Config, found: &mut Vec<String>) {
     if let Some(Err(error)) = pkcs11.as_ref().map(|uri| uri.parse::<HsmUri>()) {
         // Never the text: there may be a PIN in it.
         found.push(format!("seal.pkcs11: {error}"));
+    }
+}
+
+fn backup(config: &Config, found: &mut Vec<String>) {
+    let Some(backup) = &config.backup else { return };
+    if let Err(error) = quorate_backup::Place::parse(&backup.to) {
+        found.push(format!("backup.to: {error}"));
+    }
+    if backup.every < Duration::from_secs(60) {
+        found.push("backup.every must be at least a minute".to_owned());
+    }
+    let most = quorate_backup::Writing::MAX_KEYS;
+    if !(1..=most).contains(&backup.keys_per_file) {
+        found.push(format!("backup.keys_per_file must be 1 to {most}"));
+    }
+    if backup.recipients.is_empty() {
+        found.push(
+            "backup.recipients names no recovery key: `quorate recovery-key create` makes one".to_owned(),
+        );
     }
 }
 

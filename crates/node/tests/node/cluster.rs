@@ -88,6 +88,7 @@ impl Cluster {
                 peers: Vec::new(),
                 presign: None,
                 webhooks: Vec::new(),
+                backup: None,
                 clients: vec![config::Client {
                     name: CLIENT.to_owned(),
                     key: client_key(1).public_key().to_string(),

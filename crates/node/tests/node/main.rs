@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 mod audit;
+mod backup;
 mod byzantine;
 mod canary;
 mod catch_up;

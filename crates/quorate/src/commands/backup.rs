@@ -1,5 +1,6 @@
 //! `quorate backup`: check backups, and bring keys back from them.
 
+mod create;
 mod letters;
 mod verify;
 
@@ -9,6 +10,8 @@ use clap::Subcommand;
 /// Commands about backups.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupCommand {
+    /// Back up the shares of the node that runs on this machine now, to where its configuration says.
+    Create(create::CreateArgs),
     /// Check everything in a place, or one file: could the recovery keys open every share? Needs no secret.
     Verify(verify::VerifyArgs),
     /// Ask the holders of recovery keys to open the shares of one node. Run this where the node will be restored.
@@ -20,6 +23,7 @@ pub(crate) enum BackupCommand {
 /// Runs the command.
 pub(crate) fn run(command: BackupCommand, output: &Output) -> anyhow::Result<()> {
     match command {
+        BackupCommand::Create(args) => create::run(&args, output),
         BackupCommand::Verify(args) => verify::run(&args, output),
         BackupCommand::Request(args) => letters::request(&args, output),
         BackupCommand::Answer(args) => letters::answer(&args, output),

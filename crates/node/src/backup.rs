@@ -1,0 +1,241 @@
+//! Backs up this node's shares, by the clock. Spec: `spec/14-backup.md`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_api::{Code, EventKind, Problem};
+use quorate_backup::{Archive, ArchiveError, Place, Written, make_entry, text};
+use quorate_keys::backup::entry::Source;
+use quorate_keys::backup::recipients::Recipients;
+use quorate_keys::share::{KeyId as PackageId, KeyShare};
+use quorate_log::entry::Kind;
+use quorate_protocol::curve::{Curve, CurveId, Ed25519, P256, Secp256k1};
+use quorate_protocol::party::{Identity as _, LocalIdentity};
+use quorate_protocol::rng::{Entropy, HedgedRng};
+use quorate_store::{Key, KeyStatus};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::audit;
+use crate::ceremony::protocols::Share;
+use crate::clock;
+use crate::config::Backup;
+use crate::keys::Record;
+use crate::shared::{Shared, store_problem};
+
+/// The pause after a backup that failed, unless the next one is due earlier.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// What a backup did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    /// Where it lies.
+    pub to: String,
+    /// Number of the index.
+    pub sequence: u64,
+    /// Keys in the index.
+    pub keys: usize,
+    /// Keys whose shares were encrypted anew.
+    pub fresh: usize,
+    /// Bytes that were written.
+    pub bytes: usize,
+    /// Files that nothing named any more.
+    pub pruned: usize,
+}
+
+impl BackedUp {
+    pub(crate) fn new(to: &str, written: &Written) -> Self {
+        let Written { sequence, keys, fresh, bytes, pruned, .. } = *written;
+        Self { to: to.to_owned(), sequence, keys, fresh, bytes, pruned }
+    }
+}
+
+/// Body of a log entry.
+#[derive(Serialize)]
+struct Logged<'a> {
+    to: &'a str,
+    sequence: u64,
+    keys: usize,
+    fresh: usize,
+}
+
+fn failed(error: &ArchiveError) -> Problem {
+    Problem::new(Code::Internal, format!("the backup failed: {error}"))
+}
+
+/// Makes backups until the node stops. The first one is due when the newest index that the place holds is old enough.
+pub(crate) async fn keep(shared: Arc<Shared>) {
+    let Some(config) = shared.config.backup.clone() else { return };
+    let mut wait = match newest(&shared, &config).await {
+        Ok(Some((at, keys))) => {
+            shared.metrics.backed_up(at, keys);
+            let age = Duration::from_millis(clock::millis().saturating_sub(at));
+            config.every.saturating_sub(age)
+        }
+        Ok(None) => Duration::ZERO,
+        Err(problem) => {
+            tracing::warn!(detail = %problem.detail, "it is not known when the last backup was made");
+            Duration::ZERO
+        }
+    };
+    loop {
+        if shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return;
+        }
+        wait = match shared.back_up(&config).await {
+            Ok(_) => config.every,
+            Err(problem) => {
+                tracing::error!(to = %config.to, detail = %problem.detail, "the shares of this node are not backed up");
+                shared.metrics.backup_failed();
+                shared.events.tell(EventKind::BackupFailed, |event| event.with_detail(&problem.detail));
+                AGAIN.min(config.every)
+            }
+        };
+    }
+}
+
+async fn newest(shared: &Shared, config: &Backup) -> Result<Option<(u64, usize)>, Problem> {
+    let archive = shared.archive(config)?;
+    let newest = archive.newest().await.map_err(|error| failed(&error))?;
+    Ok(newest.map(|found| (found.index.created_at, found.index.keys.len())))
+}
+
+/// A share that goes into the backup.
+struct Held {
+    id: PackageId,
+    share: Share,
+    certificate: Vec<u8>,
+    record: Vec<u8>,
+}
+
+impl Shared {
+    fn archive(&self, config: &Backup) -> Result<Archive, Problem> {
+        let place = Place::parse(&config.to);
+        let place = place.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        Ok(Archive::new(place, self.identity.public()))
+    }
+
+    /// Backs up, one backup after the other, every key of which this node has a share that is certified. Writes what the place does not have yet.
+    pub(crate) async fn back_up(&self, config: &Backup) -> Result<Written, Problem> {
+        let _alone = self.backing_up.lock().await;
+        let recipients = text::recipients(&config.recipients, &config.access)
+            .map_err(|error| Problem::new(Code::Internal, format!("[backup]: {error}")))?;
+        let archive = self.archive(config)?;
+        let mut held = BTreeMap::new();
+        for key in self.keys_to_back_up().await? {
+            let (share, _) = self.share_to_back_up(&key)?;
+            held.insert((share.package_id(), share.epoch()), key);
+        }
+        let named: Vec<_> = held.keys().copied().collect();
+        let mut writing = archive.begin(&recipients, &named).await.map_err(|error| failed(&error))?;
+        // Shares are opened when their file is made, and not kept.
+        let mut by_curve: BTreeMap<CurveId, Vec<&Key>> = BTreeMap::new();
+        for name in writing.fresh() {
+            if let Some(key) = held.get(name) {
+                by_curve.entry(self.share_to_back_up(key)?.0.curve()).or_default().push(key);
+            }
+        }
+        for (curve, keys) in by_curve {
+            for keys in keys.chunks(config.keys_per_file) {
+                let opened =
+                    keys.iter().map(|key| self.open_to_back_up(key)).collect::<Result<Vec<_>, _>>()?;
+                let entry = self.entry(curve, opened, recipients.clone()).await?;
+                writing.add(entry).await.map_err(|error| failed(&error))?;
+            }
+        }
+        let now = clock::millis();
+        let written =
+            writing.finish(&*self.identity, &self.config.name, now).await.map_err(|error| failed(&error))?;
+        let body =
+            Logged { to: &config.to, sequence: written.sequence, keys: written.keys, fresh: written.fresh };
+        self.log_entries(vec![audit::entry(Kind::Backup, &body)?]).await?;
+        self.metrics.backed_up(now, written.keys);
+        let detail =
+            format!("{} keys in index {}, {} of them new", written.keys, written.sequence, written.fresh);
+        tracing::info!(to = %config.to, sequence = written.sequence, keys = written.keys, fresh = written.fresh, bytes = written.bytes, pruned = written.pruned, "shares backed up");
+        self.events.tell(EventKind::BackupWritten, |event| event.with_detail(&detail));
+        Ok(written)
+    }
+
+    /// Keys with a share that means something: not those that are being created, and not those that are gone.
+    async fn keys_to_back_up(&self) -> Result<Vec<Key>, Problem> {
+        let (mut keys, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list_keys(after, quorate_store::MAX_PAGE_LEN).await;
+            let page = page.map_err(|error| store_problem(&error))?;
+            let held = |key: &Key| !matches!(key.status, KeyStatus::Pending | KeyStatus::Destroyed);
+            keys.extend(page.items.into_iter().filter(held));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(keys),
+            }
+        }
+    }
+
+    fn open_to_back_up(&self, key: &Key) -> Result<Held, Problem> {
+        let (share, record) = self.share_to_back_up(key)?;
+        let certificate = record.certificate.0.clone();
+        Ok(Held { id: share.package_id(), share, certificate, record: kept(record)? })
+    }
+
+    /// Makes a file, beside what the node does for others.
+    async fn entry(
+        &self,
+        curve: CurveId,
+        held: Vec<Held>,
+        recipients: Recipients,
+    ) -> Result<Vec<u8>, Problem> {
+        let identity = Arc::clone(&self.identity);
+        let made = tokio::task::spawn_blocking(move || match curve {
+            CurveId::Secp256k1 => entry_on::<Secp256k1>(&identity, &held, &recipients),
+            CurveId::P256 => entry_on::<P256>(&identity, &held, &recipients),
+            CurveId::Ed25519 => entry_on::<Ed25519>(&identity, &held, &recipients),
+        });
+        made.await.map_err(|error| Problem::new(Code::Internal, format!("the backup broke off: {error}")))?
+    }
+}
+
+fn entry_on<C: Curve>(
+    identity: &LocalIdentity,
+    held: &[Held],
+    recipients: &Recipients,
+) -> Result<Vec<u8>, Problem>
+where
+    Share: HoldsOn<C>,
+{
+    let sources: Vec<Source<'_, C>> = held
+        .iter()
+        .filter_map(|held| {
+            Some(Source { share: held.share.on()?, certificate: &held.certificate, record: &held.record })
+        })
+        .collect();
+    let mut entropy = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *entropy)
+        .map_err(|_| Problem::new(Code::Internal, "the operating system gave no random bytes"))?;
+    let names: Vec<u8> = held.iter().flat_map(|held| held.id.0).collect();
+    let mut rng = HedgedRng::new(Entropy::new(*entropy), &[], &names);
+    make_entry(identity, clock::millis(), recipients, &sources, &mut rng).map_err(|error| failed(&error))
+}
+
+/// The record without what the file has anyway.
+fn kept(record: Record) -> Result<Vec<u8>, Problem> {
+    Record { package: quorate_api::Hex(Vec::new()), certificate: quorate_api::Hex(Vec::new()), ..record }
+        .to_bytes()
+}
+
+/// A share of the curve that is asked for.
+pub(crate) trait HoldsOn<C: Curve> {
+    fn on(&self) -> Option<&KeyShare<C>>;
+}
+
+macro_rules! holds_on {
+    ($($variant:ident),+) => {$(
+        impl HoldsOn<$variant> for Share {
+            fn on(&self) -> Option<&KeyShare<$variant>> {
+                if let Self::$variant(share) = self { Some(share) } else { None }
+            }
+        }
+    )+};
+}
+holds_on!(Secp256k1, P256, Ed25519);
