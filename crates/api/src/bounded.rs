@@ -1,6 +1,8 @@
 //! Bounds of what a request body may hold, checked while it is parsed.
 
 use crate::act::{MAX_ACTS, MAX_DESTROY_DELAY};
+use crate::id::Hex;
+use crate::import::{MAX_COMMITMENT, MAX_SEALED};
 use crate::moving::MAX_EPOCH;
 use crate::problem::{Code, Problem};
 use serde::de::{DeserializeOwned, Error as _};
@@ -85,6 +87,27 @@ pub(crate) fn epoch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
         return Err(D::Error::custom(format!("`epoch` is that of the key, at most {MAX_EPOCH}")));
     }
     Ok(epoch)
+}
+
+/// Points of a commitment: at most so many, none longer than an encoded point.
+pub(crate) fn commitment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Hex>, D::Error> {
+    let points = Vec::<Hex>::deserialize(deserializer)?;
+    let fits = (1..=MAX_COMMITMENT).contains(&points.len()) && points.iter().all(|point| point.0.len() <= 33);
+    if fits { Ok(points) } else { Err(D::Error::custom(format!("expected 1 to {MAX_COMMITMENT} points"))) }
+}
+
+/// Sealed parts: one a party.
+pub(crate) fn deals<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Hex>, D::Error> {
+    let deals = Vec::<Hex>::deserialize(deserializer)?;
+    let fits =
+        (1..=MAX_PARTIES).contains(&deals.len()) && deals.iter().all(|deal| deal.0.len() <= MAX_SEALED);
+    let wrong = || format!("expected 1 to {MAX_PARTIES} sealed parts of at most {MAX_SEALED} bytes");
+    if fits { Ok(deals) } else { Err(D::Error::custom(wrong())) }
+}
+
+pub(crate) fn bytes32<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hex, D::Error> {
+    let bytes = Hex::deserialize(deserializer)?;
+    if bytes.0.len() == 32 { Ok(bytes) } else { Err(D::Error::custom("expected 32 bytes in hex")) }
 }
 
 pub(crate) fn purposes<'de, D, P>(deserializer: D) -> Result<Option<Vec<P>>, D::Error>

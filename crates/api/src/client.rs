@@ -10,6 +10,7 @@ use crate::act::Act;
 use crate::certificate::ClientCertificate;
 use crate::client_key::ClientKey;
 use crate::id::{KeyId, OperationId};
+use crate::import::{ImportKey, SealingKeys};
 use crate::key::{CreateKey, Key};
 use crate::node::{NodeStatus, Readiness, Version};
 use crate::operation::{Operation, OperationStatus};
@@ -243,6 +244,27 @@ impl Client {
         wait: Duration,
     ) -> Result<Operation, ClientError> {
         self.start(&act.kind().path(key), act, idempotency_key, wait).await
+    }
+
+    /// Shares a private key out and waits up to `wait` (at most [`MAX_WAIT`]) for the end.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a failed operation is its problem.
+    pub async fn import_key(
+        &self,
+        import: &ImportKey,
+        idempotency_key: &str,
+        wait: Duration,
+    ) -> Result<Operation, ClientError> {
+        self.start("/v1/keys/import", import, idempotency_key, wait).await
+    }
+
+    /// The keys to which shares for the nodes are sealed.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn sealing_keys(&self) -> Result<SealingKeys, ClientError> {
+        self.read("/v1/sealing-keys").await
     }
 
     /// A page of keys.

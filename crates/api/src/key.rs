@@ -105,4 +105,7 @@ pub struct Key {
     /// When the node that answers erases its share, in unix milliseconds, unless somebody asks to keep the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroys_at: Option<u64>,
+    /// Whether the key was made outside and imported: whoever imported it had the whole private key, and may have it still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
 }

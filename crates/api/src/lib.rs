@@ -15,6 +15,7 @@ mod credential;
 mod event;
 mod governance;
 mod id;
+mod import;
 mod key;
 mod moving;
 mod node;
@@ -44,6 +45,7 @@ pub use governance::{
     SetFreeze,
 };
 pub use id::{Hex, IdError, KeyId, OperationId};
+pub use import::{ImportKey, MAX_COMMITMENT, MAX_SEALED, NodeSealingKey, SealingKeys};
 pub use key::{CreateKey, Key, KeyStatus};
 pub use moving::{MAX_EPOCH, MoveResult, Refresh, Repair, Reshare};
 pub use node::{NodeStatus, PeerStatus, Readiness, Version};

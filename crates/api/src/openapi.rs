@@ -175,6 +175,41 @@ const ROUTES: &[Route] = &[
         ],
     },
     Route {
+        method: Method::Post,
+        path: "/v1/keys/import",
+        id: "import_key",
+        summary: "Share a private key out that the client has.",
+        signed: true,
+        body: Some("ImportKey"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: &[
+            Code::IdempotencyConflict,
+            Code::Unprocessable,
+            Code::OperationCancelled,
+            Code::Unsupported,
+            Code::CeremonyAborted,
+            Code::PolicyDenied,
+            Code::ApprovalMissing,
+            Code::OperationRejected,
+            Code::OperationExpired,
+            Code::Frozen,
+            Code::NotEnoughParties,
+            Code::DeadlineExceeded,
+        ],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/sealing-keys",
+        id: "sealing_keys",
+        summary: "The keys to which shares for the nodes are sealed, each signed by its node.",
+        signed: true,
+        body: None,
+        parameters: Parameters::None,
+        answers: &[(200, "The keys.", Answer::Json("SealingKeys"))],
+        codes: &[],
+    },
+    Route {
         method: Method::Get,
         path: "/v1/keys",
         id: "list_keys",
@@ -556,6 +591,8 @@ pub fn openapi() -> OpenApi {
         .license(Some(license));
     let components = components()
         .add::<CreateKey>()
+        .add::<crate::import::ImportKey>()
+        .add::<crate::import::SealingKeys>()
         .add::<Key>()
         .add_as::<Page<Key>>("KeyPage")
         .add::<Sign>()

@@ -35,11 +35,13 @@ pub enum OperationKind {
     ReshareKey,
     /// Give a party its share again.
     RepairKey,
+    /// Import a key.
+    ImportKey,
 }
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CreateKey,
         Self::Sign,
         Self::ChangeDirectory,
@@ -50,6 +52,7 @@ impl OperationKind {
         Self::RefreshKey,
         Self::ReshareKey,
         Self::RepairKey,
+        Self::ImportKey,
     ];
 
     /// The name as JSON, metrics and the store write it.
@@ -65,6 +68,7 @@ impl OperationKind {
             Self::RefreshKey => "refresh_key",
             Self::ReshareKey => "reshare_key",
             Self::RepairKey => "repair_key",
+            Self::ImportKey => "import_key",
         }
     }
 

@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod acknowledge;
 pub mod backup;
 pub mod certificate;
 pub mod dkg;

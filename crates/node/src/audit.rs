@@ -246,6 +246,9 @@ struct Moved<'a> {
     from: &'a str,
     to: &'a str,
     operation: &'a str,
+    /// Whether somebody had the whole private key before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    imported: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -264,7 +267,12 @@ pub(crate) fn about_key(entry: Entry, key: &str) -> Result<Entry, Problem> {
 /// This node's share of a key changes its status.
 pub(crate) fn moved(key: &Key, to: KeyStatus) -> Result<Entry, Problem> {
     let record = Record::from_bytes(&key.record)?;
-    let body = Moved { from: key.status.as_str(), to: to.as_str(), operation: record.operation.as_str() };
+    let body = Moved {
+        from: key.status.as_str(),
+        to: to.as_str(),
+        operation: record.operation.as_str(),
+        imported: record.imported,
+    };
     about_key(entry(Kind::Share, &body)?, &key.key_id)
 }
 

@@ -8,6 +8,7 @@
 //! | `create` | creating a key |
 //! | `epoch` | the decisions when a key goes from one epoch to the next |
 //! | `moving` | moving a key to its next epoch |
+//! | `import` | checking what a key that is imported was split into |
 //! | `sign` | signing |
 //! | `act` | what else is done to a key, one file an act |
 //! | `coordinate` | one quorum after the other until one signs |
@@ -21,6 +22,7 @@ pub(crate) mod conversation;
 pub(crate) mod coordinate;
 pub(crate) mod create;
 pub(crate) mod epoch;
+pub(crate) mod import;
 pub(crate) mod member;
 pub(crate) mod moving;
 pub(crate) mod protocols;
@@ -368,6 +370,8 @@ struct Durable {
 pub(crate) enum Purpose {
     /// The generation of a key: its share is stored as pending.
     Generate(Arc<create::Draft>),
+    /// A session that changes nothing here.
+    Say,
     /// The set-up of its pairs: stored together with the share.
     SetUp { draft: Arc<create::Draft>, package: Vec<u8>, certificate: Vec<u8>, secret: Zeroizing<Vec<u8>> },
     /// The use of a key: pairs may burn.

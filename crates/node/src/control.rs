@@ -78,6 +78,10 @@ pub(crate) enum Control {
     Told { key: String, name: [u8; 32], told: Told },
     /// The key is in its next epoch: a proof of it.
     InForce { key: String, proof: Vec<u8> },
+    /// What is your sealing key?
+    TellSealingKey { ticket: Ticket },
+    /// The answer to it, with the signature of the sender's identity.
+    SealingKey { ticket: Ticket, key: Vec<u8>, signature: [u8; 64] },
 }
 
 /// A request that waits for people, and what they said: signed requests all.
@@ -275,6 +279,7 @@ impl Control {
                 | Self::StandDown { .. }
                 | Self::Told { .. }
                 | Self::InForce { .. }
+                | Self::SealingKey { .. }
         )
     }
 

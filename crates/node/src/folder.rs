@@ -18,6 +18,7 @@ use quorate_policy::genesis::{GenesisError, GenesisFile};
 use quorate_protocol::party::LocalIdentity;
 use quorate_seal::{
     Context, Hsm, HsmKey, HsmUri, Params, Passphrase, PassphraseError, Protector, SealError, Sealer,
+    SealingKey,
 };
 use quorate_store::fault::Faults;
 use quorate_store::{Meta, Store, StoreError};
@@ -222,6 +223,8 @@ pub(crate) struct Opened {
     pub(crate) webhook: WebhookKey,
     /// For the states of keys.
     pub(crate) state_key: Zeroizing<[u8; 32]>,
+    /// To which shares for this node are sealed.
+    pub(crate) sealing: SealingKey,
 }
 
 /// Signs a genesis with the identity of the node in a data folder, which must not be running. Gives the node's name in the genesis.
@@ -271,8 +274,9 @@ pub(crate) async fn open(
             let id = channel.peer_id();
             let (party, webhook) = (LocalIdentity::from_seed(&seed), webhook::key(&seed));
             let state_key = mark::key(&seed);
+            let sealing = SealingKey::of_identity(&seed);
             let sealer = Arc::new(sealer);
-            Ok(Opened { store, sealer, hsm, id, channel, party, witness, webhook, state_key })
+            Ok(Opened { store, sealer, hsm, id, channel, party, witness, webhook, state_key, sealing })
         }
         Err(error) => {
             store.close().await;

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use quorate_api::{
-    Act, ActKind, Code, CreateKey, KeyId, Method, OperationId, Problem, Sign, SignedRequest, parse_body,
+    Act, ActKind, Code, CreateKey, ImportKey, KeyId, Method, OperationId, Problem, Sign, SignedRequest,
+    parse_body,
 };
 
 use crate::clock;
@@ -14,6 +15,8 @@ use crate::shared::Shared;
 pub(crate) enum Ask {
     /// Create a key.
     Create(CreateKey),
+    /// Import a key.
+    Import(Box<ImportKey>),
     /// Sign with a key.
     Sign(KeyId, Box<Sign>),
     /// Do something else to a key.
@@ -27,7 +30,7 @@ impl Ask {
     pub(crate) fn key(&self) -> Option<&KeyId> {
         match self {
             Self::Sign(key, _) | Self::Act(key, _) => Some(key),
-            Self::Create(_) | Self::Change => None,
+            Self::Create(_) | Self::Import(_) | Self::Change => None,
         }
     }
 }
@@ -74,6 +77,8 @@ pub(crate) fn read(request: SignedRequest) -> Result<Judged, Problem> {
     let rest = request.path().strip_prefix("/v1/keys").ok_or_else(unknown)?;
     let ask = if rest.is_empty() {
         Ask::Create(parse_body(request.body())?)
+    } else if rest == "/import" {
+        Ask::Import(Box::new(parse_body(request.body())?))
     } else {
         let (key, act) = rest.strip_prefix('/').and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
         let key = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;

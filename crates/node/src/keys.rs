@@ -65,6 +65,9 @@ pub(crate) struct Record {
     /// The largest index that a party of it ever had, once it was given to others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_index: Option<u16>,
+    /// Whether it was made outside: one party had the whole private key, and may have it still. Said for ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) imported: bool,
     /// Whether this party holds everything it needs to sign.
     pub(crate) complete: bool,
     /// The public package of the key's share format.
@@ -90,6 +93,16 @@ impl Record {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Problem> {
         serde_json::from_slice(bytes)
             .map_err(|error| damaged(format!("a key record cannot be read: {error}")))
+    }
+
+    /// The epoch of its package; 0 as long as it has none.
+    pub(crate) fn epoch(&self) -> u64 {
+        protocols::package_epoch(self.scheme, &self.package.0).unwrap_or_default()
+    }
+
+    /// The revision of the store under which the share of its epoch is kept first.
+    fn first_revision(&self) -> u64 {
+        self.epoch().saturating_mul(2)
     }
 
     /// Names of the parties by index.
@@ -245,13 +258,14 @@ impl Shared {
         secret: &[u8],
     ) -> Result<(), Problem> {
         let bytes = record.to_bytes()?;
-        let sealed_share = self.seal_material(id, 0, &bytes, secret, &[])?;
+        let revision = record.first_revision();
+        let sealed_share = self.seal_material(id, revision, &bytes, secret, &[])?;
         let key = NewKey {
             key_id: id.as_str().to_owned(),
             status: KeyStatus::Pending,
             scheme: record.scheme.name().to_owned(),
             public_key,
-            epoch: 0,
+            epoch: revision,
             record: bytes,
             sealed_share,
             state: mark::marked(&self.state_key, id.as_str(), KeyStatus::Pending, KeyState::default()),
@@ -268,8 +282,10 @@ impl Shared {
         setup: &[u8],
     ) -> Result<(), Problem> {
         let bytes = record.to_bytes()?;
-        let sealed = self.seal_material(id, 1, &bytes, secret, setup)?;
-        let stored = self.store.replace_share(id.as_str(), 0, 1, bytes, sealed, clock::millis()).await;
+        let (first, complete) = (record.first_revision(), record.first_revision().saturating_add(1));
+        let sealed = self.seal_material(id, complete, &bytes, secret, setup)?;
+        let stored =
+            self.store.replace_share(id.as_str(), first, complete, bytes, sealed, clock::millis()).await;
         stored.map_err(|error| store_problem(&error))
     }
 
@@ -617,12 +633,13 @@ pub(crate) fn api_key(
         public_key: Hex(public.bytes().to_vec()),
         addresses,
         purposes: record.purposes.iter().copied().collect(),
-        epoch: 0,
+        epoch: record.epoch(),
         label: record.label.clone(),
         created_at: record.created_at,
         acts: 0,
         exposed_at: None,
         destroys_at: None,
+        imported: record.imported,
     }
 }
 

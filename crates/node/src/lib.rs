@@ -60,6 +60,7 @@ mod receipts;
 mod registry;
 mod reseal;
 mod rest;
+mod sealing;
 mod shared;
 mod source;
 mod trace;

@@ -115,7 +115,8 @@ impl Node {
     }
 
     async fn start_opened(config: Config, opened: folder::Opened) -> Result<Self, NodeError> {
-        let folder::Opened { store, sealer, hsm, id, channel, party, witness, webhook, state_key } = opened;
+        let folder::Opened { store, sealer, hsm, id, channel, party, witness, webhook, state_key, sealing } =
+            opened;
         let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
         let mut peers = Vec::with_capacity(config.peers.len());
         let mut names = BTreeMap::from([(id, config.name.clone())]);
@@ -189,6 +190,8 @@ impl Node {
             unproving: Mutex::default(),
             witness,
             webhook,
+            sealing,
+            asked_for_sealing_keys: Questions::default(),
             witnesses: Mutex::default(),
             contradictions: Mutex::default(),
             watching: tokio::sync::Mutex::default(),
@@ -476,6 +479,13 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
             answer(shared, from, move |shared| async move { shared.hear_proof(from, &key, &proof).await })
         }
         Control::Proven { ticket, receipt } => shared.asked_to_prove.answer(from, ticket, receipt),
+        Control::TellSealingKey { ticket } => answer(shared, from, move |shared| async move {
+            shared.tell_sealing_key(from, ticket).await;
+            Ok(())
+        }),
+        Control::SealingKey { ticket, key, signature } => {
+            shared.asked_for_sealing_keys.answer(from, ticket, (key, signature));
+        }
         Control::Relay { ticket, request, source } => {
             relay(shared, from, ticket, request, from_wire(source));
         }

@@ -30,6 +30,7 @@ impl Ask {
     pub(crate) fn kind(&self) -> OperationKind {
         match self {
             Self::Create(_) => OperationKind::CreateKey,
+            Self::Import(_) => OperationKind::ImportKey,
             Self::Sign(..) => OperationKind::Sign,
             Self::Act(_, act) => act.kind().operation(),
             Self::Change => OperationKind::ChangeDirectory,
@@ -97,7 +98,9 @@ impl Shared {
     pub(crate) async fn begin(&self, judged: &Judged, standing: &Standing) -> Result<Operation, Problem> {
         let status = match (standing, &judged.ask) {
             (Standing::Wait(_), _) => OperationStatus::PendingApproval,
-            (Standing::Go(_), Ask::Create(_) | Ask::Change | Ask::Act(..)) => OperationStatus::Queued,
+            (Standing::Go(_), Ask::Create(_) | Ask::Import(_) | Ask::Change | Ask::Act(..)) => {
+                OperationStatus::Queued
+            }
             (Standing::Go(_), Ask::Sign(..)) => OperationStatus::Running,
         };
         let key_id = judged.ask.key().map(|key| key.as_str().to_owned());

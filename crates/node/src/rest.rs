@@ -36,6 +36,8 @@ fn router(shared: Arc<Shared>) -> Router {
         router.route(&format!("/v1/keys/{{key}}/{}", kind.as_str()), post(operations::act))
     });
     acts.route("/v1/keys", post(operations::create).get(read::keys))
+        .route("/v1/keys/import", post(operations::import))
+        .route("/v1/sealing-keys", get(read::sealing_keys))
         .route("/v1/keys/{key}", get(read::key))
         .route("/v1/keys/{key}/sign", post(operations::sign))
         .route("/v1/operations", get(read::operations))

@@ -9,7 +9,7 @@ use quorate_api::{Code, Credential, KeyId, Problem};
 use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
 use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
-use quorate_seal::{Hsm, Sealer};
+use quorate_seal::{Hsm, Sealer, SealingKey};
 use quorate_store::{Burn, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -84,6 +84,10 @@ pub(crate) struct Shared {
     pub(crate) asked_to_prove: Questions<Option<String>>,
     /// Peers that did not answer that in time: they are not asked for receipts before then.
     pub(crate) unproving: Mutex<HashMap<PeerId, Instant>>,
+    /// Sealing keys that peers were asked for.
+    pub(crate) asked_for_sealing_keys: Questions<(Vec<u8>, [u8; 64])>,
+    /// To which shares for this node are sealed.
+    pub(crate) sealing: SealingKey,
     pub(crate) witness: WitnessSigner,
     pub(crate) webhook: WebhookKey,
     pub(crate) witnesses: Mutex<Witnesses>,

@@ -20,11 +20,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::conversation::{Conversation, Said};
-use super::{Attempt, Ceremony, Failure, protocols};
+use super::protocols::Share;
+use super::{Attempt, Ceremony, Failure, import, protocols};
 use crate::clock;
 use crate::control::{Done, Member, Outcome, Proposal, Work};
 use crate::governance::permit::Subject;
-use crate::judge::Judged;
+use crate::judge::{Ask, Judged};
 use crate::keys::{Pending, Record, RecordParty, api_key};
 use crate::operations::stored_result;
 use crate::shared::{Shared, peer_of, random};
@@ -71,6 +72,8 @@ pub(crate) struct Plan {
     access: Access,
     me: PartyIndex,
     session: SessionId,
+    /// This node's share of the key as it was imported, which is never stored.
+    imported: Option<Arc<Share>>,
 }
 
 /// The members as the request wants them: in its order, or all known nodes by name.
@@ -170,8 +173,15 @@ pub(crate) fn plan(
         created_at: clock::millis(),
         last_index: None,
         complete: false,
+        imported: matches!(judged.ask, Ask::Import(_)),
         package: Hex::default(),
         certificate: Hex::default(),
+    };
+    let imported = match &judged.ask {
+        Ask::Import(import) => {
+            Some(Arc::new(import::accept(shared, judged, import, &committee, &access, me)?))
+        }
+        _ => None,
     };
     let mut hash = Transcript::new(tags::SESSION_ID);
     hash.absorb("protocol", b"dkg")
@@ -184,7 +194,7 @@ pub(crate) fn plan(
         .absorb("nonce", &attempt.ceremony);
     committee.absorb_into(&mut hash);
     let session = SessionId(hash.digest());
-    Ok(Plan { draft: Arc::new(Draft { id, record }), committee, access, me, session })
+    Ok(Plan { draft: Arc::new(Draft { id, record }), committee, access, me, session, imported })
 }
 
 fn list(names: &BTreeSet<&str>) -> String {
@@ -236,8 +246,10 @@ impl Plan {
         let shared = Arc::clone(ceremony.shared);
         let scheme = self.draft.record.scheme;
         let draft = &self.draft;
-        let (share, certificate) =
-            protocols::generate(scheme, self.access.clone(), self.session, ceremony, draft).await?;
+        let (share, certificate) = match &self.imported {
+            Some(dealt) => protocols::import::renew(dealt, self.session, ceremony, draft).await?,
+            None => protocols::generate(scheme, self.access.clone(), self.session, ceremony, draft).await?,
+        };
         let (package, public_key) = (share.package(), share.public_key());
         let record = draft.complete_record(package.clone(), certificate.clone());
         if protocols::has_setup(scheme) {
@@ -311,7 +323,11 @@ async fn try_once(
         .filter(|(peer, _)| *peer != shared.id)
         .collect();
     // GOV.3
-    shared.convinced(judged, Subject::Create(create)).await?;
+    let subject = match &judged.ask {
+        Ask::Import(_) => Subject::Import(create),
+        _ => Subject::Create(create),
+    };
+    shared.convinced(judged, subject).await?;
     let proposal = Proposal {
         ceremony: attempt.ceremony,
         attempt: number,

@@ -151,10 +151,19 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             burned(&asked, quorum)?;
             AgreedWork::Sign { asked: Box::new(asked), committee }
         }
-        (Ask::Create(request), Work::Create { members }) => {
+        (Ask::Create(_) | Ask::Import(_), Work::Create { members }) => {
+            let request = &match &judged.ask {
+                Ask::Import(import) => import.create(),
+                Ask::Create(request) => request.clone(),
+                _ => return Err(Problem::new(Code::Internal, "the request creates no key").into()),
+            };
             let plan = create::plan(shared, &judged, request, &attempt, members);
             let plan = shared.decided(&judged, plan).await?;
-            rule = shared.convinced(&judged, Subject::Create(request)).await?.or(rule);
+            let subject = match &judged.ask {
+                Ask::Import(_) => Subject::Import(request),
+                _ => Subject::Create(request),
+            };
+            rule = shared.convinced(&judged, subject).await?.or(rule);
             if shared.stored_key(&plan.draft.id).await?.is_some() {
                 let detail = "this node has a share of an earlier attempt: send the same request again";
                 return Err(Problem::new(Code::CeremonyAborted, detail).into());

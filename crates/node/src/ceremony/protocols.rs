@@ -1,6 +1,7 @@
 //! The only place that names protocols: which one creates and uses a key of which scheme.
 
 pub(crate) mod epochs;
+pub(crate) mod import;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -133,6 +134,18 @@ pub(crate) fn package_public_key(scheme: Scheme, package: &[u8]) -> Option<Vec<u
     }
 }
 
+/// The epoch of an encoded package of a scheme.
+pub(crate) fn package_epoch(scheme: Scheme, package: &[u8]) -> Option<u64> {
+    fn epoch<C: Curve>(package: &[u8]) -> Option<u64> {
+        Some(PublicPackage::<C>::from_bytes(package)?.epoch)
+    }
+    match scheme {
+        Scheme::EcdsaSecp256k1 | Scheme::Bip340 => epoch::<Secp256k1>(package),
+        Scheme::EcdsaP256 => epoch::<P256>(package),
+        Scheme::Ed25519 => epoch::<Ed25519>(package),
+    }
+}
+
 /// The name of the signing protocol of a scheme.
 pub(crate) const fn sign_protocol(scheme: Scheme) -> &'static str {
     match scheme {
@@ -146,6 +159,7 @@ pub(crate) const fn sign_protocol(scheme: Scheme) -> &'static str {
 pub(crate) fn rounds(protocol: &str) -> u16 {
     match protocol {
         "dkg" => 4,
+        quorate_keys::acknowledge::PROTOCOL => 1,
         SETUP | "ecdsa-sign" | quorate_keys::reshare::PROTOCOL => 3,
         _ => 2,
     }

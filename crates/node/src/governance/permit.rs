@@ -67,6 +67,8 @@ pub(crate) enum Subject<'a> {
     Create(&'a CreateKey),
     /// Something else that is done to a key.
     Act(&'a act::Asked),
+    /// A key that is imported.
+    Import(&'a CreateKey),
     /// A change of the directory.
     Change(&'a Proposed),
 }
@@ -76,6 +78,7 @@ pub(crate) enum Prepared {
     Sign(Box<Asked>),
     Create(Box<CreateKey>),
     Act(Box<act::Asked>),
+    Import(Box<CreateKey>),
     Change(Box<Proposed>),
 }
 
@@ -85,6 +88,7 @@ impl Prepared {
             Self::Sign(asked) => Subject::Sign(asked),
             Self::Create(create) => Subject::Create(create),
             Self::Act(asked) => Subject::Act(asked),
+            Self::Import(create) => Subject::Import(create),
             Self::Change(proposed) => Subject::Change(proposed),
         }
     }
@@ -93,12 +97,16 @@ impl Prepared {
     pub(crate) fn summary(&self) -> Summary {
         match self {
             Self::Sign(asked) => asked.prepared.summary.clone(),
-            Self::Create(create) => {
+            Self::Create(create) | Self::Import(create) => {
+                let what = match self {
+                    Self::Import(_) => "import a private key that the requester has, as a key",
+                    _ => "create a key",
+                };
                 let label =
                     create.label.as_ref().map(|label| format!(" called {label:?}")).unwrap_or_default();
                 Summary {
                     headline: format!(
-                        "create a key for {}{label}, of which {} parties can sign",
+                        "{what} for {}{label}, of which {} parties can sign",
                         create.scheme, create.threshold
                     ),
                     ..Summary::default()
@@ -207,6 +215,11 @@ impl Shared {
                 self.check_key_sight(judged.request.client(), key).await?;
                 Prepared::Act(Box::new(act::ask(self, key, act, coordinator).await?))
             }
+            Ask::Import(import) => {
+                let create = import.create();
+                crate::ceremony::create::check(self, judged, &create)?;
+                Prepared::Import(Box::new(create))
+            }
             Ask::Change => Prepared::Change(Box::new(self.proposed(&judged.request)?)),
         })
     }
@@ -257,12 +270,12 @@ impl Shared {
         let tenant = match subject {
             Subject::Sign(asked) => asked.key.record.tenant.as_ref(),
             Subject::Act(asked) => asked.record.tenant.as_ref(),
-            Subject::Create(_) | Subject::Change(_) => None,
+            Subject::Create(_) | Subject::Import(_) | Subject::Change(_) => None,
         };
         let despite_freeze = match subject {
             Subject::Change(_) => true,
             Subject::Act(asked) => asked.about().despite_freeze,
-            Subject::Sign(_) | Subject::Create(_) => false,
+            Subject::Sign(_) | Subject::Create(_) | Subject::Import(_) => false,
         };
         if !despite_freeze && let Some(problem) = governance.frozen(key, tenant.or(principal.tenant.as_ref()))
         {
@@ -316,8 +329,12 @@ impl Shared {
                 };
                 self.by_policy(judged, &regime, requester, &facts).await
             }
-            Subject::Create(create) => {
-                let facts = facts_of_creation(requester, principal, judged.source, create, self.names.len());
+            Subject::Create(create) | Subject::Import(create) => {
+                let mut facts =
+                    facts_of_creation(requester, principal, judged.source, create, self.names.len());
+                if matches!(subject, Subject::Import(_)) {
+                    facts.action = Action::Import;
+                }
                 self.by_policy(judged, &regime, requester, &facts).await
             }
         }

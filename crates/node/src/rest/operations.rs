@@ -39,6 +39,15 @@ pub(super) async fn create(
     start_here(&shared, request, source, "create_key").await
 }
 
+/// `POST /v1/keys/import`
+pub(super) async fn import(
+    State(shared): State<Arc<Shared>>,
+    Source(source): Source,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    start_here(&shared, request, source, "import_key").await
+}
+
 /// `POST /v1/keys/{key}/sign`
 pub(super) async fn sign(
     State(shared): State<Arc<Shared>>,
@@ -189,6 +198,9 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, prepared: Prepared, hol
         };
         match (&judged.ask, prepared) {
             (_, Prepared::Create(create)) => ceremony::create::coordinate(&shared, &judged, &create).await,
+            (Ask::Import(import), Prepared::Import(_)) => {
+                ceremony::create::coordinate(&shared, &judged, &import.create()).await
+            }
             (Ask::Sign(key, _), Prepared::Sign(asked)) => {
                 ceremony::coordinate::sign(&shared, &judged, key, *asked).await
             }
@@ -199,7 +211,9 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, prepared: Prepared, hol
                 ceremony::act::coordinate::coordinate(&shared, &judged, *asked).await
             }
             (_, Prepared::Change(_)) => shared.carry_out(&judged).await,
-            (_, Prepared::Sign(_)) => Err(Problem::new(Code::Internal, "the request was not prepared")),
+            (_, Prepared::Sign(_) | Prepared::Import(_)) => {
+                Err(Problem::new(Code::Internal, "the request was not prepared"))
+            }
         }
     };
     let result = tokio::select! {

@@ -127,6 +127,15 @@ pub(super) async fn nodes(
     Ok(json(StatusCode::OK, &status))
 }
 
+/// `GET /v1/sealing-keys`
+pub(super) async fn sealing_keys(
+    State(shared): State<Arc<Shared>>,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    no_query(request.query())?;
+    Ok(json(StatusCode::OK, &shared.sealing_keys().await))
+}
+
 async fn active_keys(shared: &Shared) -> Result<u64, Problem> {
     let (mut count, mut after) = (0_u64, None);
     loop {

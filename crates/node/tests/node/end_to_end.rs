@@ -14,7 +14,7 @@ fn message_key(_: Scheme) -> Option<Vec<Purpose>> {
 }
 
 /// Verifies with libraries that share no code with the protocols.
-fn verify(scheme: Scheme, key: &[u8], text: &[u8], signature: &SignatureResult) {
+pub(crate) fn verify(scheme: Scheme, key: &[u8], text: &[u8], signature: &SignatureResult) {
     use p256::ecdsa::signature::Verifier as _;
     let secp = Secp256k1::verification_only();
     let bytes = &signature.signature.0;

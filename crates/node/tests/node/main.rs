@@ -13,6 +13,7 @@ mod end_to_end;
 mod events;
 mod faults;
 mod governed;
+mod import;
 mod limits;
 mod metrics;
 mod moving;
