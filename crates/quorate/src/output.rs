@@ -65,6 +65,12 @@ impl Output {
         }
     }
 
+    /// Tells whoever decides something before it happens, in every format: on standard error.
+    #[expect(clippy::unused_self, reason = "nothing is printed without an output")]
+    pub(crate) fn notice(&self, text: &str) {
+        eprintln!("{}", printable(text));
+    }
+
     /// Says on standard error what went wrong.
     pub(crate) fn failure(&self, error: &anyhow::Error) {
         match self.format {

@@ -1,6 +1,6 @@
 //! `quorate key`: create, list and show keys.
 
-use super::{block_on, key_sign, key_verify};
+use super::{block_on, key_import, key_sign, key_verify};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
@@ -20,6 +20,8 @@ use quorate_api::{
 pub(crate) enum KeyCommand {
     /// Create a key: the nodes run a distributed key generation.
     Create(CreateArgs),
+    /// Share a private key out that was made elsewhere.
+    Import(key_import::ImportArgs),
     /// List keys, oldest first.
     List(ListArgs),
     /// Show a key with its addresses.
@@ -87,6 +89,7 @@ pub(crate) struct ShowArgs {
 pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output) -> anyhow::Result<()> {
     match command {
         KeyCommand::Create(args) => create(args, connection, output),
+        KeyCommand::Import(args) => key_import::run(args, connection, output),
         KeyCommand::List(args) => list(&args, connection, output),
         KeyCommand::Show(args) => {
             let client = connect(connection)?;
@@ -146,7 +149,7 @@ fn row(key: &Key) -> [String; 6] {
     ]
 }
 
-fn show(key: &Key) -> String {
+pub(super) fn show(key: &Key) -> String {
     let purposes: Vec<_> = key.purposes.iter().map(|purpose| purpose.name()).collect();
     let addresses: Vec<_> = key
         .addresses
@@ -163,6 +166,14 @@ fn show(key: &Key) -> String {
         ("public key", key.public_key.to_string()),
         ("addresses", addresses.join("\n")),
         ("epoch", key.epoch.to_string()),
+        (
+            "imported",
+            if key.imported {
+                "whoever imported it had the whole private key".to_owned()
+            } else {
+                String::new()
+            },
+        ),
         ("created", ago(key.created_at)),
     ])
 }
@@ -254,6 +265,6 @@ pub(super) fn scheme() -> impl TypedValueParser<Value = Scheme> {
     PossibleValuesParser::new(Scheme::ALL.map(Scheme::name)).try_map(|name| name.parse::<Scheme>())
 }
 
-fn purpose() -> impl TypedValueParser<Value = Purpose> {
+pub(super) fn purpose() -> impl TypedValueParser<Value = Purpose> {
     PossibleValuesParser::new(Purpose::ALL.map(Purpose::name)).try_map(|name| name.parse::<Purpose>())
 }

@@ -18,6 +18,7 @@ mod events;
 mod folder;
 mod governance;
 mod identity;
+mod import;
 mod log;
 mod parties;
 mod receipts;
