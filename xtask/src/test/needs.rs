@@ -12,6 +12,9 @@ const ANVIL_VERSION: &str = "1.7.1";
 /// The versions that PyPI gives: schemathesis, and the library with which its requests are signed.
 const SCHEMATHESIS: [&str; 2] = ["schemathesis==4.32.5", "cryptography==50.0.2"];
 
+/// An S3 server in Python, from PyPI, for buckets.
+const MOTO: [&str; 1] = ["moto[server,s3]==5.2.5"];
+
 /// A tool that a suite cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
@@ -31,6 +34,8 @@ pub(super) enum Need {
     Chromedriver,
     /// `schemathesis`, which makes requests from an OpenAPI file. Tests find its program in `QUORATE_TEST_SCHEMATHESIS`.
     Schemathesis,
+    /// `moto_server`, which speaks S3. Tests find its program in `QUORATE_TEST_MOTO`.
+    Moto,
     /// `softhsm2-util`, which makes tokens of an HSM in software. Tests find it in `QUORATE_TEST_SOFTHSM`.
     Softhsm,
     /// `strace`, which kills a program at a write of the test's choice. Tests find it in `QUORATE_TEST_STRACE`.
@@ -49,6 +54,7 @@ impl Need {
             Self::Chromium => "chromium",
             Self::Chromedriver => "chromedriver",
             Self::Schemathesis => "schemathesis",
+            Self::Moto => "moto",
             Self::Softhsm => "softhsm2-util",
             Self::Strace => "strace",
         }
@@ -64,6 +70,7 @@ impl Need {
             Self::Anvil => "an Ethereum node that accepts or refuses our transactions",
             Self::Chromium => "a real browser that signs with passkeys",
             Self::Chromedriver => "it drives the browser and gives it an authenticator",
+            Self::Moto => "an S3 server that backups are written to",
             Self::Schemathesis => "it makes requests from the OpenAPI file and judges the answers by it",
             Self::Softhsm => "a PKCS#11 module and tokens that seal folders as an HSM does",
             Self::Strace => "it kills a program at each of its writes in turn",
@@ -80,7 +87,7 @@ impl Need {
             Self::Anvil => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
             Self::Chromedriver => &["chromium-driver"],
-            Self::Schemathesis => &["python3", "python3-venv"],
+            Self::Schemathesis | Self::Moto => &["python3", "python3-venv"],
             Self::Softhsm => &["softhsm2"],
             Self::Strace => &["strace"],
         }
@@ -96,6 +103,7 @@ impl Need {
             Self::Chromium => Some("QUORATE_TEST_CHROMIUM"),
             Self::Chromedriver => Some("QUORATE_TEST_CHROMEDRIVER"),
             Self::Schemathesis => Some("QUORATE_TEST_SCHEMATHESIS"),
+            Self::Moto => Some("QUORATE_TEST_MOTO"),
             Self::Softhsm => Some("QUORATE_TEST_SOFTHSM"),
             Self::Strace => Some("QUORATE_TEST_STRACE"),
         }
@@ -129,7 +137,8 @@ impl Provided {
                 )
             }
             (None, Need::Anvil) => self.anvil(target)?,
-            (None, Need::Schemathesis) => self.schemathesis(target)?,
+            (None, Need::Schemathesis) => self.python(need, "schemathesis", &SCHEMATHESIS, target)?,
+            (None, Need::Moto) => self.python(need, "moto_server", &MOTO, target)?,
             (None, _) => self.debian(need, need.name())?,
         };
         println!("using {} at {}", need.name(), path.display());
@@ -204,31 +213,38 @@ impl Provided {
 }
 
 impl Provided {
-    /// schemathesis comes from PyPI, into a virtual environment of its own.
-    fn schemathesis(&mut self, target: &Path) -> anyhow::Result<PathBuf> {
-        let folder = target.join("tools").join("schemathesis");
-        let (program, done) = (folder.join("bin").join("schemathesis"), folder.join("installed"));
-        let wanted = SCHEMATHESIS.join(" ");
+    /// A program from PyPI, in a virtual environment of its own.
+    fn python(
+        &mut self,
+        need: Need,
+        program: &str,
+        packages: &[&str],
+        target: &Path,
+    ) -> anyhow::Result<PathBuf> {
+        let folder = target.join("tools").join(need.name());
+        let (program, done) = (folder.join("bin").join(program), folder.join("installed"));
+        let wanted = packages.join(" ");
         if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) && program.is_file() {
             return Ok(program);
         }
-        let python = self.debian(Need::Schemathesis, "python3")?;
-        println!("installing {wanted} with pip into {} ({})", folder.display(), Need::Schemathesis.reason());
+        let python = self.debian(need, "python3")?;
+        println!("installing {wanted} with pip into {} ({})", folder.display(), need.reason());
         // Without its own pip, a Debian system has python3 and cannot make environments.
         let make = || {
             let mut command = Command::new(&python);
             command.args(["-m", "venv", "--clear"]).arg(&folder).status().is_ok_and(|status| status.success())
         };
         if !make() {
-            self.install(Need::Schemathesis)?;
+            self.install(need)?;
             anyhow::ensure!(make(), "`python3 -m venv` does not work: install python3-venv");
         }
         let mut install = Command::new(folder.join("bin").join("python"));
-        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(SCHEMATHESIS);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
         let status = install.status().context("cannot start pip")?;
         anyhow::ensure!(
             status.success(),
-            "pip could not install {wanted}: install them and set QUORATE_TEST_SCHEMATHESIS to the program `schemathesis`"
+            "pip could not install {wanted}: install them and set {} to the program",
+            need.variable().unwrap_or_default()
         );
         std::fs::write(done, wanted)?;
         Ok(program)

@@ -80,7 +80,7 @@ pub(super) const SUITES: &[Suite] = &[
         name: "unit",
         about: "unit, integration and documentation tests of the libraries",
         packages: Packages::Others,
-        needs: &[Need::CCompiler, Need::Softhsm],
+        needs: &[Need::CCompiler, Need::Softhsm, Need::Moto],
         steps: &[Step::Tests, Step::DocTests],
     },
     Suite {
