@@ -44,7 +44,11 @@ impl Cluster {
 fn imported(ran: Ran) -> Value {
     let operation = ran.ok().json();
     let key = operation["result"]["key"].clone();
-    assert_eq!((&key["imported"], &key["epoch"], &key["status"]), (&true.into(), &1.into(), &"active".into()), "{operation}");
+    assert_eq!(
+        (&key["imported"], &key["epoch"], &key["status"]),
+        (&true.into(), &1.into(), &"active".into()),
+        "{operation}"
+    );
     key
 }
 
@@ -59,7 +63,8 @@ fn address(key: &Value, kind: &str) -> String {
 fn keys_of_other_programs_keep_their_addresses() {
     let cluster = Cluster::start("");
     let words = cluster.secret("words", WORDS);
-    let key = imported(cluster.import(&words, &["--scheme", "ecdsa-secp256k1", "--path", "m/44'/60'/0'/0/0"]));
+    let key =
+        imported(cluster.import(&words, &["--scheme", "ecdsa-secp256k1", "--path", "m/44'/60'/0'/0/0"]));
     assert_eq!(address(&key, "eoa"), ACCOUNT);
 
     let digits = cluster.secret("digits", ACCOUNT_KEY);
@@ -72,14 +77,19 @@ fn keys_of_other_programs_keep_their_addresses() {
     let signature = signed.json()["result"]["signatures"][0]["signature"].as_str().unwrap().to_owned();
     let public = same["public_key"].as_str().unwrap();
     let verified = cluster.key(&[
-        "verify", "--scheme", "ecdsa-secp256k1", "--public-key", public, "--message", "hello", "--signature", &signature,
+        "verify",
+        "--scheme",
+        "ecdsa-secp256k1",
+        "--public-key",
+        public,
+        "--message",
+        "hello",
+        "--signature",
+        &signature,
     ]);
     verified.ok();
 
-    let keystore = format!(
-        "{}/../material/tests/vectors/keystore.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let keystore = format!("{}/../material/tests/vectors/keystore.json", env!("CARGO_MANIFEST_DIR"));
     let files: Vec<Value> = serde_json::from_slice(&std::fs::read(keystore).unwrap()).unwrap();
     let file = cluster.secret("keystore", &files[0]["file"].to_string());
     let password = cluster.secret("password", "testpassword\n");
