@@ -6,6 +6,7 @@
 mod cluster;
 mod dkls;
 mod frost;
+mod life;
 mod machine;
 mod measure;
 mod ours;
@@ -33,6 +34,8 @@ enum Report {
     Protocols(protocols::Options),
     /// Latency, rate and memory of three local node processes
     Cluster(cluster::Options),
+    /// CPU time and bytes of refreshing, repairing and moving a key
+    Life(life::Options),
     /// What log, directory and policies cost a signature
     Trust(trust::Options),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let done = match &arguments.report {
         Report::Protocols(options) => protocols::run(options, arguments.json),
         Report::Cluster(options) => cluster::run(options, arguments.json),
+        Report::Life(options) => life::run(options, arguments.json),
         Report::Trust(options) => trust::run(options, arguments.json),
     };
     match done {

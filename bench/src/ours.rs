@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use quorate_ecdsa::{PairwiseSetup, setup, sign};
 use quorate_frost::{PROTOCOL, SignatureBytes, TaprootTweak, session_bindings, sign_bip340, sign_ed25519};
 use quorate_keys::dkg;
+use quorate_keys::reshare::{self, Plan};
 use quorate_keys::share::KeyShare;
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, Secp256k1};
@@ -21,6 +22,8 @@ pub(crate) struct Ran<O> {
     pub(crate) outputs: Vec<O>,
     /// The most bytes that any party sent.
     pub(crate) bytes: usize,
+    /// The bytes that all parties sent.
+    pub(crate) total: usize,
 }
 
 /// Hands frames to and fro until every party has its output.
@@ -58,6 +61,7 @@ fn drive<O: 'static>(mut sessions: Vec<Session<O>>) -> anyhow::Result<Ran<O>> {
     }
     Ok(Ran {
         outputs: outputs.into_iter().flatten().collect(),
+        total: sent.iter().sum(),
         bytes: sent.into_iter().max().unwrap_or_default(),
     })
 }
@@ -73,7 +77,9 @@ pub(crate) type EcdsaShare<C> = (KeyShare<C>, Arc<PairwiseSetup<C>>);
 
 /// The parties of a key, and how many of them sign.
 pub(crate) struct Parties {
+    /// Of the parties 1, 2, 3 …: those of the key, and perhaps more that may join it.
     identities: Vec<Arc<dyn Identity>>,
+    everyone: Committee,
     committee: Committee,
     access: Access,
     signers: Vec<PartyIndex>,
@@ -82,33 +88,41 @@ pub(crate) struct Parties {
 impl Parties {
     /// Any `k` of `n`.
     pub(crate) fn new(k: u16, n: u16) -> anyhow::Result<Self> {
+        Self::with_more(k, n, 0)
+    }
+
+    /// Any `k` of `n`, and `more` parties that are not in the key.
+    pub(crate) fn with_more(k: u16, n: u16, more: u16) -> anyhow::Result<Self> {
         let (mut identities, mut members): (Vec<Arc<dyn Identity>>, _) = (Vec::new(), Vec::new());
-        for index in 1..=n {
+        for index in 1..=n + more {
             let identity = LocalIdentity::from_seed(&random()?);
             let index = PartyIndex::new(index).context("index zero")?;
             members.push(Party { index, identity: identity.public() });
             identities.push(Arc::new(identity));
         }
-        let committee = Committee::new(members).context("not a committee")?;
-        let indices: Vec<PartyIndex> = committee.indices().collect();
+        let everyone = Committee::new(members).context("not a committee")?;
+        let indices: Vec<PartyIndex> = everyone.indices().take(usize::from(n)).collect();
+        let committee = everyone.subset(&indices).context("not a committee")?;
         let access = Access::threshold(k, &indices).context("not an access structure")?;
         let signers = indices.into_iter().take(usize::from(k)).collect();
-        Ok(Self { identities, committee, access, signers })
+        Ok(Self { identities, everyone, committee, access, signers })
     }
 
-    /// Starts a session for each member of `committee`, which is the first ones of ours, and runs them.
+    /// Starts a session for each member of `committee` and runs them.
     fn run<O: 'static>(
         &self,
         session: SessionId,
         committee: &Committee,
-        mut start: impl FnMut(usize, Params) -> Result<Session<O>, BadParams>,
+        mut start: impl FnMut(Params) -> Result<Session<O>, BadParams>,
     ) -> anyhow::Result<Ran<O>> {
         let mut sessions = Vec::new();
-        for (at, (me, identity)) in committee.indices().zip(&self.identities).enumerate() {
+        for me in committee.indices() {
+            let at = usize::from(me.get()).saturating_sub(1);
+            let identity = self.identities.get(at).context("a party without an identity")?;
             let entropy = Entropy::new(random()?);
             let params =
                 Params { session, me, committee: committee.clone(), identity: Arc::clone(identity), entropy };
-            sessions.push(start(at, params).map_err(|why| anyhow!("a session does not start: {why}"))?);
+            sessions.push(start(params).map_err(|why| anyhow!("a session does not start: {why}"))?);
         }
         drive(sessions)
     }
@@ -116,19 +130,23 @@ impl Parties {
     /// A key generation among all; the shares.
     pub(crate) fn generate<C: Curve>(&self) -> anyhow::Result<Ran<KeyShare<C>>> {
         let ran =
-            self.run(SessionId(random()?), &self.committee, |_, p| dkg::start::<C>(p, self.access.clone()))?;
+            self.run(SessionId(random()?), &self.committee, |p| dkg::start::<C>(p, self.access.clone()))?;
         Ok(Ran {
             outputs: ran.outputs.into_iter().map(|generated| generated.share).collect(),
             bytes: ran.bytes,
+            total: ran.total,
         })
     }
 
-    /// A pairwise set-up among all.
+    /// A pairwise set-up among all that hold these shares.
     fn set_up<C: EcdsaCurve>(&self, shares: &[KeyShare<C>]) -> anyhow::Result<Ran<Arc<PairwiseSetup<C>>>> {
-        let ran = self.run(SessionId(random()?), &self.committee, |at, p| {
-            setup::start(p, shares.get(at).ok_or(BadParams::NotAMember)?)
+        let committee = &shares.first().context("a key without parties")?.public().committee;
+        let ran = self.run(SessionId(random()?), committee, |p| {
+            let share = shares.iter().find(|share| share.index() == p.me);
+            setup::start(p, share.ok_or(BadParams::NotAMember)?)
         })?;
-        Ok(Ran { outputs: ran.outputs.into_iter().map(Arc::new).collect(), bytes: ran.bytes })
+        let (bytes, total) = (ran.bytes, ran.total);
+        Ok(Ran { outputs: ran.outputs.into_iter().map(Arc::new).collect(), bytes, total })
     }
 
     /// A key that can sign ECDSA: key generation and set-up.
@@ -138,6 +156,51 @@ impl Parties {
         Ok(Ran {
             outputs: shares.outputs.into_iter().zip(setups.outputs).collect(),
             bytes: shares.bytes + setups.bytes,
+            total: shares.total + setups.total,
+        })
+    }
+
+    /// A move of a key by these dealers to any `k` of these parties: the shares of the new epoch.
+    pub(crate) fn reshare<C: Curve>(
+        &self,
+        shares: &[KeyShare<C>],
+        dealers: &[u16],
+        (k, members): (u16, &[u16]),
+    ) -> anyhow::Result<Ran<KeyShare<C>>> {
+        let indices = |list: &[u16]| {
+            list.iter().map(|&i| PartyIndex::new(i).context("index zero")).collect::<anyhow::Result<Vec<_>>>()
+        };
+        let (dealers, members) = (indices(dealers)?, indices(members)?);
+        let plan = Plan {
+            old: shares.first().context("a key without parties")?.public().clone(),
+            dealers: self.everyone.subset(&dealers).context("a dealer is not here")?,
+            access: Access::threshold(k, &members).context("not an access structure")?,
+            committee: self.everyone.subset(&members).context("a member is not here")?,
+        };
+        let parties = plan.participants().context("the plan contradicts itself")?;
+        let session = plan.session_id(&[("attempt", &random()?)]).context("the plan contradicts itself")?;
+        let ran = self.run(session, &parties, |p| {
+            let share = shares.iter().find(|share| share.index() == p.me);
+            let deals = plan.dealers.get(p.me).is_some();
+            reshare::start(p, plan.clone(), share.filter(|_| deals))
+        })?;
+        let (bytes, total) = (ran.bytes, ran.total);
+        Ok(Ran { outputs: ran.outputs.into_iter().filter_map(|moved| moved.share).collect(), bytes, total })
+    }
+
+    /// The same and the set-up of the new epoch.
+    pub(crate) fn reshare_ecdsa<C: EcdsaCurve>(
+        &self,
+        shares: &[KeyShare<C>],
+        dealers: &[u16],
+        to: (u16, &[u16]),
+    ) -> anyhow::Result<Ran<EcdsaShare<C>>> {
+        let shares = self.reshare(shares, dealers, to)?;
+        let setups = self.set_up(&shares.outputs)?;
+        Ok(Ran {
+            outputs: shares.outputs.into_iter().zip(setups.outputs).collect(),
+            bytes: shares.bytes + setups.bytes,
+            total: shares.total + setups.total,
         })
     }
 
@@ -147,28 +210,43 @@ impl Parties {
         key: &[EcdsaShare<C>],
         digest: [u8; 32],
     ) -> anyhow::Result<Ran<[u8; 64]>> {
+        self.sign_ecdsa_by(key, &self.signers, digest)
+    }
+
+    /// Signs a digest with these parties.
+    pub(crate) fn sign_ecdsa_by<C: EcdsaCurve>(
+        &self,
+        key: &[EcdsaShare<C>],
+        signers: &[PartyIndex],
+        digest: [u8; 32],
+    ) -> anyhow::Result<Ran<[u8; 64]>> {
         let public = key.first().context("a key without parties")?.0.public();
-        let quorum = public.quorum(&self.signers).context("not a quorum")?;
+        let quorum = public.quorum(signers).context("not a quorum")?;
         let id = public.session_id("ecdsa-sign", &quorum, &[("digest", &digest), ("attempt", &random()?)]);
-        let ran = self.run(id, &quorum, |at, p| {
-            let (share, setup) = key.get(at).ok_or(BadParams::NotAMember)?;
+        let ran = self.run(id, &quorum, |p| {
+            let found = key.iter().find(|(share, _)| share.index() == p.me);
+            let (share, setup) = found.ok_or(BadParams::NotAMember)?;
             sign::start(p, share, Arc::clone(setup), digest)
         })?;
-        same(ran.outputs.into_iter().map(|s| s.bytes).collect(), ran.bytes)
+        same(ran.outputs.into_iter().map(|s| s.bytes).collect(), ran.bytes, ran.total)
     }
 
     fn sign_frost<C: Curve>(
         &self,
         shares: &[KeyShare<C>],
+        signers: &[PartyIndex],
         message: &[u8],
         start: impl Fn(Params, &KeyShare<C>) -> Result<Session<SignatureBytes>, BadParams>,
     ) -> anyhow::Result<Ran<[u8; 64]>> {
         let public = shares.first().context("a key without parties")?.public();
-        let quorum = public.quorum(&self.signers).context("not a quorum")?;
+        let quorum = public.quorum(signers).context("not a quorum")?;
         let ([m, t], attempt) = (session_bindings(message, TaprootTweak::None), random()?);
         let id = public.session_id(PROTOCOL, &quorum, &[m, t, ("attempt", &attempt)]);
-        let ran = self.run(id, &quorum, |at, p| start(p, shares.get(at).ok_or(BadParams::NotAMember)?))?;
-        same(ran.outputs.into_iter().map(|s| s.0).collect(), ran.bytes)
+        let ran = self.run(id, &quorum, |p| {
+            let share = shares.iter().find(|share| share.index() == p.me);
+            start(p, share.ok_or(BadParams::NotAMember)?)
+        })?;
+        same(ran.outputs.into_iter().map(|s| s.0).collect(), ran.bytes, ran.total)
     }
 
     /// Signs a message with Ed25519.
@@ -177,7 +255,17 @@ impl Parties {
         shares: &[KeyShare<Ed25519>],
         message: &[u8],
     ) -> anyhow::Result<Ran<[u8; 64]>> {
-        self.sign_frost(shares, message, |p, s| sign_ed25519(p, s, message.to_vec()))
+        self.sign_ed25519_by(shares, &self.signers, message)
+    }
+
+    /// Signs a message with Ed25519 by these parties.
+    pub(crate) fn sign_ed25519_by(
+        &self,
+        shares: &[KeyShare<Ed25519>],
+        signers: &[PartyIndex],
+        message: &[u8],
+    ) -> anyhow::Result<Ran<[u8; 64]>> {
+        self.sign_frost(shares, signers, message, |p, s| sign_ed25519(p, s, message.to_vec()))
     }
 
     /// Signs a message with BIP-340.
@@ -186,16 +274,17 @@ impl Parties {
         shares: &[KeyShare<Secp256k1>],
         message: &[u8],
     ) -> anyhow::Result<Ran<[u8; 64]>> {
-        self.sign_frost(shares, message, |p, s| sign_bip340(p, s, message.to_vec(), TaprootTweak::None))
+        let start = |p, s: &_| sign_bip340(p, s, message.to_vec(), TaprootTweak::None);
+        self.sign_frost(shares, &self.signers, message, start)
     }
 }
 
-fn same(outputs: Vec<[u8; 64]>, bytes: usize) -> anyhow::Result<Ran<[u8; 64]>> {
+fn same(outputs: Vec<[u8; 64]>, bytes: usize, total: usize) -> anyhow::Result<Ran<[u8; 64]>> {
     ensure!(
         outputs.windows(2).all(|pair| pair.first() == pair.last()),
         "the parties hold different signatures"
     );
-    Ok(Ran { outputs, bytes })
+    Ok(Ran { outputs, bytes, total })
 }
 
 /// Bytes of one share before sealing: secret, public package and, if there is one, the set-up.

@@ -117,7 +117,7 @@ impl Table<'_> {
         let mut counter = Counter::on();
         let theirs = dkls::generate::<D>(small_k, small_n, &mut counter)?;
         let their_share = dkls::share_bytes(theirs.first().context("no party")?)?;
-        let Ran { outputs: key, bytes } = parties.ecdsa_key::<C>()?;
+        let Ran { outputs: key, bytes, .. } = parties.ecdsa_key::<C>()?;
         let (share, setup) = key.first().context("no party")?;
         let (our_share, our_key) =
             (share_bytes(share, setup.secret_bytes().len()), share.public().public_key().to_bytes());
@@ -176,7 +176,7 @@ impl Table<'_> {
     ) -> anyhow::Result<()> {
         let parties = Parties::new(k, n)?;
         let theirs = frost::generate::<F>(k, n)?;
-        let Ran { outputs: shares, bytes } = parties.generate::<C>()?;
+        let Ran { outputs: shares, bytes, .. } = parties.generate::<C>()?;
         let share = shares.first().context("no party")?;
         let (our_share, our_key) = (share_bytes(share, 0), share.public().public_key().to_bytes());
         self.contest(
@@ -225,26 +225,26 @@ impl Table<'_> {
     }
 }
 
-fn random() -> anyhow::Result<[u8; 32]> {
+pub(crate) fn random() -> anyhow::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).context("the operating system gave no random bytes")?;
     Ok(bytes)
 }
 
 /// Public key, message or digest, signature.
-type Verify = fn(&[u8], &[u8; 32], &[u8; 64]) -> anyhow::Result<()>;
+pub(crate) type Verify = fn(&[u8], &[u8; 32], &[u8; 64]) -> anyhow::Result<()>;
 
-fn secp256k1(key: &[u8], digest: &[u8; 32], signature: &[u8; 64]) -> anyhow::Result<()> {
+pub(crate) fn secp256k1(key: &[u8], digest: &[u8; 32], signature: &[u8; 64]) -> anyhow::Result<()> {
     use k256::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
     Ok(VerifyingKey::from_sec1_bytes(key)?.verify_prehash(digest, &Signature::from_slice(signature)?)?)
 }
 
-fn p256(key: &[u8], digest: &[u8; 32], signature: &[u8; 64]) -> anyhow::Result<()> {
+pub(crate) fn p256(key: &[u8], digest: &[u8; 32], signature: &[u8; 64]) -> anyhow::Result<()> {
     use p256::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
     Ok(VerifyingKey::from_sec1_bytes(key)?.verify_prehash(digest, &Signature::from_slice(signature)?)?)
 }
 
-fn ed25519(key: &[u8], message: &[u8; 32], signature: &[u8; 64]) -> anyhow::Result<()> {
+pub(crate) fn ed25519(key: &[u8], message: &[u8; 32], signature: &[u8; 64]) -> anyhow::Result<()> {
     let key = key.try_into().context("not an Ed25519 key")?;
     ensure!(verify_ed25519(key, message, &SignatureBytes(*signature)), "refused by strict verification");
     Ok(())

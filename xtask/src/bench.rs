@@ -12,7 +12,7 @@ use anyhow::Context as _;
 /// What the command line of `cargo xtask bench` can say.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Reports to make: `protocols`, `cluster`, `trust`, `sealing`, `build`, `demo`; all when none is named
+    /// Reports to make: `protocols`, `life`, `cluster`, `trust`, `sealing`, `build`, `demo`; all when none is named
     reports: Vec<String>,
     /// One JSON object a line in place of tables
     #[arg(long)]
@@ -25,8 +25,9 @@ struct Report {
     make: fn(&Path, &Options) -> anyhow::Result<bool>,
 }
 
-const REPORTS: [Report; 6] = [
+const REPORTS: &[Report] = &[
     Report { name: "protocols", make: protocols },
+    Report { name: "life", make: life },
     Report { name: "cluster", make: cluster },
     Report { name: "trust", make: trust },
     Report { name: "sealing", make: sealing },
@@ -81,6 +82,11 @@ fn protocols(root: &Path, options: &Options) -> anyhow::Result<bool> {
 fn sealing(root: &Path, _: &Options) -> anyhow::Result<bool> {
     let arguments = ["run", "--quiet", "--release", "--locked", "-p", "quorate-seal", "--example", "open"];
     Ok(cargo(root, &arguments).status().context("cannot start cargo")?.success())
+}
+
+/// CPU time and bytes of refreshing, repairing and moving a key.
+fn life(root: &Path, options: &Options) -> anyhow::Result<bool> {
+    measure(root, options, &["life".as_ref()])
 }
 
 /// The `quorate` program in release, built if need be; `None` if it does not build.
