@@ -40,12 +40,13 @@ const REPORTS: &[Report] = &[
 /// # Errors
 /// When a named report does not exist or a program cannot be started.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
-    let all = REPORTS.map(|report| report.name.to_owned());
+    let all: Vec<String> = REPORTS.iter().map(|report| report.name.to_owned()).collect();
     let wanted = if options.reports.is_empty() { all.as_slice() } else { options.reports.as_slice() };
     // All names are looked up before the first report: one takes minutes.
     let reports = wanted.iter().map(|name| {
         REPORTS.iter().find(|report| report.name == name).with_context(|| {
-            let known = REPORTS.map(|report| report.name).join(", ");
+            let known: Vec<&str> = REPORTS.iter().map(|report| report.name).collect();
+            let known = known.join(", ");
             format!("there is no report `{name}`: choose from {known}")
         })
     });

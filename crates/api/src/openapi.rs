@@ -249,6 +249,7 @@ const ROUTES: &[Route] = &[
             Code::PolicyDenied,
             Code::PresignDenied,
             Code::PresignFailed,
+            Code::KeyMoving,
             Code::ApprovalMissing,
             Code::OperationRejected,
             Code::OperationExpired,

@@ -385,7 +385,7 @@ pub(crate) enum Purpose {
         revision: u64,
         peers: BTreeMap<PartyIndex, PeerId>,
         material: Arc<Material>,
-        pass: Pass,
+        _pass: Pass,
     },
     /// The next epoch of a key: what it gives is stored when all of it is there, before anybody is told.
     Move,
@@ -410,7 +410,7 @@ impl From<Problem> for EffectError {
 
 impl Durable {
     async fn burn(&self, peer: PartyIndex, check: &'static str) -> Result<(), EffectError> {
-        let Purpose::Use { key, revision, peers, material, pass: _ } = &self.purpose else {
+        let Purpose::Use { key, revision, peers, material, _pass: _ } = &self.purpose else {
             return Err(EffectError::Unknown("burn"));
         };
         material.setup.burn(peer);

@@ -557,7 +557,7 @@ impl Shared {
     }
 
     /// The parties with whom this node's pairwise set-up of a key is burned.
-    async fn burned_peers(
+    pub(crate) async fn burned_peers(
         &self,
         id: &KeyId,
         revision: u64,

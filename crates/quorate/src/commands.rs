@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod key_import;
+pub(crate) mod key_move;
 pub(crate) mod key_sign;
 pub(crate) mod key_verify;
 pub(crate) mod log;

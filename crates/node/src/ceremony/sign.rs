@@ -215,7 +215,7 @@ pub(crate) async fn run(
         let (key, revision, peers) = (asked.key.id.clone(), asked.key.revision, asked.peers.clone());
         let material = Arc::clone(&asked.key.material);
         let pass = ceremony.shared.gates.enter(&key, revision).map_err(Failure::local)?;
-        let purpose = Purpose::Use { key, revision, peers, material, pass };
+        let purpose = Purpose::Use { key, revision, peers, material, _pass: pass };
         let signature = protocols::sign(&asked.key, what, session, ceremony, purpose).await?;
         if verify(&asked.key.public_key, what, &signature).is_none() {
             tracing::error!(operation = %judged.operation, "the joint signature does not verify");

@@ -1,6 +1,6 @@
 //! `quorate key`: create, list and show keys.
 
-use super::{block_on, key_import, key_sign, key_verify};
+use super::{block_on, key_import, key_move, key_sign, key_verify};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
@@ -28,6 +28,12 @@ pub(crate) enum KeyCommand {
     Show(ShowArgs),
     /// Sign a transaction or a message.
     Sign(key_sign::SignArgs),
+    /// Give the nodes of a key new shares: what was stolen before is worthless.
+    Refresh(key_move::RefreshArgs),
+    /// Give a key to other nodes, or to another number of them.
+    Reshare(key_move::ReshareArgs),
+    /// Give a node its share again after it lost its disk.
+    Repair(key_move::RepairArgs),
     /// Verify a signature here, with libraries that share no code with the signers.
     Verify(key_verify::VerifyArgs),
 }
@@ -97,6 +103,9 @@ pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output)
             output.result(&key, || show(&key))
         }
         KeyCommand::Sign(args) => key_sign::run(args, connection, output),
+        KeyCommand::Refresh(args) => key_move::refresh(args, connection, output),
+        KeyCommand::Reshare(args) => key_move::reshare(args, connection, output),
+        KeyCommand::Repair(args) => key_move::repair(args, connection, output),
         KeyCommand::Verify(args) => key_verify::run(&args, output),
     }
 }

@@ -83,7 +83,9 @@ impl Shared {
             let begins = first(&hash, there) == Some(self.id);
             // Somebody waits for what runs; only what is long due does not wait for a quiet moment.
             let quiet = self.registry.len() == 0 || age > every * 2;
-            if age >= due_after(every, &hash) && begins && quiet && !self.is_frozen(&id, &record) {
+            let wanted = age >= due_after(every, &hash) && begins && quiet && !self.is_frozen(&id, &record);
+            // Who cheated is not let in again by a clock.
+            if wanted && self.burned_peers(&id, key.epoch, &record).await?.is_empty() {
                 return Ok(Some((id, epoch)));
             }
         }
@@ -163,6 +165,9 @@ impl Shared {
         }
         if self.is_frozen(&id, &own) {
             return Err(Problem::new(Code::Frozen, "the key is frozen"));
+        }
+        if !self.burned_peers(&id, stored.epoch, &own).await?.is_empty() {
+            return Err(refuse("a pair of this node is burned: a person must order the refresh"));
         }
         let hash = hash(&id, *epoch);
         let attempt = Attempt::of(proposal, from);
