@@ -203,6 +203,7 @@ impl LocalCluster {
             presign: None,
             webhooks: Vec::new(),
             backup: None,
+            refresh: Default::default(),
         }
     }
 
