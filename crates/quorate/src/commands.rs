@@ -9,6 +9,7 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod key;
+pub(crate) mod key_act;
 pub(crate) mod key_import;
 pub(crate) mod key_move;
 pub(crate) mod key_sign;

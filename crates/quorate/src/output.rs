@@ -146,6 +146,19 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
     text
 }
 
+/// In how long a moment in unix milliseconds will be, as people say it.
+pub(crate) fn until(unix_ms: u64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let then = std::time::Duration::from_millis(unix_ms);
+    match then.saturating_sub(now).as_secs() {
+        0 => "any moment now".to_owned(),
+        seconds @ 1..60 => format!("in {seconds}s"),
+        seconds @ 60..3600 => format!("in {}m", seconds / 60),
+        seconds @ 3600..86400 => format!("in {}h", seconds / 3600),
+        seconds => format!("in {}d", seconds / 86400),
+    }
+}
+
 /// How long ago a moment in unix milliseconds was, as people say it.
 pub(crate) fn ago(unix_ms: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

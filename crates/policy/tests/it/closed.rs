@@ -503,3 +503,33 @@ proptest! {
         }
     }
 }
+
+/// A rule can refuse a key that was exposed, or let it sign in one status only, whatever else permits.
+#[test]
+fn a_rule_sees_the_state_of_the_key() {
+    let all = r#"@id("all") permit(principal, action, resource);"#;
+    let exposed =
+        r#"@id("exposed") forbid(principal, action in Action::"sign", resource) when { resource.exposed };"#;
+    let disabled =
+        r#"@id("off") forbid(principal, action, resource) when { resource.status == Status::"disabled" };"#;
+    let directory = house(&[all, exposed, disabled]);
+    let policies = compile(&directory);
+    let mut cases = 0;
+    for status in quorate_api::KeyStatus::ALL {
+        for exposed in [false, true] {
+            let resource = Resource::Key(KeyFacts { status, exposed, ..key() });
+            let facts = Facts { resource, ..facts("anna", pays(1)) };
+            let permits = policies.decide(&directory, &facts).effect == Effect::Permit;
+            assert_eq!(
+                permits,
+                !exposed && status != quorate_api::KeyStatus::Disabled,
+                "{status:?} {exposed}"
+            );
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 12);
+    // A status that does not exist is said before it matters.
+    let wrong = r#"@id("x") permit(principal, action, resource) when { resource.status == Status::"gone" };"#;
+    assert!(!errors(&[wrong]).is_empty());
+}

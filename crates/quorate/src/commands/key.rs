@@ -1,18 +1,18 @@
-//! `quorate key`: create, list and show keys.
+//! `quorate key`: create, list and show keys, and what is done to them.
 
-use super::{block_on, key_import, key_move, key_sign, key_verify};
+use super::{block_on, key_act, key_import, key_move, key_sign, key_verify};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
-use crate::output::{Output, ago, fields, table};
+use crate::output::{Output, ago, fields, table, until};
 use crate::progress::Progress;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use quorate_api::client::{Client, ClientError};
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
-    CreateKey, Figures, Key, KeyId, ListQuery, Operation, OperationResult, RoundFigures, check_label,
-    check_node_name,
+    ActKind, CreateKey, Figures, Key, KeyId, ListQuery, Operation, OperationResult, RoundFigures,
+    check_label, check_node_name,
 };
 
 /// Commands about keys.
@@ -34,6 +34,14 @@ pub(crate) enum KeyCommand {
     Reshare(key_move::ReshareArgs),
     /// Give a node its share again after it lost its disk.
     Repair(key_move::RepairArgs),
+    /// Disable a key: no node signs with it until it is enabled again.
+    Disable(key_act::ActArgs),
+    /// Enable a disabled key again.
+    Enable(key_act::ActArgs),
+    /// Disable a key, and erase every share of it after a delay. `key keep` calls that off until then.
+    Destroy(key_act::DestroyArgs),
+    /// Call off a destruction that has not happened; the key stays disabled.
+    Keep(key_act::ActArgs),
     /// Verify a signature here, with libraries that share no code with the signers.
     Verify(key_verify::VerifyArgs),
 }
@@ -106,6 +114,10 @@ pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output)
         KeyCommand::Refresh(args) => key_move::refresh(args, connection, output),
         KeyCommand::Reshare(args) => key_move::reshare(args, connection, output),
         KeyCommand::Repair(args) => key_move::repair(args, connection, output),
+        KeyCommand::Disable(args) => key_act::run(ActKind::Disable, args, None, connection, output),
+        KeyCommand::Enable(args) => key_act::run(ActKind::Enable, args, None, connection, output),
+        KeyCommand::Destroy(args) => key_act::run(ActKind::Destroy, args.act, args.delay, connection, output),
+        KeyCommand::Keep(args) => key_act::run(ActKind::Keep, args, None, connection, output),
         KeyCommand::Verify(args) => key_verify::run(&args, output),
     }
 }
@@ -165,7 +177,7 @@ pub(super) fn show(key: &Key) -> String {
         .iter()
         .map(|address| format!("{} {} {}", address.chain, address.kind, address.address))
         .collect();
-    fields(&[
+    let mut shown = vec![
         ("key", key.id.to_string()),
         ("label", key.label.clone().unwrap_or_default()),
         ("scheme", key.scheme.name().to_owned()),
@@ -184,7 +196,11 @@ pub(super) fn show(key: &Key) -> String {
             },
         ),
         ("created", ago(key.created_at)),
-    ])
+        ("orders", key.acts.to_string()),
+    ];
+    shown.extend(key.exposed_at.map(|at| ("exposed", ago(at))));
+    shown.extend(key.destroys_at.map(|at| ("destroyed", until(at))));
+    fields(&shown)
 }
 
 fn quorum(key: &Key) -> String {

@@ -215,7 +215,7 @@ async fn own_nonces(approvals: &Approvals, client: &Client) -> Vec<Hex> {
 }
 
 /// On a terminal, asks; elsewhere `--yes` must say so.
-fn agrees(verdict: &str) -> anyhow::Result<bool> {
+pub(super) fn agrees(verdict: &str) -> anyhow::Result<bool> {
     use std::io::{IsTerminal as _, Write as _};
     if !std::io::stdin().is_terminal() {
         return Err(usage(format!("to {verdict} without a terminal, give --yes")));

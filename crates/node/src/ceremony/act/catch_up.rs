@@ -93,7 +93,8 @@ impl Shared {
         let (mut orders, mut bytes, mut upto) = (Vec::new(), 0_usize, place);
         for (at, act) in acts {
             let Ok(id) = act.key_id.parse::<KeyId>() else { continue };
-            let Some(key) = self.stored_key(&id).await? else { continue };
+            // One that somebody else changed holds up no other.
+            let Ok(Some(key)) = self.stored_key(&id).await else { continue };
             if Record::from_bytes(&key.record)?.index_of(from).is_some() {
                 bytes = bytes.saturating_add(act.request.len());
                 if !orders.is_empty() && bytes > BUNDLE {

@@ -85,10 +85,10 @@ impl Shared {
         for key in due {
             let (Ok(id), Some(at)) = (key.key_id.parse::<KeyId>(), key.state.destroys_at) else { continue };
             // Never on the word of whoever writes into the store.
-            let Some(key) = self.stored_key(&id).await?.filter(|key| key.state.destroys_at == Some(at))
-            else {
+            let Ok(Some(key)) = self.stored_key(&id).await else { continue };
+            if key.state.destroys_at != Some(at) {
                 continue;
-            };
+            }
             let record = Record::from_bytes(&key.record)?;
             if !locked(&self.doomed).is_over(&id, at, now) {
                 self.tell_near(&id, &key, at, now);

@@ -177,6 +177,31 @@ impl Shared {
         self.acted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     }
 
+    /// The private key is or was outside of its shares: for ever, whatever the status becomes. Durable, with the entry, when it returns; done
+    /// again it changes nothing.
+    #[expect(dead_code, reason = "what hands out a private key calls it")]
+    pub(crate) async fn expose(&self, id: &KeyId, entry: quorate_log::entry::Entry) -> Result<(), Problem> {
+        let _one = self.acting.lock().await;
+        let key = self.stored_key(id).await?.ok_or_else(|| hidden(id))?;
+        if key.status == KeyStatus::Destroyed {
+            return Err(destroyed(id));
+        }
+        if key.state.exposed_at.is_some() {
+            return Ok(());
+        }
+        let to = if key.status == KeyStatus::Active { KeyStatus::Exposed } else { key.status };
+        let state = KeyState { exposed_at: Some(clock::millis()), ..key.state.clone() };
+        let state = mark::marked(&self.state_key, id.as_str(), to, state);
+        let step = KeyMove { from: key.status, was: key.state, to, state: state.clone(), act: None };
+        let alone = self.gate.write().await;
+        let moved = self.store.move_key(id.as_str(), step, clock::millis(), vec![entry]).await;
+        if moved.is_ok() {
+            self.noted(id, &state);
+        }
+        drop(alone);
+        moved.map_err(|error| store_problem(&error))
+    }
+
     fn tell_of_destruction(&self, id: &KeyId, before: &Key, state: &KeyState) {
         let tell = |kind, detail: &str| {
             self.events.tell(kind, |event| {
