@@ -108,4 +108,9 @@ pub struct Key {
     /// Whether the key was made outside and imported: whoever imported it had the whole private key, and may have it still.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub imported: bool,
+    /// Those of the parties whose machine was replaced or removed, and its share with it: the others sign without them until they are
+    /// repaired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub lost: Vec<String>,
 }

@@ -21,10 +21,12 @@
 //!
 //! Bodies are JSON objects with their fields in the order of the structs below.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 
-use quorate_api::{ActKind, Code, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignedRequest};
+use quorate_api::{
+    ActKind, Code, Hex, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignedRequest,
+};
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
 use quorate_log::note::{KeyError, LogKey, LogSigner, WitnessKey};
 use quorate_log::receipt::Receipt;
@@ -114,6 +116,9 @@ struct Changed<'a> {
     signed: Option<String>,
     steps: usize,
     thaws: bool,
+    /// The nodes from then on, if it is about them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<&'a BTreeMap<String, Hex>>,
 }
 
 /// How an operation begins at this node.
@@ -384,6 +389,7 @@ pub(crate) fn changed(
     steps: &[Step],
     request: Option<&SignedRequest>,
 ) -> Result<Entry, Problem> {
+    let nodes = request.is_none() || steps.iter().any(Step::is_about_nodes);
     let body = Changed {
         version: state.version(),
         head: hex::encode(state.head()),
@@ -391,6 +397,7 @@ pub(crate) fn changed(
         signed: request.map(|request| hex::encode(request.request_hash())),
         steps: steps.len(),
         thaws: steps.iter().any(|step| matches!(step, Step::Thaw { .. })),
+        nodes: nodes.then(|| state.directory().nodes().in_force()),
     };
     let kind = if body.thaws { Kind::Thaw } else { Kind::Change };
     let entry = entry(kind, &body)?;

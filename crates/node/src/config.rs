@@ -137,7 +137,8 @@ pub struct Peer {
     pub name: String,
     /// `host:port`; empty if it always dials us.
     pub address: String,
-    /// The 64 hexadecimal digits that it prints as its identity.
+    /// The 64 hexadecimal digits that it prints as its identity. May be left out in a cluster with a directory, which knows it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub identity: String,
 }
 

@@ -39,6 +39,7 @@ use quorate_store::{MAX_PAGE_LEN, Store, StoreError};
 use crate::audit;
 use crate::clock;
 use crate::keys::Record;
+use crate::members::Disagreement;
 use crate::registry::locked;
 use crate::shared::Shared;
 use freezes::Freezes;
@@ -64,8 +65,8 @@ pub enum GovernanceError {
         source: GenesisError,
     },
     /// The configuration names other nodes.
-    #[error("the genesis and the configuration disagree on node `{0}`: compare names and identities")]
-    Nodes(String),
+    #[error(transparent)]
+    Nodes(#[from] Disagreement),
     /// The folder was begun under another genesis, or the configuration names none any more.
     #[error("this data folder is governed by another genesis: configure the one that it was started with")]
     Another,
@@ -147,12 +148,7 @@ pub(crate) struct Governance {
 
 impl Governance {
     /// Reads the genesis that the configuration names, and the chain that the store has.
-    pub(crate) async fn open(
-        path: Option<&PathBuf>,
-        store: &Store,
-        id: PeerId,
-        names: &BTreeMap<PeerId, String>,
-    ) -> Result<Option<Self>, GovernanceError> {
+    pub(crate) async fn open(path: Option<&PathBuf>, store: &Store) -> Result<Option<Self>, GovernanceError> {
         let stored = store.directory(0, 1).await?;
         let Some(path) = path else {
             // Policies are not switched off by leaving a line out.
@@ -162,17 +158,6 @@ impl Governance {
             .map_err(|source| GovernanceError::Read { path: path.clone(), source })?;
         let invalid = |source| GovernanceError::Genesis { path: path.clone(), source };
         let genesis = GenesisFile::parse(&text).and_then(|file| file.verify()).map_err(invalid)?;
-        let terms = genesis.terms();
-        if let Some(name) = names.get(&id).filter(|name| !terms.nodes.contains_key(*name)) {
-            return Err(GovernanceError::Nodes(name.clone()));
-        }
-        for (name, identity) in &terms.nodes {
-            let known =
-                names.iter().find(|(_, known)| *known == name).map(|(id, _)| id.as_bytes().as_slice());
-            if known != Some(identity.as_ref()) {
-                return Err(GovernanceError::Nodes(name.clone()));
-            }
-        }
         let mut state = State::of_genesis(&genesis);
         match stored.first() {
             None => {

@@ -36,7 +36,7 @@ use crate::ceremony::act::{self, mark};
 use crate::ceremony::protocols::{self, Setup, Share};
 use crate::clock;
 use crate::registry::locked;
-use crate::shared::{Shared, store_problem};
+use crate::shared::{Shared, party_name, store_problem};
 
 const KIND: &str = "key-material";
 const FORMAT: u16 = 1;
@@ -448,8 +448,16 @@ impl Shared {
             exposed_at: state.exposed_at,
             destroys_at: state.destroys_at.filter(|_| key.status != KeyStatus::Destroyed),
             epoch: moving::epoch_of(key.epoch),
+            lost: self.lost_parties(&record),
             ..shown
         }))
+    }
+
+    /// The parties of a key whose machines were replaced or removed: their shares went with them.
+    fn lost_parties(&self, record: &Record) -> Vec<String> {
+        let (names, members) = (record.names(), self.members());
+        let lost = record.peers().into_iter().filter(|(_, peer)| !members.names.contains_key(peer));
+        lost.map(|(party, _)| party_name(&names, party)).collect()
     }
 
     /// The key and its record. A pending key that is complete becomes active when another party of it uses it.
@@ -640,6 +648,7 @@ pub(crate) fn api_key(
         exposed_at: None,
         destroys_at: None,
         imported: record.imported,
+        lost: Vec::new(),
     }
 }
 

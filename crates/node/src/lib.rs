@@ -12,6 +12,7 @@
 //! | `shared` | what all parts of a running node share |
 //! | `judge` | who asks, whether in time, and for what |
 //! | `governance` | the directory and policies in force, approvals, freezes |
+//! | `members` | which nodes there are now, and following it |
 //! | `keys` | keys at rest: record, sealed material, pending and active |
 //! | `operations` | operations at rest: begun, attempted, answered |
 //! | `registry` | what runs now |
@@ -51,6 +52,7 @@ pub mod host;
 mod judge;
 mod keys;
 mod limits;
+mod members;
 mod metrics;
 mod node;
 mod operations;
@@ -76,6 +78,7 @@ pub use config::{Config, ConfigError};
 pub use folder::{FolderError, InitReport, init, init_in_hsm, init_with, sign_genesis};
 pub use governance::GovernanceError;
 pub use governance::branches::{SwitchError, Switched, switch_branch};
+pub use members::{Disagreement, Reloaded};
 pub use node::{Node, NodeError};
 pub use quorate_net::PeerId;
 pub use reseal::{ResealError, Resealed, Target, reseal};

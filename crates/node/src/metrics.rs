@@ -140,7 +140,7 @@ impl Metrics {
             self.counted("quorate_aborts_total", vec![Label::new("check", check.code())], 0);
         }
         for peer in peers {
-            self.counted("quorate_log_contradictions_total", vec![Label::new("peer", peer.clone())], 0);
+            self.begin_peer(peer);
         }
         for result in ["allowed", "denied", "failed"] {
             self.counted("quorate_presign_questions_total", vec![Label::new("result", result)], 0);
@@ -148,6 +148,11 @@ impl Metrics {
         for whose in ["address", "client"] {
             self.counted("quorate_requests_limited_total", vec![Label::new("whose", whose)], 0);
         }
+    }
+
+    /// The same for a peer.
+    pub(crate) fn begin_peer(&self, peer: &str) {
+        self.counted("quorate_log_contradictions_total", vec![Label::new("peer", peer.to_owned())], 0);
     }
 
     fn render(&self, network: &Network, registry: &Registry) -> String {
@@ -193,7 +198,7 @@ impl Shared {
         if let Ok(Some(head)) = self.store.log_head().await {
             gauge("quorate_log_size", size(&head));
         }
-        if !self.config.peers.is_empty()
+        if self.members().peers().next().is_some()
             && let Ok(head) = self.store.log_cosigned().await
         {
             gauge("quorate_log_cosigned_size", head.as_deref().map_or(0, size));

@@ -1,6 +1,6 @@
 //! A running node: start, the control loop, shutdown.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,6 +26,7 @@ use crate::folder::{self, FolderError};
 use crate::gate::Gates;
 use crate::governance::{Governance, GovernanceError};
 use crate::limits::Limiter;
+use crate::members::{Members, Places, Reloaded};
 use crate::metrics::Metrics;
 use crate::presign::Presign;
 use crate::questions::Questions;
@@ -118,13 +119,6 @@ impl Node {
         let folder::Opened { store, sealer, hsm, id, channel, party, witness, webhook, state_key, sealing } =
             opened;
         let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
-        let mut peers = Vec::with_capacity(config.peers.len());
-        let mut names = BTreeMap::from([(id, config.name.clone())]);
-        for peer in &config.peers {
-            let id: PeerId = peer.identity.parse().map_err(|error| invalid(format!("{error}")))?;
-            names.insert(id, peer.name.clone());
-            peers.push(Peer { id, name: peer.name.clone(), address: peer.address.clone() });
-        }
         let mut clients = HashMap::new();
         for client in &config.clients {
             let key: ClientPublicKey = client.key.parse().map_err(|error| invalid(format!("{error}")))?;
@@ -136,13 +130,15 @@ impl Node {
         let presign = presign.transpose().map_err(|reason| invalid(format!("[presign]: {reason}")))?;
         let proxies = Proxies::new(&config.trusted_proxies).map_err(|reason| invalid(reason.to_string()))?;
         let tls = config.tls.clone().map(rest::Tls::load).transpose().map_err(invalid)?;
-        let governance = Governance::open(config.genesis.as_ref(), &store, id, &names).await?;
+        let governance = Governance::open(config.genesis.as_ref(), &store).await?;
+        let regime = governance.as_ref().map(Governance::regime);
+        let nodes = regime.as_ref().map(|regime| regime.state.directory().nodes());
+        let own = (id, config.name.as_str());
+        let members = Members::of(own, &config.peers, nodes, config.limits.max_proposals_per_peer)
+            .map_err(GovernanceError::from)?;
+        drop(regime);
+        let peers: Vec<Peer> = members.peers().cloned().collect();
         let limits = net_limits();
-        let per_peer = config.limits.max_proposals_per_peer;
-        let slots = || {
-            peers.iter().map(|peer| (peer.id, Arc::new(Semaphore::new(per_peer)))).collect::<BTreeMap<_, _>>()
-        };
-        let (peer_slots, recall_slots, case_slots) = (slots(), slots(), slots());
         let listen = config.listen.api;
         let listener =
             TcpListener::bind(listen).await.map_err(|source| NodeError::Listen { listen, source })?;
@@ -168,7 +164,8 @@ impl Node {
             hsm: Mutex::new(hsm),
             resealing: tokio::sync::Mutex::default(),
             network,
-            names,
+            members: Mutex::new(Arc::new(members)),
+            configured: Mutex::new(config.peers.clone()),
             clients,
             governance,
             registry: Registry::default(),
@@ -180,9 +177,6 @@ impl Node {
             limiter,
             tls,
             slots: Semaphore::new(config.limits.max_ceremonies),
-            peer_slots,
-            recall_slots,
-            case_slots,
             mute: Mutex::default(),
             coordinated: Mutex::default(),
             relayed: Questions::default(),
@@ -217,7 +211,11 @@ impl Node {
             tasks: TaskTracker::new(),
             config,
         });
-        shared.metrics.begin(&shared.config.peers.iter().map(|peer| peer.name.clone()).collect::<Vec<_>>());
+        let members = shared.members();
+        shared.metrics.begin(&members.peers().map(|peer| peer.name.clone()).collect::<Vec<_>>());
+        if let Some(why) = shared.no_member() {
+            tracing::warn!(%id, "{why}");
+        }
         let interrupted =
             shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.log_start().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
@@ -305,13 +303,21 @@ impl Node {
         self.shared.network.connected().into_iter().map(|peer| self.shared.name_of(peer)).collect()
     }
 
-    /// Waits until every configured peer is connected.
+    /// Takes up the peers of a configuration that was read again: those that are new are connected, those that are gone are refused from
+    /// then on, and addresses are taken over. Of all else it says what needs a restart.
+    ///
+    /// # Errors
+    /// [`NodeError`] if the configuration is not usable, or contradicts the directory; nothing has changed then.
+    pub async fn reload(&self, config: &Config) -> Result<Reloaded, NodeError> {
+        self.shared.reload(config).await
+    }
+
+    /// Waits until every peer is connected.
     ///
     /// # Errors
     /// The names of those that are not after `patience`.
     pub async fn wait_connected(&self, patience: Duration) -> Result<(), Vec<String>> {
-        let peers: Vec<PeerId> =
-            self.shared.names.keys().copied().filter(|id| *id != self.shared.id).collect();
+        let peers: Vec<PeerId> = self.shared.members().peers().map(|peer| peer.id).collect();
         self.shared.network.wait_connected(&peers, patience).await.map_err(|error| error.missing)
     }
 
@@ -378,6 +384,10 @@ async fn listen_to_peers(shared: Arc<Shared>, mut control: ControlReceiver) {
 
 /// Hands on what a peer said.
 fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
+    // Said before it was removed.
+    if shared.members().places(from).is_none() {
+        return;
+    }
     match message {
         Control::Propose(proposal) => propose(shared, from, *proposal),
         Control::Answer { ceremony, answer } => {
@@ -412,19 +422,27 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
             answer(shared, from, move |shared| async move { shared.seen(from, size).await });
         }
         Control::Case(case) => {
-            let slots = &shared.case_slots;
-            answer_in(shared, from, slots, move |shared| async move { shared.take_case(from, &case).await });
+            answer_in(
+                shared,
+                from,
+                |places| &places.cases,
+                move |shared| async move { shared.take_case(from, &case).await },
+            );
         }
         Control::Cases(cases) => {
-            let slots = &shared.case_slots;
-            answer_in(shared, from, slots, move |shared| async move {
-                let cases = stream::iter(cases).map(Ok);
-                let take = |case| {
-                    let shared = Arc::clone(&shared);
-                    async move { shared.take_case(from, &case).await }
-                };
-                cases.try_for_each_concurrent(CASES_AT_ONCE, take).await
-            });
+            answer_in(
+                shared,
+                from,
+                |places| &places.cases,
+                move |shared| async move {
+                    let cases = stream::iter(cases).map(Ok);
+                    let take = |case| {
+                        let shared = Arc::clone(&shared);
+                        async move { shared.take_case(from, &case).await }
+                    };
+                    cases.try_for_each_concurrent(CASES_AT_ONCE, take).await
+                },
+            );
         }
         Control::Closed { operation, how } => {
             answer(
@@ -454,10 +472,12 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
             answer(shared, from, move |shared| async move { shared.hand_out_orders(from, place).await });
         }
         Control::Orders { orders, upto } => {
-            let slots = &shared.case_slots;
-            answer_in(shared, from, slots, move |shared| async move {
-                shared.take_orders(from, &orders, upto).await
-            });
+            answer_in(
+                shared,
+                from,
+                |places| &places.cases,
+                move |shared| async move { shared.take_orders(from, &orders, upto).await },
+            );
         }
         Control::Prove { ticket, operation } => answer(shared, from, move |shared| async move {
             let receipt = shared.own_receipt(from, &operation).await?;
@@ -495,8 +515,10 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
 
 /// Starts to look at a proposal, if its sender has not too many already.
 fn propose(shared: &Arc<Shared>, from: PeerId, proposal: Proposal) {
-    let Some(slots) = shared.peer_slots.get(&from) else { return };
-    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+    let Some(slots) = shared.members().places(from).map(|places| Arc::clone(&places.proposals)) else {
+        return;
+    };
+    let Ok(slot) = slots.try_acquire_owned() else {
         shared.metrics.dropped_proposal(shared.name_of(from));
         return;
     };
@@ -523,8 +545,10 @@ fn propose(shared: &Arc<Shared>, from: PeerId, proposal: Proposal) {
 
 /// Answers what a peer passes on, if it does not pass on too much at once.
 fn relay(shared: &Arc<Shared>, from: PeerId, ticket: Ticket, request: Vec<u8>, source: Option<IpAddr>) {
-    let Some(slots) = shared.peer_slots.get(&from) else { return };
-    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+    let Some(slots) = shared.members().places(from).map(|places| Arc::clone(&places.proposals)) else {
+        return;
+    };
+    let Ok(slot) = slots.try_acquire_owned() else {
         shared.metrics.dropped_proposal(shared.name_of(from));
         return;
     };
@@ -542,20 +566,20 @@ fn answer<F>(shared: &Arc<Shared>, from: PeerId, work: impl FnOnce(Arc<Shared>) 
 where
     F: Future<Output = Result<(), Problem>> + Send + 'static,
 {
-    answer_in(shared, from, &shared.recall_slots, work);
+    answer_in(shared, from, |places| &places.questions, work);
 }
 
 /// The same, with places of its own.
 fn answer_in<F>(
     shared: &Arc<Shared>,
     from: PeerId,
-    slots: &BTreeMap<PeerId, Arc<Semaphore>>,
+    which: impl FnOnce(&Places) -> &Arc<Semaphore>,
     work: impl FnOnce(Arc<Shared>) -> F,
 ) where
     F: Future<Output = Result<(), Problem>> + Send + 'static,
 {
-    let Some(slots) = slots.get(&from) else { return };
-    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return };
+    let Some(slots) = shared.members().places(from).map(|places| Arc::clone(which(places))) else { return };
+    let Ok(slot) = slots.try_acquire_owned() else { return };
     let work = work(Arc::clone(shared));
     shared.tasks.spawn(carried(async move {
         // A store that fails has said so.
@@ -572,8 +596,10 @@ fn recall(
     operation: String,
     fingerprint: [u8; 32],
 ) {
-    let Some(slots) = shared.recall_slots.get(&from) else { return };
-    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return };
+    let Some(slots) = shared.members().places(from).map(|places| Arc::clone(&places.questions)) else {
+        return;
+    };
+    let Ok(slot) = slots.try_acquire_owned() else { return };
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
     tasks.spawn(carried(async move {

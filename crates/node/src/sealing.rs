@@ -37,7 +37,8 @@ impl Shared {
             key: Hex(key),
             signature: signature.into(),
         };
-        let asked = self.names.keys().filter(|peer| **peer != self.id);
+        let members = self.members();
+        let asked = members.names.keys().filter(|peer| **peer != self.id);
         let asked = asked.map(async |peer| {
             let said = self.ask_for_sealing_key(*peer).await.map(|said| named(*peer, said));
             said.filter(NodeSealingKey::holds).ok_or_else(|| self.name_of(*peer))

@@ -20,13 +20,14 @@ use crate::audit::Recent;
 use crate::ceremony::act::catch_up::Heard;
 use crate::ceremony::act::destruction::Doomed;
 use crate::ceremony::moving::Doubts;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome};
 use crate::events::Events;
 use crate::gate::Gates;
 use crate::governance::Governance;
 use crate::keys::OpenMaterials;
 use crate::limits::Limiter;
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::presign::Presign;
 use crate::questions::Questions;
@@ -48,8 +49,10 @@ pub(crate) struct Shared {
     /// One move of the seal at a time.
     pub(crate) resealing: tokio::sync::Mutex<()>,
     pub(crate) network: Network,
-    /// Names of all nodes, this one included.
-    pub(crate) names: BTreeMap<PeerId, String>,
+    /// Who the nodes are now.
+    pub(crate) members: Mutex<Arc<Members>>,
+    /// The peers as the configuration has them now.
+    pub(crate) configured: Mutex<Vec<config::Peer>>,
     /// Who may ask, if there is no directory.
     pub(crate) clients: HashMap<String, Credential>,
     pub(crate) governance: Option<Governance>,
@@ -68,12 +71,6 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Tls>,
     /// Operations coordinated at once.
     pub(crate) slots: Semaphore,
-    /// Proposals looked at or run at once, for each peer.
-    pub(crate) peer_slots: BTreeMap<PeerId, Arc<Semaphore>>,
-    /// Questions about operations that are answered at once, for each peer.
-    pub(crate) recall_slots: BTreeMap<PeerId, Arc<Semaphore>>,
-    /// Cases that are looked at at once, for each peer: a slow pre-sign hook holds up nothing else.
-    pub(crate) case_slots: BTreeMap<PeerId, Arc<Semaphore>>,
     /// Peers that did not answer such a question in time: they are not asked before then.
     pub(crate) mute: Mutex<HashMap<PeerId, Instant>>,
     /// Attempts that this node coordinates: where answers go.
@@ -181,16 +178,6 @@ impl Shared {
         } else {
             limits.request_max_ahead
         }
-    }
-
-    /// The configured name of a node, or its identity.
-    pub(crate) fn name_of(&self, id: PeerId) -> String {
-        self.names.get(&id).cloned().unwrap_or_else(|| id.to_string())
-    }
-
-    /// The node with a name, this one included.
-    pub(crate) fn by_name(&self, name: &str) -> Option<PeerId> {
-        self.names.iter().find(|(_, known)| *known == name).map(|(id, _)| *id)
     }
 
     /// Sends a control message; a peer that cannot be reached just does not get it.

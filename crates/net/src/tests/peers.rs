@@ -59,7 +59,7 @@ async fn who_cannot_be_a_peer_is_not_added() {
     assert_eq!(node.peer_states().len(), 1);
 }
 
-/// S39: the machine was replaced, and whoever has its old key is refused by everybody at once.
+/// covers: S39: the machine was replaced, and whoever has its old key is refused by everybody at once.
 #[tokio::test]
 async fn an_identity_is_replaced_under_the_same_name() {
     let nodes = cluster(3, &Limits::default()).await;

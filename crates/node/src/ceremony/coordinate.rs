@@ -63,7 +63,7 @@ pub(crate) async fn sign(
         // CER.2
         let parties = match choose(shared, &asked, &before, deadline).await {
             Ok(parties) => parties,
-            Err(state) => return Err(explain(&asked, &state, &before)),
+            Err(state) => return Err(explain(shared, &asked, &state, &before)),
         };
         // The first attempt runs since the operation began. The nonce tells attempts apart, the number is for people.
         let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };
@@ -241,7 +241,7 @@ async fn choose(
 }
 
 /// Why there is no quorum, and what to do.
-fn explain(asked: &Asked, state: &NoQuorum, before: &Before) -> Problem {
+fn explain(shared: &Shared, asked: &Asked, state: &NoQuorum, before: &Before) -> Problem {
     let skipped = &before.skipped;
     let needed = asked.key.record.threshold;
     let ready = u16::try_from(state.ready.iter().filter(|party| !before.excludes(**party)).count())
@@ -253,6 +253,14 @@ fn explain(asked: &Asked, state: &NoQuorum, before: &Before) -> Problem {
             "the set-up of this node with `{}` is burned after a failed check, so the two never sign together again",
             asked.name(*peer)
         ));
+    }
+    for party in &state.absent {
+        if asked.peers.get(party).is_some_and(|peer| !shared.is_node(*peer)) {
+            why.push(format!(
+                "the machine of `{}` was replaced or removed, and its share with it: it needs to be repaired",
+                asked.name(*party)
+            ));
+        }
     }
     let why = why.join("; ");
     if state.absent.is_empty() {

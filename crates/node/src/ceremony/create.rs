@@ -80,7 +80,7 @@ pub(crate) struct Plan {
 fn members(shared: &Shared, create: &CreateKey) -> Result<Vec<Member>, Problem> {
     let names: Vec<String> = match &create.parties {
         Some(names) => names.clone(),
-        None => shared.names.values().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+        None => shared.members().names.values().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
     };
     let mut members = Vec::with_capacity(names.len());
     for (index, name) in (1_u16..).zip(names) {
@@ -111,9 +111,10 @@ pub(crate) fn plan(
     };
     check_purposes(create.scheme, &purposes).map_err(|error| refuse(error.to_string()))?;
     // The parties are those of the request, or all that this node knows, under the identities that this node knows.
+    let nodes = shared.members();
     let wanted: BTreeSet<&str> = match &create.parties {
         Some(names) => names.iter().map(String::as_str).collect(),
-        None => shared.names.values().map(String::as_str).collect(),
+        None => nodes.names.values().map(String::as_str).collect(),
     };
     let named: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
     if wanted != named || named.len() != members.len() {

@@ -110,6 +110,7 @@ fn peers(config: &Config, found: &mut Vec<String>) {
             found.push(format!("peer `{name}`: another node has this name, each needs its own"));
         }
         match peer.identity.parse::<PeerId>() {
+            Err(_) if peer.identity.is_empty() && config.genesis.is_some() => {}
             Err(error) => found.push(format!("peer `{name}`: {error}")),
             Ok(id) if !identities.insert(id) => {
                 found.push(format!(

@@ -6,6 +6,7 @@ use quorate_api::{Code, EventKind, OperationResult, Problem, SignedRequest};
 use quorate_log::entry::Kind;
 use quorate_net::PeerId;
 use quorate_policy::chain::{self, ChainError, Entry, State};
+use quorate_policy::change::Step;
 use quorate_store::OperationStatus;
 use serde::Serialize;
 
@@ -66,6 +67,10 @@ impl Shared {
         let head = regime.state.head();
         *locked(&governance.regime) = Arc::new(regime);
         governance.turns.turn();
+        // On the same side of every decision as the directory.
+        if adopted.steps.iter().any(Step::is_about_nodes) {
+            self.follow_nodes();
+        }
         drop(alone);
         tracing::info!(version, by = %adopted.requester, "the directory changed");
         self.events.tell(EventKind::DirectoryChanged, |event| {

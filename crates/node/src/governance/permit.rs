@@ -330,8 +330,13 @@ impl Shared {
                 self.by_policy(judged, &regime, requester, &facts).await
             }
             Subject::Create(create) | Subject::Import(create) => {
-                let mut facts =
-                    facts_of_creation(requester, principal, judged.source, create, self.names.len());
+                let mut facts = facts_of_creation(
+                    requester,
+                    principal,
+                    judged.source,
+                    create,
+                    self.members().names.len(),
+                );
                 if matches!(subject, Subject::Import(_)) {
                     facts.action = Action::Import;
                 }

@@ -86,7 +86,10 @@ pub(super) async fn start_here(
     source: Option<IpAddr>,
     kind: &'static str,
 ) -> Result<Response, Failed> {
-    let answer = begin_and_wait(shared, request, source).await;
+    let answer = match shared.check_member() {
+        Ok(()) => begin_and_wait(shared, request, source).await,
+        Err(problem) => Err(problem),
+    };
     let result = match &answer {
         Ok(operation) => operation.status.as_str(),
         Err(problem) => problem.code.as_str(),

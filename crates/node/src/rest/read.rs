@@ -173,6 +173,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if let Err(error) = shared.store.meta().await {
         reasons.push(format!("the store does not answer: {error}"));
     }
+    reasons.extend(shared.no_member().map(str::to_owned));
     let unsaved = locked(&shared.unsaved).len();
     if unsaved > 0 {
         reasons.push(format!(

@@ -24,6 +24,8 @@ pub(crate) struct Cluster {
     pub(crate) configs: Vec<Config>,
     pub(crate) identities: Vec<PeerId>,
     pub(crate) nodes: Vec<Option<Node>>,
+    /// Folders of machines that are gone.
+    pub(crate) kept: Vec<TempDir>,
 }
 
 pub(crate) fn client_key(seed: u8) -> ClientKey {
@@ -55,57 +57,74 @@ pub(crate) fn quick_limits() -> Limits {
 impl Cluster {
     /// Makes the folders and configurations of `n` nodes `a`, `b`, `c` … that know each other and the client.
     pub(crate) async fn prepare(n: usize) -> Self {
-        let mut this =
-            Self { folders: Vec::new(), configs: Vec::new(), identities: Vec::new(), nodes: Vec::new() };
-        let names: Vec<String> = ('a'..='z').take(n).map(|c| format!("node-{c}")).collect();
-        for name in &names {
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("passphrase");
-            std::fs::write(&file, PASSPHRASE).unwrap();
-            {
-                use std::os::unix::fs::PermissionsExt as _;
-                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-            }
-            let data = folder.path().join("data");
-            let report = init_with(&data, name, passphrase(), Params::FLOOR).await.unwrap();
-            this.identities.push(report.identity);
-            this.configs.push(Config {
-                name: name.clone(),
-                data,
-                genesis: None,
-                trusted_proxies: Vec::new(),
-                listen: Listen { peers: free_address(), api: "127.0.0.1:0".parse().unwrap() },
-                tls: None,
-                host: Default::default(),
-                seal: Seal { passphrase_file: Some(file), ..Seal::default() },
-                limits: quick_limits(),
-                breaker: config::Breaker::default(),
-                refresh: config::Refresh::default(),
-                keys: config::Keys::default(),
-                log: config::Log::default(),
-                telemetry: config::Telemetry::default(),
-                chains: config::Chains::default(),
-                peers: Vec::new(),
-                presign: None,
-                webhooks: Vec::new(),
-                backup: None,
-                clients: vec![config::Client {
-                    name: CLIENT.to_owned(),
-                    key: client_key(1).public_key().to_string(),
-                }],
-            });
-            this.folders.push(folder);
-            this.nodes.push(None);
+        let mut this = Self {
+            folders: Vec::new(),
+            configs: Vec::new(),
+            identities: Vec::new(),
+            nodes: Vec::new(),
+            kept: Vec::new(),
+        };
+        for letter in ('a'..='z').take(n) {
+            this.machine(&format!("node-{letter}")).await;
         }
         for at in 0..n {
-            let peers = (0..n).filter(|other| *other != at).map(|other| config::Peer {
-                name: names[other].clone(),
-                address: this.configs[other].listen.peers.to_string(),
-                identity: this.identities[other].to_string(),
-            });
-            this.configs[at].peers = peers.collect();
+            this.configs[at].peers = this.peers_of(at);
         }
         this
+    }
+
+    /// Makes the folder and configuration of one more node, without peers; its place among the others.
+    pub(crate) async fn machine(&mut self, name: &str) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passphrase");
+        std::fs::write(&file, PASSPHRASE).unwrap();
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let data = folder.path().join("data");
+        let report = init_with(&data, name, passphrase(), Params::FLOOR).await.unwrap();
+        self.identities.push(report.identity);
+        self.configs.push(Config {
+            name: name.to_owned(),
+            data,
+            genesis: None,
+            trusted_proxies: Vec::new(),
+            listen: Listen { peers: free_address(), api: "127.0.0.1:0".parse().unwrap() },
+            tls: None,
+            host: Default::default(),
+            seal: Seal { passphrase_file: Some(file), ..Seal::default() },
+            limits: quick_limits(),
+            breaker: config::Breaker::default(),
+            refresh: config::Refresh::default(),
+            keys: config::Keys::default(),
+            log: config::Log::default(),
+            telemetry: config::Telemetry::default(),
+            chains: config::Chains::default(),
+            peers: Vec::new(),
+            presign: None,
+            webhooks: Vec::new(),
+            backup: None,
+            clients: vec![config::Client {
+                name: CLIENT.to_owned(),
+                key: client_key(1).public_key().to_string(),
+            }],
+        });
+        self.folders.push(folder);
+        self.nodes.push(None);
+        self.nodes.len() - 1
+    }
+
+    /// All others, as a node's configuration has them.
+    pub(crate) fn peers_of(&self, at: usize) -> Vec<config::Peer> {
+        let others = (0..self.configs.len()).filter(|other| *other != at);
+        others
+            .map(|other| config::Peer {
+                name: self.configs[other].name.clone(),
+                address: self.configs[other].listen.peers.to_string(),
+                identity: self.identities[other].to_string(),
+            })
+            .collect()
     }
 
     /// A running, connected cluster.

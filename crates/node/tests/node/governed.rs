@@ -275,7 +275,11 @@ async fn a_node_keeps_its_genesis() {
     let mut foreign = own.clone();
     foreign.genesis = other.configs[0].genesis.clone();
     let error = quorate_node::Node::start(foreign).await.unwrap_err();
-    assert!(error.to_string().contains("disagree on node"), "{error}");
+    assert!(error.to_string().contains("governed by another genesis"), "{error}");
+    let mut wrong = own.clone();
+    wrong.peers[0].identity = other.identities[1].to_string();
+    let error = quorate_node::Node::start(wrong).await.unwrap_err();
+    assert!(error.to_string().contains("disagree on node `node-b`"), "{error}");
     let mut both = own.clone();
     both.clients.push(quorate_node::config::Client { name: "x".to_owned(), key: "ed25519:00".to_owned() });
     let error = quorate_node::Node::start(both).await.unwrap_err();

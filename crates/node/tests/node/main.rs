@@ -15,6 +15,7 @@ mod faults;
 mod governed;
 mod import;
 mod limits;
+mod members;
 mod metrics;
 mod moving;
 mod named;

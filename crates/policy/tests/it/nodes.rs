@@ -43,7 +43,7 @@ fn names(state: &State) -> Vec<&str> {
     state.directory().nodes().in_force().keys().map(String::as_str).collect()
 }
 
-/// GOV.12: nodes come, are replaced and go, and an identity that was given up never comes back.
+/// covers: GOV.12: nodes come, are replaced and go, and an identity that was given up never comes back.
 #[test]
 fn nodes_come_are_replaced_and_go() {
     let first = founded();
@@ -79,7 +79,7 @@ fn nodes_come_are_replaced_and_go() {
     }
 }
 
-/// GOV.12: the last node stays, and there are never too many.
+/// covers: GOV.12: the last node stays, and there are never too many.
 #[test]
 fn a_cluster_keeps_a_node_and_its_bounds() {
     let state = after(&founded(), &[remove("n1"), remove("n2")]);
@@ -92,7 +92,7 @@ fn a_cluster_keeps_a_node_and_its_bounds() {
     assert_eq!(why_not(&full, &[add("more", "more")]), NodesError::TooMany);
 }
 
-/// GOV.12: admins decide on nodes as on everything else, and read what they decide on.
+/// covers: GOV.12: admins decide on nodes as on everything else, and read what they decide on.
 #[test]
 fn admins_decide_on_nodes() {
     let state = founded();
