@@ -196,7 +196,7 @@ impl Shared {
         match self.members().standing {
             Standing::Member => None,
             Standing::Joining => Some(
-                "this node is not one of the cluster's nodes yet: its admins bring it in with `quorate cluster propose-node`, and then it connects by itself",
+                "this node is not one of the cluster's nodes yet: its admins bring it in with `quorate directory add-node` or `replace-node`, and then it connects by itself",
             ),
             Standing::Gone => Some(
                 "this node was removed from the cluster, or another machine has taken its place: to come back it needs a fresh folder (`quorate node init`) and the admins' approval",
@@ -233,6 +233,7 @@ impl Shared {
         // The lock is held until the network has followed: it never goes back to older members.
         for (id, gone) in before.iter().filter(|(id, _)| !next.peers.contains_key(id)) {
             self.network.remove_peer(*id);
+            self.metrics.end_peer(&gone.name);
             done.removed.push(gone.name.clone());
             unpinned.insert(gone.name.clone(), id.to_string());
         }

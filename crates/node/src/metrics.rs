@@ -155,6 +155,11 @@ impl Metrics {
         self.counted("quorate_log_contradictions_total", vec![Label::new("peer", peer.to_owned())], 0);
     }
 
+    /// One that is none any more is not up.
+    pub(crate) fn end_peer(&self, peer: &str) {
+        self.gauge("quorate_peer_up", vec![Label::new("peer", peer.to_owned())], 0.0);
+    }
+
     fn render(&self, network: &Network, registry: &Registry) -> String {
         for peer in network.peer_states() {
             let labels = || vec![Label::new("peer", peer.name.clone())];

@@ -1,4 +1,5 @@
-//! A cluster of three node processes on loopback, each with its own folder, identity and sealed store: what `demo` and `dev` run on.
+//! A cluster of node processes on loopback, each with its own folder, identity and sealed store: what `demo` and `dev` run on. It begins
+//! with three; nodes can be added, removed and lose their disks.
 
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::Client;
@@ -99,33 +100,39 @@ impl LocalCluster {
     pub(crate) async fn create(folder: &Path) -> anyhow::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let client_key = folder.join("operator.pem");
-        let key = new_client_key(&client_key)?;
-        let enrolled = EnrolledClient { name: CLIENT.to_owned(), key: key.to_string() };
-
+        new_client_key(&client_key)?;
         let ports = free_ports(2 * NAMES.len())?;
         let mut nodes = Vec::new();
         for (name, ports) in NAMES.iter().zip(ports.chunks_exact(2)) {
-            let [peers, api] = ports else { bail!("ports come in pairs") };
-            let home = folder.join(name);
-            fs::DirBuilder::new().mode(0o700).create(&home)?;
-            write_private(&home.join("passphrase"), random_hex()?.as_bytes())?;
-            let passphrase = PassphraseSource::File(home.join("passphrase")).read()?;
-            let report = quorate_node::init(&home.join("data"), name, passphrase).await?;
-            nodes.push(LocalNode {
-                name: (*name).to_owned(),
-                folder: home,
-                api: *api,
-                peers: *peers,
-                identity: report.identity.to_string(),
-                process: None,
-            });
+            nodes.push(LocalNode::make(folder, name, ports).await?);
         }
         let cluster = Self { nodes, client_key };
-        for node in &cluster.nodes {
-            let text = cluster.config_of(node, &enrolled).to_toml()?;
-            write_private(&node.folder.join("quorate.toml"), text.as_bytes())?;
-        }
+        cluster.configure()?;
         Ok(cluster)
+    }
+
+    /// Whether the nodes are under a genesis.
+    fn genesis(&self) -> Option<PathBuf> {
+        self.nodes.iter().map(|node| node.folder.join("genesis.json")).find(|file| file.exists())
+    }
+
+    /// Writes the configuration of every node, with all others as they are now.
+    pub(crate) fn configure(&self) -> anyhow::Result<()> {
+        let key = crate::connection::read_client_key(&self.client_key)?.public_key();
+        let enrolled = EnrolledClient { name: CLIENT.to_owned(), key: key.to_string() };
+        let governed = self.genesis().is_some();
+        for node in &self.nodes {
+            let mut config = self.config_of(node, &enrolled);
+            if governed {
+                config.genesis = Some(PathBuf::from("genesis.json"));
+                config.clients.clear();
+            }
+            let path = node.folder.join("quorate.toml");
+            let fresh = node.folder.join("quorate.toml.new");
+            write_private(&fresh, config.to_toml()?.as_bytes())?;
+            fs::rename(&fresh, &path)?;
+        }
+        Ok(())
     }
 
     /// Puts the cluster, which has not been started, under a genesis with these admins, first steps and policies; the client becomes
@@ -154,14 +161,8 @@ impl LocalCluster {
         }
         for node in &self.nodes {
             write_private(&node.folder.join("genesis.json"), &serde_json::to_vec(&genesis)?)?;
-            let path = node.folder.join("quorate.toml");
-            let mut config = Config::parse(&fs::read_to_string(&path)?, [])?;
-            config.genesis = Some(PathBuf::from("genesis.json"));
-            config.clients.clear();
-            fs::remove_file(&path)?;
-            write_private(&path, config.to_toml()?.as_bytes())?;
         }
-        Ok(())
+        self.configure()
     }
 
     /// The address of a node's REST interface.
@@ -261,7 +262,72 @@ impl LocalCluster {
     }
 }
 
+#[expect(dead_code, reason = "the demo of a key's life uses them")]
+impl LocalCluster {
+    /// Makes one more node, which knows all others and is not started. In a cluster without a directory the others know it once they
+    /// are [told](Self::tell); in one with a directory the admins have to let it in.
+    pub(crate) async fn add(&mut self, name: &str) -> anyhow::Result<&mut LocalNode> {
+        ensure!(self.nodes.iter().all(|node| node.name != name), "there is a node `{name}` already");
+        let folder = self.client_key.parent().context("the cluster has no folder")?;
+        let node = LocalNode::make(folder, name, &free_ports(2)?).await?;
+        if let Some(genesis) = self.genesis() {
+            fs::copy(genesis, node.folder.join("genesis.json"))?;
+        }
+        self.nodes.push(node);
+        self.configure()?;
+        self.node(name)
+    }
+
+    /// Takes a node out of the configurations of the others, and kills it.
+    pub(crate) fn remove(&mut self, name: &str) -> anyhow::Result<()> {
+        self.node(name)?.kill();
+        self.nodes.retain(|node| node.name != name);
+        self.configure()
+    }
+
+    /// A node loses its disk: it is killed, its data folder is gone, and a fresh one with another identity, which is given back, is made
+    /// in its place. It is not started.
+    pub(crate) async fn wipe(&mut self, name: &str) -> anyhow::Result<String> {
+        let node = self.node(name)?;
+        node.kill();
+        fs::remove_dir_all(node.folder.join("data"))?;
+        let passphrase = PassphraseSource::File(node.folder.join("passphrase")).read()?;
+        let report = quorate_node::init(&node.folder.join("data"), name, passphrase).await?;
+        let identity = report.identity.to_string();
+        node.identity.clone_from(&identity);
+        self.configure()?;
+        Ok(identity)
+    }
+
+    /// Lets every node that runs read its configuration again (SIGHUP).
+    pub(crate) fn tell(&self) -> anyhow::Result<()> {
+        for process in self.nodes.iter().filter_map(|node| node.process.as_ref()) {
+            let told = Command::new("kill").args(["-HUP", &process.id().to_string()]).status()?;
+            ensure!(told.success(), "a node cannot be told to read its configuration again");
+        }
+        Ok(())
+    }
+}
+
 impl LocalNode {
+    /// Makes the folder, passphrase and identity of a node.
+    async fn make(folder: &Path, name: &str, ports: &[SocketAddr]) -> anyhow::Result<Self> {
+        let [peers, api] = ports else { bail!("ports come in pairs") };
+        let home = folder.join(name);
+        fs::DirBuilder::new().mode(0o700).create(&home)?;
+        write_private(&home.join("passphrase"), random_hex()?.as_bytes())?;
+        let passphrase = PassphraseSource::File(home.join("passphrase")).read()?;
+        let report = quorate_node::init(&home.join("data"), name, passphrase).await?;
+        Ok(Self {
+            name: name.to_owned(),
+            folder: home,
+            api: *api,
+            peers: *peers,
+            identity: report.identity.to_string(),
+            process: None,
+        })
+    }
+
     /// Starts the node as a process of its own; its log goes to `log` in its folder.
     pub(crate) fn start(&mut self) -> anyhow::Result<u32> {
         let log = OpenOptions::new().create(true).append(true).open(self.folder.join("log"))?;

@@ -23,7 +23,7 @@ pub(crate) enum ClusterCommand {
     Init(InitArgs),
     /// Sign a genesis with a node's identity. The node must not be running; every node's operator does this.
     Sign(SignArgs),
-    /// Show what a genesis says, and who has not signed it.
+    /// Show what a genesis says, and who has not signed it. What is in force since then is shown by `quorate directory show`.
     Show(ShowArgs),
 }
 
@@ -204,7 +204,7 @@ fn show(genesis: &GenesisFile, output: &Output) -> anyhow::Result<()> {
         let counts = if terms.admins.requester_counts { "counting" } else { "without" };
         fields(&[
             ("cluster", terms.cluster.to_string()),
-            ("nodes", nodes.join("\n")),
+            ("began with nodes", nodes.join("\n")),
             ("changes need", format!("{}, {counts} whoever asks", terms.admins.quorum)),
             ("begins with", steps.join("\n")),
             ("signed", signed),

@@ -183,6 +183,7 @@ pub(super) fn show(key: &Key) -> String {
         ("scheme", key.scheme.name().to_owned()),
         ("status", key.status.as_str().to_owned()),
         ("quorum", format!("{} ({})", quorum(key), key.parties.join(", "))),
+        ("lost", key.lost.join(", ")),
         ("purposes", purposes.join(", ")),
         ("public key", key.public_key.to_string()),
         ("addresses", addresses.join("\n")),

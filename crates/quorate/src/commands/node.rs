@@ -1,5 +1,8 @@
 //! `quorate node`: make, run and look at a node.
 
+mod join;
+mod reload;
+
 use crate::cli::Connection;
 use crate::commands::{LEFT_BEHIND, block_on};
 use crate::failure::usage;
@@ -8,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use quorate_node::config::{Config, ConfigError, LockMemory};
 use quorate_node::host::{Finding, Status};
-use quorate_node::{AdminError, Target, Unlock};
+use quorate_node::{AdminError, InitReport, Target, Unlock};
 use quorate_seal::{HsmUri, PassphraseSource};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +20,10 @@ use std::path::{Path, PathBuf};
 pub(crate) enum NodeCommand {
     /// Make the data folder of a new node, with a fresh identity sealed under a passphrase or a key in an HSM.
     Init(InitArgs),
+    /// Make a node for a cluster that runs, on a fresh machine: folder, configuration, and what the others have to do.
+    Join(join::JoinArgs),
+    /// Let the node of a configuration, which runs on this machine, read it again.
+    Reload(reload::ReloadArgs),
     /// Run a node until it is asked to end (SIGTERM or Ctrl-C).
     Run(RunArgs),
     /// Show a running node and its peers.
@@ -112,6 +119,8 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(command: NodeCommand, connection: &Connection, output: &Output) -> anyhow::Result<()> {
     match command {
         NodeCommand::Init(args) => init(args, output),
+        NodeCommand::Join(args) => join::join(args, output),
+        NodeCommand::Reload(args) => reload::reload(&args, output),
         NodeCommand::Run(args) => run_node(&args),
         NodeCommand::Status => status(connection, output),
         NodeCommand::Reseal(args) => reseal(args, output),
@@ -139,21 +148,25 @@ fn uri(text: &str) -> anyhow::Result<HsmUri> {
     Ok(uri)
 }
 
-fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
+/// Makes a folder.
+fn make(data: &Path, name: &str, under: UnderArgs) -> anyhow::Result<InitReport> {
     harden();
-    let report = if let Some(text) = &args.under.seal {
+    if let Some(text) = &under.seal {
         let key = uri(text)?;
-        block_on(async { Ok(quorate_node::init_in_hsm(&args.data, &args.name, key).await?) })?
-    } else {
-        let passphrase = source(args.under)?.read()?;
-        block_on(async { Ok(quorate_node::init(&args.data, &args.name, passphrase).await?) })?
-    };
+        return block_on(async { Ok(quorate_node::init_in_hsm(data, name, key).await?) });
+    }
+    let passphrase = source(under)?.read()?;
+    block_on(async { Ok(quorate_node::init(data, name, passphrase).await?) })
+}
+
+fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
+    let report = make(&args.data, &args.name, args.under)?;
     let identity = report.identity.to_string();
+    let next = next_steps(&report.name, &identity, None);
     let key = report.hsm.as_ref().map(|key| {
         serde_json::json!({ "token": key.token, "key": key.key, "made": key.made, "never_outside": key.never_outside })
     });
-    let value =
-        serde_json::json!({ "name": report.name, "data": report.data, "identity": identity, "hsm": key });
+    let value = serde_json::json!({ "name": report.name, "data": report.data, "identity": identity, "hsm": key, "next": next });
     let sealed = report.hsm.as_ref().map_or_else(String::new, |key| {
         let made = if key.made { "made just now" } else { "found there" };
         format!("under the key `{}` in the token `{}`, {made}", key.key, key.token)
@@ -165,11 +178,7 @@ fn init(args: InitArgs, output: &Output) -> anyhow::Result<()> {
             ("identity", identity.clone()),
             ("sealed", sealed),
         ]);
-        text.push_str("\nAt every other node, with the address at which it can reach this one:\n\n");
-        text.push_str(&format!(
-            "[[peers]]\nname = \"{}\"\naddress = \"HOST:PORT\"\nidentity = \"{identity}\"\n",
-            report.name
-        ));
+        text.push_str(&format!("\n{next}"));
         text
     })
 }
@@ -222,6 +231,25 @@ fn reseal(args: ResealArgs, output: &Output) -> anyhow::Result<()> {
     })
 }
 
+/// What the others have to do before this node is one of them. `replaces` says for a cluster with a directory whether the node takes the
+/// place of another machine; `None` if nothing is known.
+fn next_steps(name: &str, identity: &str, replaces: Option<bool>) -> String {
+    let peer = format!(
+        "[[peers]]\nname = \"{name}\"\naddress = \"HOST:PORT\"\nidentity = \"{identity}\"\n\n\
+         and there, if the cluster runs: quorate node reload\n"
+    );
+    let add = format!("quorate directory add-node {name}={identity}\n");
+    let replace = format!("quorate directory replace-node {name}={identity}\n");
+    match replaces {
+        Some(true) => format!("One of the admins, and the others approve it:\n\n{replace}"),
+        Some(false) => format!("One of the admins, and the others approve it:\n\n{add}"),
+        None => format!(
+            "At every other node, with the address at which it can reach this one:\n\n{peer}\n\
+             If the cluster has a directory and runs, one of the admins instead, and the others approve it:\n\n{add}or, in place of a machine that was lost,\n{replace}"
+        ),
+    }
+}
+
 pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
     Config::load(path, quorate_node::config::environment()).map_err(|error| match error {
         ConfigError::Read { .. } => {
@@ -262,11 +290,21 @@ fn run_node(args: &RunArgs) -> anyhow::Result<()> {
     );
     let about = config.clone();
     let ended = runtime.block_on(async {
+        let data = config.data.clone();
+        // From the beginning, or a hangup would end it.
+        let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
         let node = quorate_node::Node::start(config).await?;
+        reload::begin(&data)?;
         tracing::info!(api = %node.api_addr(), peers = %node.peer_addr(), identity = %node.identity(), "node is up");
         // Beside the work: programs are asked, and files synced.
         tokio::task::spawn_blocking(move || warn_of(&quorate_node::host::examine(Some(&about), false)));
-        asked_to_end().await?;
+        let mut end = std::pin::pin!(asked_to_end());
+        loop {
+            tokio::select! {
+                ended = &mut end => break ended?,
+                _ = hangups.recv() => reload::take_up(&node, &args.config, &data).await,
+            }
+        }
         tracing::info!("node is ending");
         node.shutdown().await;
         Ok(())

@@ -80,6 +80,12 @@ pub(crate) enum DirectoryCommand {
     SetPolicy(SetPolicyArgs),
     /// Take a policy out of force.
     RemovePolicy(NameArgs),
+    /// Let a new node in, under the identity that `quorate node init` or `join` printed there.
+    AddNode(NodeArgs),
+    /// Put a fresh machine in the place of a node that was lost: its old identity is refused for ever.
+    ReplaceNode(NodeArgs),
+    /// Take a node out: its identity is refused for ever. Reshare the keys that it is a party of first.
+    RemoveNode(RemoveNodeArgs),
     /// Lift freezes, named by their ids.
     Thaw(ThawArgs),
 }
@@ -153,6 +159,35 @@ pub(crate) struct SetPolicyArgs {
     name: Name,
     /// The file with its text (Cedar).
     file: PathBuf,
+    /// Why, for the people who approve it.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Arguments of `quorate directory add-node` and `replace-node`.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// The node, and the identity that its machine printed.
+    #[arg(value_name = "NAME=IDENTITY", value_parser = pair)]
+    node: (String, String),
+    /// Why, for the people who approve it.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+impl NodeArgs {
+    fn read(self) -> anyhow::Result<(String, Hex, Option<String>)> {
+        let (name, identity) = self.node;
+        let identity = Hex::try_from(identity).map_err(|error| usage(format!("node `{name}`: {error}")))?;
+        Ok((name, identity, self.reason))
+    }
+}
+
+/// Arguments of `quorate directory remove-node`.
+#[derive(Debug, Args)]
+pub(crate) struct RemoveNodeArgs {
+    /// The node.
+    name: String,
     /// Why, for the people who approve it.
     #[arg(long)]
     reason: Option<String>,
@@ -320,6 +355,15 @@ pub(crate) fn directory(
         DirectoryCommand::RemovePolicy(args) => {
             (vec![Step::Remove { what: What::Policy, name: args.name }], None)
         }
+        DirectoryCommand::AddNode(args) => {
+            let (name, identity, reason) = args.read()?;
+            (vec![Step::AddNode { name, identity }], reason)
+        }
+        DirectoryCommand::ReplaceNode(args) => {
+            let (name, identity, reason) = args.read()?;
+            (vec![Step::ReplaceNode { name, identity }], reason)
+        }
+        DirectoryCommand::RemoveNode(args) => (vec![Step::RemoveNode { name: args.name }], args.reason),
         DirectoryCommand::Thaw(args) => {
             let ids = args
                 .freezes
@@ -407,6 +451,10 @@ fn show(connection: &Connection, output: &Output) -> anyhow::Result<()> {
             ("version", view.version.to_string()),
             ("head", view.head.to_string()),
             ("changes need", format!("{}, {counts} whoever asks", view.admins.quorum)),
+            (
+                "nodes",
+                view.nodes.iter().map(|(name, id)| format!("{name} {id}")).collect::<Vec<_>>().join("\n"),
+            ),
             ("tenants", view.tenants.join(", ")),
             ("people and services", names(&view.principals)),
             ("groups", names(&view.groups)),

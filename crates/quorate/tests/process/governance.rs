@@ -141,6 +141,24 @@ fn a_governed_cluster_is_made_with_commands() {
     ask(&alice, &["op", "wait", asked["id"].as_str().unwrap(), "--wait", "30s"]).ok();
     assert_eq!(ask(&alice, &["directory", "show"]).ok().json()["version"], 1);
     propose(at, &ask, &alice, &bob);
+    // A machine in the place of one that was lost, with every command that it takes.
+    let genesis = at.join("genesis.json");
+    let genesis = genesis.to_str().unwrap();
+    let (mut d, made) = crate::members::joined(&cluster, "d", &["--genesis", genesis]);
+    let add = made.json()["next"].as_str().unwrap().to_owned();
+    let add = add.lines().find_map(|line| line.strip_prefix("quorate ")).unwrap().to_owned();
+    assert_eq!(add, format!("directory add-node d={}", d.identity));
+    d.start();
+    let add: Vec<&str> = add.split(' ').chain(["--reason", "a fourth", "--wait", "0s"]).collect();
+    let asked = ask(&alice, &add).ok().json();
+    ask(&bob, &["approve", asked["id"].as_str().unwrap(), "--yes"]).ok();
+    d.wait_connected(&["a", "b", "c"]);
+    assert_eq!(ask(&alice, &["directory", "show"]).ok().json()["nodes"]["d"], d.identity);
+    let asked = ask(&alice, &["directory", "remove-node", "d", "--wait", "0s"]).ok().json();
+    ask(&bob, &["approve", asked["id"].as_str().unwrap(), "--yes"]).ok();
+    ask(&alice, &["op", "wait", asked["id"].as_str().unwrap(), "--wait", "30s"]).ok();
+    let refused = ask(&alice, &add);
+    assert!(refused.code != 0 && refused.err.contains("quorate node init"), "{refused:?}");
 }
 
 /// A policy is checked with the directory as it is, then asked for, then in force.

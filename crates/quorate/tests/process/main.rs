@@ -20,6 +20,7 @@ mod governance;
 mod identity;
 mod import;
 mod log;
+mod members;
 mod parties;
 mod receipts;
 mod requests;

@@ -161,6 +161,17 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// One that a command made.
+    pub(crate) fn made(
+        name: &'static str,
+        home: PathBuf,
+        api: SocketAddr,
+        peers: SocketAddr,
+        identity: String,
+    ) -> Self {
+        Self { name, home, api, peers, identity, child: None }
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.home.join("quorate.toml")
     }
