@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use quorate_api::client::ClientError;
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
-    Act, Code, CreateKey, Key, KeyId, MoveResult, OperationResult, Problem, Refresh, Repair, Reshare,
+    Act, ActKind, Code, CreateKey, Key, KeyId, MoveResult, OperationResult, Problem, Refresh, Repair, Reshare,
 };
 use quorate_node::{Node, init_with};
 use quorate_seal::Params;
@@ -178,6 +178,8 @@ async fn parties_come_and_go_and_thresholds_change() {
         let refused = moved(&cluster, 0, &key.id, &order).await.unwrap_err();
         assert!(refused.code == Code::Unprocessable && refused.detail.contains(why), "{refused}");
     }
+    // A refresh has no threshold to change.
+    assert!(Act::parse(ActKind::Refresh, br#"{"epoch":0,"threshold":1}"#).is_err());
     // Who shall hold it must be there.
     cluster.stop(3).await;
     let refused = moved(&cluster, 0, &key.id, &refresh(0)).await.unwrap_err();

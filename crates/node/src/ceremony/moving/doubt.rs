@@ -81,9 +81,6 @@ impl Shared {
         successor: &Successor,
         next: &Next,
     ) -> Result<(), Problem> {
-        if locked(&self.moves).contains(id) {
-            return Ok(());
-        }
         let Some((old, new)) = packages(next) else { return Ok(()) };
         let the_move = the_move(&old, &new);
         let now = Instant::now();
