@@ -242,6 +242,11 @@ pub(crate) enum Outcome {
     },
     /// The new key is in use here.
     Active,
+    Failed(Refusal),
+    /// The order is carried out; that it was logged.
+    Acted {
+        receipt: Option<String>,
+    },
     /// Its part of the key's next epoch is durable; without a name if it has none.
     Prepared {
         epoch: Option<[u8; 32]>,
@@ -249,11 +254,6 @@ pub(crate) enum Outcome {
     /// It has stood down.
     StoodDown {
         statement: Statement,
-    },
-    Failed(Refusal),
-    /// The order is carried out; that it was logged.
-    Acted {
-        receipt: Option<String>,
     },
 }
 

@@ -44,6 +44,8 @@ enum Control {
     Freeze { request: Vec<u8> },
     Prove { ticket: [u8; 16], operation: String },
     Proven { ticket: [u8; 16], receipt: Option<String> },
+    OrdersUpTo { newest: u64 },
+    OrdersAfter { place: u64 },
 }
 
 /// The request that a message is sent for, and the span.
@@ -81,7 +83,7 @@ struct Proposal {
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 enum Work {
     Create { members: Vec<(u16, String, [u8; 32])> },
-    Sign { quorum: Vec<u16> },
+    Sign { quorum: Vec<u16>, epoch: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
@@ -225,7 +227,7 @@ impl Traitor {
     }
 
     async fn send(&self, to: PeerId, message: &Control) {
-        let mut bytes = vec![3_u8];
+        let mut bytes = vec![4_u8];
         bytes.extend_from_slice(&borsh::to_vec(&(None::<Traced>, message)).unwrap());
         self.network.send_control(to, bytes.into()).await.unwrap();
     }
@@ -255,7 +257,7 @@ impl Traitor {
                 return (ceremony, None);
             };
             let (from, bytes) = received.unwrap();
-            assert_eq!(bytes[0], 3);
+            assert_eq!(bytes[0], 4);
             match read(&bytes) {
                 Control::Answer { ceremony: about, answer } if about == ceremony && from == to => {
                     return (ceremony, Some(answer));
@@ -299,7 +301,7 @@ impl Traitor {
         let request = sign_request(key, &message(text), CLIENT, now() + 60, &unique("cheat"));
         let request = request.sign(&client_key(1));
         let (ceremony, answer) =
-            self.propose(honest, request.encode(), Work::Sign { quorum: vec![1, 3] }).await;
+            self.propose(honest, request.encode(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
         assert_eq!(answer, Some(Answer::Accept));
         let own = &self.secrets.keys[0];
         let package = hex::decode(own.record["package"].as_str().unwrap()).unwrap();
@@ -366,7 +368,7 @@ async fn a_failed_check_burns_the_pair_durably() {
         let mut answers = Vec::new();
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let (ceremony, answer) = traitor.propose(honest, good(), Work::Sign { quorum: vec![1, 3] }).await;
+            let (ceremony, answer) = traitor.propose(honest, good(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
             traitor.send(honest, &Control::Cancel { ceremony }).await;
             let refused = matches!(&answer, Some(Answer::Refuse { code, .. }) if code == "key_burned");
             answers.push(answer);
@@ -398,7 +400,7 @@ async fn a_failed_check_burns_the_pair_durably() {
         cluster.start_node(0).await;
         let ids = [cluster.identities[0], cluster.identities[1]];
         traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
-        let (_, answer) = traitor.propose(honest, good(), Work::Sign { quorum: vec![1, 3] }).await;
+        let (_, answer) = traitor.propose(honest, good(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
         assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
         assert_eq!(cluster.sign(0, &key, "with b").await.unwrap().quorum, ["node-a", "node-b"]);
         cases += 1;
@@ -441,7 +443,7 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
     let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
     let request = request.sign(&client_key(1)).encode();
     let honest = cluster.identities[0];
-    let (_, answer) = traitor.propose(honest, request.clone(), Work::Sign { quorum: vec![1, 3] }).await;
+    let (_, answer) = traitor.propose(honest, request.clone(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
     assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
     let until = Instant::now() + Duration::from_secs(20);
     while readiness().await.0 != 200 {
@@ -452,7 +454,7 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
     cluster.stop(0).await;
     cluster.start_node(0).await;
     traitor.network.wait_connected(&[honest], Duration::from_secs(10)).await.unwrap();
-    let (_, answer) = traitor.propose(honest, request, Work::Sign { quorum: vec![1, 3] }).await;
+    let (_, answer) = traitor.propose(honest, request, Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
     assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
 }
 
@@ -529,8 +531,8 @@ async fn a_lying_coordinator_is_refused() {
     let ids: Vec<[u8; 32]> = cluster.identities.iter().map(|id| *id.as_bytes()).collect();
     let member = |index: u16, at: usize, id: usize| (index, cluster.configs[at].name.clone(), ids[id]);
     let all = vec![member(1, 0, 0), member(2, 1, 1), member(3, 2, 2)];
-    let two = || Work::Sign { quorum: vec![1, 3] };
-    let quorum = |quorum: &[u16]| Work::Sign { quorum: quorum.to_vec() };
+    let two = || Work::Sign { quorum: vec![1, 3], epoch: 0 };
+    let quorum = |quorum: &[u16]| Work::Sign { quorum: quorum.to_vec(), epoch: 0 };
     let cases: Vec<(&str, Vec<u8>, Work, &str)> = vec![
         ("everybody", good(), quorum(&[1, 2, 3]), "unprocessable"),
         ("too few", good(), quorum(&[1]), "unprocessable"),
@@ -640,7 +642,7 @@ async fn what_is_signed_is_what_was_asked() {
     let request: SignedRequest = request.sign(&client_key(1));
     let mut cases = 0;
     for (text, works) in [("pay mallory", false), ("pay bob", true)] {
-        let work = Work::Sign { quorum: vec![1, 3] };
+        let work = Work::Sign { quorum: vec![1, 3], epoch: 0 };
         let (ceremony, answer) = traitor.propose(honest, request.encode(), work).await;
         assert_eq!(answer, Some(Answer::Accept));
         let share = {
@@ -716,7 +718,7 @@ async fn ten_thousand_bogus_proposals_cost_little() {
     for number in 0..10_000_u32 {
         let mut ceremony = [0; 32];
         ceremony[..4].copy_from_slice(&number.to_le_bytes());
-        let work = Work::Sign { quorum: vec![1, 3] };
+        let work = Work::Sign { quorum: vec![1, 3], epoch: 0 };
         let proposal = Proposal {
             ceremony,
             attempt: number,
@@ -746,6 +748,6 @@ async fn ten_thousand_bogus_proposals_cost_little() {
     assert!(begun.elapsed() < Duration::from_secs(60));
     // The proposer, who flooded, is still served afterwards: its bound is on what is open, not for ever.
     let good = sign_request(&key, &message("good"), CLIENT, now() + 60, &unique("good")).sign(&client_key(1));
-    let (_, answer) = traitor.propose(honest, good.encode(), Work::Sign { quorum: vec![1, 3] }).await;
+    let (_, answer) = traitor.propose(honest, good.encode(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
     assert_eq!(answer, Some(Answer::Accept));
 }

@@ -187,8 +187,7 @@ async fn parties_come_and_go_and_thresholds_change() {
     // 2 of 4: three must stand down, or two that are away could still sign.
     moved(&cluster, 0, &key.id, &reshare(0, 2, &["a", "b", "c"])).await.unwrap();
     cluster.start_all().await;
-    // The one that was away learns it when it wants to use the key.
-    assert_eq!(shown(&cluster, 3, &key.id).await.unwrap().epoch, 0);
+    // The one that was away learns it at the latest when it wants to use the key.
     until(async || {
         cluster
             .sign(3, &key.id, &unique("late"))
