@@ -82,6 +82,15 @@ pub(super) fn run(
             anyhow::bail!("nothing was asked for: answer `yes`, or give --yes");
         }
     }
+    let order: fn(u64, Option<u64>, Option<String>) -> Act = match kind {
+        ActKind::Disable => |base, _, reason| Act::Disable(Order { base, reason }),
+        ActKind::Enable => |base, _, reason| Act::Enable(Order { base, reason }),
+        ActKind::Keep => |base, _, reason| Act::Keep(Order { base, reason }),
+        ActKind::Destroy => |base, delay, reason| Act::Destroy(Destroy { base, delay, reason }),
+        ActKind::Refresh | ActKind::Reshare | ActKind::Repair => {
+            anyhow::bail!("`{}` moves a key and orders nothing about its state", kind.as_str());
+        }
+    };
     let client = connect(connection)?;
     let repeat = idempotency_key(args.idempotency_key)?;
     let operation = run_operation(kind.as_str(), &client, connection, &repeat, output, async |wait| {
@@ -90,13 +99,7 @@ pub(super) fn run(
             None => client.key(&args.key).await?.acts,
         };
         let reason = args.reason.clone();
-        let act = match kind {
-            ActKind::Disable => Act::Disable(Order { base, reason }),
-            ActKind::Enable => Act::Enable(Order { base, reason }),
-            ActKind::Keep => Act::Keep(Order { base, reason }),
-            ActKind::Destroy => Act::Destroy(Destroy { base, delay, reason }),
-        };
-        client.act(&args.key, &act, &repeat, wait).await
+        client.act(&args.key, &order(base, delay, reason), &repeat, wait).await
     })?;
     match &operation.result {
         Some(OperationResult::KeyState(result)) => output.result(&operation, || show(result)),
