@@ -129,7 +129,8 @@ async fn loaded(cluster: &Cluster, key: &Key, clients: usize, time: Duration) ->
 /// A key for plain messages; any two of the three nodes sign.
 pub(crate) async fn create(client: &Client, scheme: Scheme) -> anyhow::Result<Key> {
     let purposes = Some(vec![Purpose::Message]);
-    let wanted = CreateKey { scheme, threshold: 2, parties: None, purposes, label: Some("bench".to_owned()) };
+    let label = Some("bench".to_owned());
+    let wanted = CreateKey { scheme, threshold: Some(2), access: None, parties: None, purposes, label };
     let mut operation = client.create_key(&wanted, &fresh()?, WAIT).await?;
     if !operation.status.is_final() {
         operation = client.wait(&operation.id, WAIT, WAIT, |_| ()).await?;

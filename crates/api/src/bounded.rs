@@ -1,5 +1,6 @@
 //! Bounds of what a request body may hold, checked while it is parsed.
 
+use crate::access::Access;
 use crate::act::{MAX_ACTS, MAX_DESTROY_DELAY};
 use crate::id::Hex;
 use crate::import::{MAX_COMMITMENT, MAX_SEALED};
@@ -123,6 +124,14 @@ where
     Ok(Some(purposes))
 }
 
+pub(crate) fn optional_threshold<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u16>, D::Error> {
+    #[derive(Deserialize)]
+    struct Bounded(#[serde(deserialize_with = "threshold")] u16);
+    Ok(Option::<Bounded>::deserialize(deserializer)?.map(|Bounded(threshold)| threshold))
+}
+
 pub(crate) fn threshold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let threshold = u16::deserialize(deserializer)?;
     // With a threshold of 1 every share would be the private key itself.
@@ -132,6 +141,16 @@ pub(crate) fn threshold<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u1
         )));
     }
     Ok(threshold)
+}
+
+pub(crate) fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Access>, D::Error> {
+    let Some(access) = Option::<Access>::deserialize(deserializer)? else { return Ok(None) };
+    if let Some(alone) = access.alone() {
+        return Err(D::Error::custom(format!(
+            "`{alone}` could sign alone, so its share would be the key: ask for another beside it"
+        )));
+    }
+    Ok(Some(access))
 }
 
 pub(crate) fn acts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {

@@ -584,7 +584,8 @@ mod tests {
         spawned(&client.wait(&operation, Duration::ZERO, Duration::ZERO, |_| {}));
         let create = CreateKey {
             scheme: quorate_intent::Scheme::Ed25519,
-            threshold: 2,
+            threshold: Some(2),
+            access: None,
             parties: None,
             purposes: None,
             label: None,

@@ -62,7 +62,8 @@ impl ImportKey {
     pub fn create(&self) -> CreateKey {
         CreateKey {
             scheme: self.scheme,
-            threshold: self.threshold,
+            threshold: Some(self.threshold),
+            access: None,
             parties: Some(self.parties.clone()),
             purposes: self.purposes.clone(),
             label: self.label.clone(),

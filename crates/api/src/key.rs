@@ -1,23 +1,35 @@
 //! Keys: how one is asked for and how it is shown.
 
+use crate::access::Access;
 use crate::id::{Hex, KeyId};
 use crate::{bounded, schema};
 use quorate_intent::{Address, Purpose, Scheme};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Body of `POST /v1/keys`: create a key by distributed key generation.
+/// Body of `POST /v1/keys`: create a key by distributed key generation. Who can sign is said by either `threshold`, with or without
+/// `parties`, or `access`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKey {
     /// The signature scheme; it cannot change later.
     #[schema(value_type = schema::Scheme)]
     pub scheme: Scheme,
-    /// How many parties can sign: *threshold of n*.
-    #[serde(deserialize_with = "bounded::threshold")]
+    /// How many parties can sign: *threshold of n*. Not beside `access`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "bounded::optional_threshold"
+    )]
     #[schema(minimum = 2, maximum = 64)]
-    pub threshold: u16,
-    /// The names of the nodes that each get a share; all known nodes if absent.
+    pub threshold: Option<u16>,
+    /// Who can sign, over the names of nodes, as in `user and 2 of (a, b, c)`, `3 of (a*2, b, c)` or
+    /// `1 of (m1, m2) over 2 of (t1, t2, t3)`. The nodes it names each get their shares; none of them can sign alone. Not beside `threshold`
+    /// and `parties`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::access")]
+    #[schema(value_type = Option<schema::Access>)]
+    pub access: Option<Access>,
+    /// The names of the nodes that each get a share; all known nodes if absent. Not beside `access`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
     #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
     pub parties: Option<Vec<String>>,
@@ -29,6 +41,21 @@ pub struct CreateKey {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
     #[schema(value_type = Option<schema::Label>)]
     pub label: Option<String>,
+}
+
+impl CreateKey {
+    /// Whether who can sign is said exactly once.
+    ///
+    /// # Errors
+    /// A sentence that says what to leave out or add.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match (&self.threshold, &self.access, &self.parties) {
+            (Some(_), None, _) | (None, Some(_), None) => Ok(()),
+            (Some(_), Some(_), _) => Err("give either `threshold` or `access`, not both"),
+            (None, Some(_), Some(_)) => Err("`access` names its nodes: leave out `parties`"),
+            (None, None, _) => Err("say who can sign: `threshold` or `access` is missing"),
+        }
+    }
 }
 
 /// Whether a key can be used.
@@ -77,8 +104,15 @@ pub struct Key {
     pub scheme: Scheme,
     /// Whether it can be used.
     pub status: KeyStatus,
-    /// How many parties can sign.
+    /// How many parties the smallest quorum has: the *threshold of n* of a plain threshold.
     pub threshold: u16,
+    /// Who can sign.
+    #[schema(value_type = schema::Access)]
+    pub access: Access,
+    /// The minimal quorums: sets of nodes that can sign, and in which nobody can be left out. At most 32.
+    pub quorums: Vec<Vec<String>>,
+    /// Whether there are more minimal quorums than are listed.
+    pub more_quorums: bool,
     /// The names of the nodes that hold a share.
     pub parties: Vec<String>,
     /// The public key: 33-byte compressed point (ECDSA, BIP-340) or 32 bytes (Ed25519), in hex.

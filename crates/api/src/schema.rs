@@ -166,6 +166,10 @@ text! {
     NodeName, "NodeName", "^[0-9a-z][0-9a-z-]{0,62}$"
 }
 text! {
+    /// Who can sign: `k of (x, y, ...)`, `x and y`, `x or y`, `x*2` in a list for a weight, `k of (...) over k of (...)` for ranks, over names of nodes.
+    Access, "Access", "^[0-9a-z(\"][0-9a-z ,*()\"-]{0,4095}$"
+}
+text! {
     /// What people read, on one line.
     Label, "Label", r"^[^\u0000-\u001f\u007f-\u009f]{1,128}$"
 }

@@ -59,8 +59,20 @@ fn codes_are_stable_and_distinct() {
 fn a_create_body_is_read_strictly() {
     let good = json!({ "scheme": "ecdsa-secp256k1", "threshold": 2, "parties": ["a", "b", "c"], "label": "treasury" });
     let read = |body: &Value| parse_body::<CreateKey>(body.to_string().as_bytes());
-    assert_eq!(read(&good).unwrap().threshold, 2);
+    assert_eq!(read(&good).unwrap().threshold, Some(2));
     assert_eq!(read(&json!({ "scheme": "ed25519", "threshold": 2 })).unwrap().parties, None);
+    let tree = read(&json!({ "scheme": "ed25519", "access": "user and 2 of (a, b, c)" })).unwrap();
+    assert_eq!(tree.access.as_ref().unwrap().names(), ["a", "b", "c", "user"]);
+    assert_eq!(tree.check(), Ok(()));
+    // Who can sign is said once.
+    for body in [
+        json!({ "scheme": "ed25519" }),
+        json!({ "scheme": "ed25519", "parties": ["a", "b"] }),
+        json!({ "scheme": "ed25519", "threshold": 2, "access": "a and b" }),
+        json!({ "scheme": "ed25519", "parties": ["a", "b"], "access": "a and b" }),
+    ] {
+        assert!(read(&body).unwrap().check().is_err(), "{body}");
+    }
     let with = |field: &str, value: Value| {
         let mut body = good.clone();
         body[field] = value;
@@ -73,6 +85,11 @@ fn a_create_body_is_read_strictly() {
         with("threshold", json!(65)),
         with("threshold", json!(-1)),
         with("threshold", json!("2")),
+        with("access", json!("")),
+        with("access", json!("a or b")),
+        with("access", json!("2 of (a*2, b)")),
+        with("access", json!("3 of (a, b)")),
+        with("access", json!(2)),
         with("scheme", json!("rsa")),
         with("parties", json!([])),
         with("parties", json!(["a", "a"])),
@@ -86,7 +103,7 @@ fn a_create_body_is_read_strictly() {
         with("label", json!("x".repeat(129))),
         with("label", json!("a\nb")),
     ];
-    assert_eq!(refused.len(), 17);
+    assert_eq!(refused.len(), 22);
     for body in refused {
         let problem = read(&body).unwrap_err();
         assert_eq!(problem.code, Code::InvalidRequest, "{body}");

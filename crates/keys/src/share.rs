@@ -153,6 +153,13 @@ impl<C: Curve> PublicPackage<C> {
     }
 }
 
+/// The access structure inside an encoded package of any curve, without decoding its points. For those who only show it.
+pub fn package_access(mut bytes: &[u8]) -> Option<Access> {
+    type Head = (u8, CurveId, u64, Access);
+    let (format, _, _, access) = Head::deserialize(&mut bytes).ok()?;
+    (format == FORMAT).then_some(access)
+}
+
 /// A party's share of a key: the public package, its index and its secrets, one a row. Not cloned, not printed; it leaves memory only
 /// through [`secret_bytes`](Self::secret_bytes), towards a sealer.
 pub struct KeyShare<C: Curve> {

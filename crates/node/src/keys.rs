@@ -23,6 +23,7 @@ use quorate_api::{
 use quorate_intent::{Network, PublicKey, Purpose, Scheme};
 use quorate_net::PeerId;
 use quorate_policy::name::Name;
+use quorate_protocol::access::Access;
 use quorate_protocol::party::PartyIndex;
 use quorate_seal::Context;
 use quorate_store::{Key, KeyMove, KeyState, KeyStatus, NewKey, StoreError};
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::access::{self, SHOWN_QUORUMS};
 use crate::audit;
 use crate::ceremony::act::state::api_status;
 use crate::ceremony::act::{self, mark};
@@ -52,6 +54,7 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<String>,
     pub(crate) purposes: BTreeSet<Purpose>,
+    /// The number of parties of the smallest quorum. Who can sign is in the package.
     pub(crate) threshold: u16,
     pub(crate) parties: Vec<RecordParty>,
     pub(crate) operation: OperationId,
@@ -630,6 +633,14 @@ pub(crate) fn api_key(
     public: &PublicKey,
     network: Network,
 ) -> ApiKey {
+    let names = record.names();
+    // A key without a package is being created; its structure is shown when it has one.
+    let access = protocols::package_access(&record.package.0).unwrap_or_else(|| Access::Threshold {
+        k: record.threshold,
+        of: names.keys().copied().map(Access::Party).collect(),
+    });
+    let quorums = access.minimal_quorums(SHOWN_QUORUMS);
+    let name = |party: &PartyIndex| names.get(party).cloned().unwrap_or_else(|| party.to_string());
     let mut addresses = quorate_intent::addresses(public, network);
     addresses.retain(|a| record.purposes.iter().any(|purpose| purpose.name() == a.chain));
     ApiKey {
@@ -637,6 +648,9 @@ pub(crate) fn api_key(
         scheme: record.scheme,
         status,
         threshold: record.threshold,
+        access: access::named(&access, &names),
+        quorums: quorums.sets.iter().map(|set| set.iter().map(name).collect()).collect(),
+        more_quorums: !quorums.complete,
         parties: record.parties.iter().map(|p| p.name.clone()).collect(),
         public_key: Hex(public.bytes().to_vec()),
         addresses,

@@ -37,6 +37,7 @@
 //! 4. What a protocol wants durable is durable before the messages that follow it leave.
 //! 5. At one time a node takes part in one session of an operation.
 
+mod access;
 mod admin;
 mod audit;
 mod backup;

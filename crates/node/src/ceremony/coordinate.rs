@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::conversation::{Conversation, Recall, Said};
 use super::sign::{Asked, ask, run};
 use super::{Attempt, Ceremony, Failure, quorum};
+use crate::access;
 use crate::audit;
 use crate::control::{Done, Outcome, Proposal, Work};
 use crate::governance::permit::Subject;
@@ -193,7 +194,7 @@ impl Asked {
 
     /// Whether any two quorums share a member.
     fn quorums_intersect(&self) -> bool {
-        usize::from(self.key.record.threshold).saturating_mul(2) > self.key.record.parties.len()
+        self.key.material.share.access().quorums_intersect()
     }
 }
 
@@ -279,8 +280,14 @@ fn explain(shared: &Shared, asked: &Asked, state: &NoQuorum, before: &Before) ->
         skipped.iter().map(|s| &s.party).filter(|party| !missing.contains(party)).collect();
     let left_out: Vec<String> = left_out.into_iter().cloned().collect();
     missing.extend(left_out);
-    let mut detail =
-        format!("{needed} nodes are needed and {ready} can take part; missing: {}", missing.join(", "));
+    let access = asked.key.material.share.access();
+    let missing_names = missing.join(", ");
+    let mut detail = if access.as_threshold().is_some() {
+        format!("{needed} nodes are needed and {ready} can take part; missing: {missing_names}")
+    } else {
+        let who = access::named(access, &asked.names);
+        format!("`{who}` can sign, and {ready} of these nodes can take part; missing: {missing_names}")
+    };
     if !why.is_empty() {
         detail.push_str("; ");
         detail.push_str(&why);

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::conversation::{Conversation, Said};
 use super::protocols::Share;
 use super::{Attempt, Ceremony, Failure, import, protocols};
+use crate::access;
 use crate::clock;
 use crate::control::{Done, Member, Outcome, Proposal, Work};
 use crate::governance::permit::Subject;
@@ -76,11 +77,15 @@ pub(crate) struct Plan {
     imported: Option<Arc<Share>>,
 }
 
-/// The members as the request wants them: in its order, or all known nodes by name.
+/// The members as the request wants them: in its order, or all known nodes by name, or those of its access structure by name.
 fn members(shared: &Shared, create: &CreateKey) -> Result<Vec<Member>, Problem> {
-    let names: Vec<String> = match &create.parties {
-        Some(names) => names.clone(),
-        None => shared.members().names.values().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+    create.check().map_err(|why| Problem::new(Code::InvalidRequest, format!("the body: {why}")))?;
+    let names: Vec<String> = match (&create.parties, &create.access) {
+        (Some(names), _) => names.clone(),
+        (None, Some(access)) => access.names().into_iter().map(str::to_owned).collect(),
+        (None, None) => {
+            shared.members().names.values().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+        }
     };
     let mut members = Vec::with_capacity(names.len());
     for (index, name) in (1_u16..).zip(names) {
@@ -112,9 +117,11 @@ pub(crate) fn plan(
     check_purposes(create.scheme, &purposes).map_err(|error| refuse(error.to_string()))?;
     // The parties are those of the request, or all that this node knows, under the identities that this node knows.
     let nodes = shared.members();
-    let wanted: BTreeSet<&str> = match &create.parties {
-        Some(names) => names.iter().map(String::as_str).collect(),
-        None => nodes.names.values().map(String::as_str).collect(),
+    create.check().map_err(|why| refuse(why.to_owned()))?;
+    let wanted: BTreeSet<&str> = match (&create.parties, &create.access) {
+        (Some(names), _) => names.iter().map(String::as_str).collect(),
+        (None, Some(access)) => access.names().into_iter().collect(),
+        (None, None) => nodes.names.values().map(String::as_str).collect(),
     };
     let named: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
     if wanted != named || named.len() != members.len() {
@@ -144,13 +151,12 @@ pub(crate) fn plan(
     if party_of(attempt.coordinator).is_none() {
         return Err(refuse("the coordinator is not among the parties".to_owned()));
     }
-    let indices: Vec<PartyIndex> = committee.indices().collect();
-    let access = Access::threshold(create.threshold, &indices).ok_or_else(|| {
-        refuse(format!(
-            "{} of {} cannot be: the threshold is 1 to the number of parties",
-            create.threshold,
-            indices.len()
-        ))
+    let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
+    let access = access::wanted(create, &names)
+        .ok_or_else(|| refuse("the access structure names a node that is no party".to_owned()))?;
+    protocols::check_access(create.scheme, &access).map_err(|why| {
+        let asked = access::named(&access, &members.iter().map(|m| (m.index, m.name.clone())).collect());
+        refuse(format!("`{asked}` cannot be: {why}"))
     })?;
     let id = key_id(judged, attempt);
     let (created_by, tenant) = shared.owner(judged.request.client());
@@ -161,7 +167,7 @@ pub(crate) fn plan(
         scheme: create.scheme,
         label: create.label.clone(),
         purposes,
-        threshold: create.threshold,
+        threshold: access::smallest(&access),
         parties: members
             .iter()
             .map(|m| RecordParty {

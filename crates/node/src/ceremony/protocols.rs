@@ -13,6 +13,7 @@ use quorate_intent::{Scheme, Signature, ToSign};
 use quorate_keys::certificate::Certificate;
 use quorate_keys::dkg::{self, Generated};
 use quorate_keys::share::{KeyShare, PublicPackage};
+use quorate_keys::sharing::{self, Unshareable};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, CurveId, Ed25519, P256, Secp256k1};
 use quorate_protocol::party::{Committee, PartyIndex};
@@ -143,6 +144,20 @@ pub(crate) fn package_epoch(scheme: Scheme, package: &[u8]) -> Option<u64> {
         Scheme::EcdsaSecp256k1 | Scheme::Bip340 => epoch::<Secp256k1>(package),
         Scheme::EcdsaP256 => epoch::<P256>(package),
         Scheme::Ed25519 => epoch::<Ed25519>(package),
+    }
+}
+
+/// The access structure inside an encoded package of any scheme.
+pub(crate) fn package_access(package: &[u8]) -> Option<Access> {
+    quorate_keys::share::package_access(package)
+}
+
+/// Whether keys of the scheme can be shared under the structure; tries every combination of ranks.
+pub(crate) fn check_access(scheme: Scheme, access: &Access) -> Result<(), Unshareable> {
+    match scheme {
+        Scheme::EcdsaSecp256k1 | Scheme::Bip340 => sharing::check::<Secp256k1>(access),
+        Scheme::EcdsaP256 => sharing::check::<P256>(access),
+        Scheme::Ed25519 => sharing::check::<Ed25519>(access),
     }
 }
 

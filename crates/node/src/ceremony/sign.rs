@@ -12,6 +12,7 @@ use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
 
 use super::{Attempt, Ceremony, Failure, Purpose, protocols};
+use crate::access;
 use crate::control::WireSignature;
 use crate::governance::moment::Moment;
 use crate::judge::Judged;
@@ -70,10 +71,9 @@ pub(crate) async fn ask(
             let mut wanted = wanted.iter().map(index).collect::<Result<Vec<_>, _>>()?;
             wanted.sort_unstable();
             if key.material.share.quorum(&wanted).is_none() {
+                let who = access::named(key.material.share.access(), &names);
                 let detail = format!(
-                    "these nodes are no quorum: exactly {} of {} can sign",
-                    key.record.threshold,
-                    key.record.parties.len()
+                    "these nodes are no quorum in which nobody can be left out; who can sign is `{who}`"
                 );
                 return Err(Problem::new(Code::Unprocessable, detail));
             }

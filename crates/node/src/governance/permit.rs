@@ -17,6 +17,7 @@ use quorate_store::Key;
 
 use super::spending::{Spends, Turn};
 use super::{Regime, chain_problem};
+use crate::access;
 use crate::ceremony::act;
 use crate::ceremony::sign::Asked;
 use crate::clock;
@@ -106,8 +107,9 @@ impl Prepared {
                     create.label.as_ref().map(|label| format!(" called {label:?}")).unwrap_or_default();
                 Summary {
                     headline: format!(
-                        "{what} for {}{label}, of which {} parties can sign",
-                        create.scheme, create.threshold
+                        "{what} for {}{label}, of which {} can sign",
+                        create.scheme,
+                        who_can_sign(create)
                     ),
                     ..Summary::default()
                 }
@@ -442,6 +444,14 @@ fn record_facts(id: &KeyId, record: &Record) -> KeyFacts {
     }
 }
 
+/// Who is to sign with a new key, in words.
+fn who_can_sign(create: &CreateKey) -> String {
+    match (&create.access, create.threshold) {
+        (Some(access), _) => access.to_string(),
+        (None, threshold) => format!("{} parties", threshold.unwrap_or_default()),
+    }
+}
+
 fn facts_of_creation(
     requester: &Name,
     principal: &Principal,
@@ -449,7 +459,14 @@ fn facts_of_creation(
     create: &CreateKey,
     nodes: usize,
 ) -> Facts {
-    let parties = create.parties.as_ref().map_or(nodes, Vec::len);
+    let (threshold, parties) = match &create.access {
+        None => (create.threshold.unwrap_or_default(), create.parties.as_ref().map_or(nodes, Vec::len)),
+        Some(access) => {
+            let names: Vec<String> = access.names().into_iter().map(str::to_owned).collect();
+            let wanted = access::wanted(create, &names);
+            (wanted.as_ref().map_or(0, access::smallest), names.len())
+        }
+    };
     let purposes = match &create.purposes {
         Some(purposes) => purposes.iter().copied().collect(),
         None => default_purposes(create.scheme),
@@ -467,7 +484,7 @@ fn facts_of_creation(
         wanted: Some(Wanted {
             scheme: create.scheme,
             purposes,
-            threshold: create.threshold,
+            threshold,
             parties: u16::try_from(parties).unwrap_or(u16::MAX),
             label: create.label.clone().unwrap_or_default(),
         }),

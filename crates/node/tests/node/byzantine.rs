@@ -368,7 +368,8 @@ async fn a_failed_check_burns_the_pair_durably() {
         let mut answers = Vec::new();
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let (ceremony, answer) = traitor.propose(honest, good(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
+            let (ceremony, answer) =
+                traitor.propose(honest, good(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
             traitor.send(honest, &Control::Cancel { ceremony }).await;
             let refused = matches!(&answer, Some(Answer::Refuse { code, .. }) if code == "key_burned");
             answers.push(answer);
@@ -443,7 +444,8 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
     let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
     let request = request.sign(&client_key(1)).encode();
     let honest = cluster.identities[0];
-    let (_, answer) = traitor.propose(honest, request.clone(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
+    let (_, answer) =
+        traitor.propose(honest, request.clone(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
     assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
     let until = Instant::now() + Duration::from_secs(20);
     while readiness().await.0 != 200 {
@@ -748,6 +750,7 @@ async fn ten_thousand_bogus_proposals_cost_little() {
     assert!(begun.elapsed() < Duration::from_secs(60));
     // The proposer, who flooded, is still served afterwards: its bound is on what is open, not for ever.
     let good = sign_request(&key, &message("good"), CLIENT, now() + 60, &unique("good")).sign(&client_key(1));
-    let (_, answer) = traitor.propose(honest, good.encode(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
+    let (_, answer) =
+        traitor.propose(honest, good.encode(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
     assert_eq!(answer, Some(Answer::Accept));
 }

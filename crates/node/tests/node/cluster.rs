@@ -192,7 +192,14 @@ impl Cluster {
 }
 
 pub(crate) fn create_key(scheme: Scheme, threshold: u16, purposes: Option<Vec<Purpose>>) -> CreateKey {
-    CreateKey { scheme, threshold, parties: None, purposes, label: Some("test".to_owned()) }
+    CreateKey {
+        scheme,
+        threshold: Some(threshold),
+        access: None,
+        parties: None,
+        purposes,
+        label: Some("test".to_owned()),
+    }
 }
 
 pub(crate) fn message(text: &str) -> Sign {

@@ -28,6 +28,7 @@ mod reseal;
 mod source;
 mod spending;
 mod states;
+mod structures;
 mod tls;
 mod unseal;
 mod webhooks;

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use quorate_api::client::{Client, ClientError};
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
-    ActKind, CreateKey, Figures, Key, KeyId, ListQuery, Operation, OperationResult, RoundFigures,
+    Access, ActKind, CreateKey, Figures, Key, KeyId, ListQuery, Operation, OperationResult, RoundFigures,
     check_label, check_node_name,
 };
 
@@ -52,14 +52,20 @@ pub(crate) enum KeyCommand {
 Examples:
   quorate key create --scheme ecdsa-secp256k1 --threshold 2
   quorate key create --scheme ed25519 --threshold 2 --parties a,b,c --label treasury
-  quorate key create --scheme ecdsa-p256 --threshold 3 --purpose message -o json")]
+  quorate key create --scheme ecdsa-p256 --threshold 3 --purpose message -o json
+  quorate key create --scheme ecdsa-secp256k1 --access 'user and 2 of (a, b, c)'
+  quorate key create --scheme ed25519 --access '1 of (m1, m2) over 2 of (t1, t2, t3)'")]
 pub(crate) struct CreateArgs {
     /// The signature scheme.
     #[arg(long, value_parser = scheme())]
     scheme: Scheme,
     /// How many parties can sign: 2 means 2 of n.
-    #[arg(long, short)]
-    threshold: u16,
+    #[arg(long, short, required_unless_present = "access")]
+    threshold: Option<u16>,
+    /// Who can sign, over the names of nodes: `2 of (a, b, c)`, `user and 2 of (a, b, c)`, weights as in `3 of (a*2, b, c)`, ranks as in
+    /// `1 of (m1, m2) over 2 of (t1, t2, t3)`. None of them can sign alone.
+    #[arg(long, value_name = "STRUCTURE", conflicts_with_all = ["threshold", "parties"])]
+    access: Option<Access>,
     /// The nodes that each get a share, separated by commas; all known nodes if absent.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     parties: Vec<String>,
@@ -127,6 +133,7 @@ fn create(args: CreateArgs, connection: &Connection, output: &Output) -> anyhow:
     let create = CreateKey {
         scheme: args.scheme,
         threshold: args.threshold,
+        access: args.access,
         parties: node_names(args.parties)?,
         purposes: Some(args.purposes).filter(|purposes| !purposes.is_empty()),
         label: args.label,
@@ -182,7 +189,8 @@ pub(super) fn show(key: &Key) -> String {
         ("label", key.label.clone().unwrap_or_default()),
         ("scheme", key.scheme.name().to_owned()),
         ("status", key.status.as_str().to_owned()),
-        ("quorum", format!("{} ({})", quorum(key), key.parties.join(", "))),
+        ("who can sign", key.access.to_string()),
+        ("quorums", quorums(key)),
         ("lost", key.lost.join(", ")),
         ("purposes", purposes.join(", ")),
         ("public key", key.public_key.to_string()),
@@ -204,8 +212,22 @@ pub(super) fn show(key: &Key) -> String {
     fields(&shown)
 }
 
+/// As short as a column: `2 of 3`, or the structure.
 fn quorum(key: &Key) -> String {
-    format!("{} of {}", key.threshold, key.parties.len())
+    let plain = Access::threshold(key.threshold, key.parties.iter().map(String::as_str));
+    if key.access == plain {
+        return format!("{} of {}", key.threshold, key.parties.len());
+    }
+    key.access.to_string()
+}
+
+/// The sets that can sign, one a line.
+fn quorums(key: &Key) -> String {
+    let mut lines: Vec<String> = key.quorums.iter().map(|quorum| quorum.join(", ")).collect();
+    if key.more_quorums {
+        lines.push("and more".to_owned());
+    }
+    lines.join("\n")
 }
 
 /// Starts an operation and follows it as long as `--wait` says, with a progress line on a terminal.

@@ -69,6 +69,7 @@ fn stderr(output: &Output) -> String {
 fn key() -> Value {
     json!({
         "id": KEY, "scheme": "ed25519", "status": "active", "threshold": 2, "parties": ["a", "b", "c"],
+        "access": "2 of (a, b, c)", "quorums": [["a", "b"], ["a", "c"], ["b", "c"]], "more_quorums": false,
         "public_key": "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
         "addresses": [{ "chain": "solana", "kind": "account", "address": "5555" }],
         "purposes": ["solana"], "epoch": 1, "label": "treasury", "created_at": 1
@@ -227,6 +228,7 @@ fn keys_are_listed_and_shown_to_people_and_programs() {
     assert!(done.stderr.is_empty());
     let done = bench.at(&node, &["key", "show", KEY]);
     assert!(stdout(&done).contains("solana account 5555"));
+    assert!(stdout(&done).contains("2 of (a, b, c)") && stdout(&done).contains("b, c"));
     let requests = node.requests.lock().unwrap();
     assert_eq!(requests[0].path_and_query(), "/v1/keys?limit=1");
     assert_eq!(requests.len(), 3);
@@ -278,6 +280,36 @@ fn a_key_is_created_after_waiting_and_nothing_is_shown_when_piped() {
     assert_eq!(body, expected);
     assert_eq!(requests.len(), 4);
     assert!(requests[1].path().ends_with(OP));
+}
+
+#[test]
+fn who_can_sign_is_said_once() {
+    let bench = Bench::new();
+    let node = bench.node(|_| {
+        let mut key = key();
+        key["access"] = "a and 1 of (b, c)".into();
+        key["quorums"] = json!([["a", "b"], ["a", "c"]]);
+        let mut operation = created();
+        operation["result"]["key"] = key;
+        (200, operation.to_string())
+    });
+    let create = |more: &[&str]| bench.at(&node, &[&["key", "create", "--scheme", "ed25519"], more].concat());
+    let done = create(&["--access", " a and (b or c)"]);
+    assert_eq!(code(&done), 0, "{}", stderr(&done));
+    assert!(stdout(&done).contains("a and (b or c)") && stdout(&done).contains("a, c"), "{}", stdout(&done));
+    let body: Value = serde_json::from_slice(node.requests.lock().unwrap()[0].body()).unwrap();
+    assert_eq!(body, json!({ "scheme": "ed25519", "access": "a and (b or c)" }));
+    let refused: [&[&str]; 4] = [
+        &[],
+        &["--access", "a and b", "--threshold", "2"],
+        &["--access", "a and b", "--parties", "a,b"],
+        &["--access", "4 of (a, b)"],
+    ];
+    for arguments in refused {
+        assert_eq!(code(&create(arguments)), 2, "{arguments:?}");
+    }
+    assert!(stderr(&create(refused[3])).contains("at character 1: `4` is not between 1 and 2"));
+    assert_eq!(node.requests.lock().unwrap().len(), 1, "nothing was asked");
 }
 
 #[test]

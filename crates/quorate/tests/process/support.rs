@@ -421,7 +421,14 @@ pub(crate) fn fresh() -> String {
 }
 
 pub(crate) fn create(scheme: Scheme) -> CreateKey {
-    CreateKey { scheme, threshold: 2, parties: None, purposes: Some(vec![Purpose::Message]), label: None }
+    CreateKey {
+        scheme,
+        threshold: Some(2),
+        access: None,
+        parties: None,
+        purposes: Some(vec![Purpose::Message]),
+        label: None,
+    }
 }
 
 pub(crate) fn sign(message: &str, quorum: Option<&[&str]>) -> Sign {

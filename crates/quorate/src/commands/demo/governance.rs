@@ -103,7 +103,8 @@ pub(super) async fn story(report: &Report<'_>) -> anyhow::Result<()> {
     report.chapter("The payment service asks for a key; a rule permits it")?;
     let wanted = CreateKey {
         scheme: Scheme::EcdsaSecp256k1,
-        threshold: 2,
+        threshold: Some(2),
+        access: None,
         parties: None,
         purposes: None,
         label: Some("treasury".to_owned()),

@@ -43,8 +43,14 @@ pub(super) async fn finish(client: &Client, operation: Operation) -> anyhow::Res
 /// One key of each scheme, any two of three nodes can sign.
 pub(super) async fn create_keys(client: &Client, report: &Report<'_>) -> anyhow::Result<Keys> {
     let create = async |scheme: Scheme| {
-        let wanted =
-            CreateKey { scheme, threshold: 2, parties: None, purposes: None, label: Some("demo".to_owned()) };
+        let wanted = CreateKey {
+            scheme,
+            threshold: Some(2),
+            access: None,
+            parties: None,
+            purposes: None,
+            label: Some("demo".to_owned()),
+        };
         let operation = client.create_key(&wanted, &fresh()?, WAIT).await?;
         let OperationResult::CreateKey { key, figures } = finish(client, operation).await? else {
             bail!("asked for a key, got something else");
