@@ -1,5 +1,7 @@
 //! Backs up this node's shares, by the clock. Spec: `spec/14-backup.md`.
 
+pub(crate) mod restore;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,8 +66,23 @@ fn failed(error: &ArchiveError) -> Problem {
     Problem::new(Code::Internal, format!("the backup failed: {error}"))
 }
 
+/// Says what waits to be moved.
+async fn remind(shared: &Shared) {
+    match shared.store.restored().await {
+        Ok(waiting) if waiting.is_empty() => {}
+        Ok(waiting) => {
+            tracing::warn!(
+                shares = waiting.len(),
+                "restored shares wait: nothing signs with them before their keys are moved to a new epoch"
+            );
+        }
+        Err(error) => tracing::error!(%error, "it is not known whether restored shares wait"),
+    }
+}
+
 /// Makes backups until the node stops. The first one is due when the newest index that the place holds is old enough.
 pub(crate) async fn keep(shared: Arc<Shared>) {
+    remind(&shared).await;
     let Some(config) = shared.config.backup.clone() else { return };
     let mut wait = match newest(&shared, &config).await {
         Ok(Some((at, keys))) => {

@@ -14,6 +14,7 @@ mod migrations;
 mod moving;
 mod operations;
 mod outbox;
+mod restored;
 #[cfg(test)]
 mod tests;
 mod writer;

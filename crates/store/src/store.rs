@@ -45,6 +45,7 @@ macro_rules! ask {
 
 mod governance;
 mod moving;
+mod restored;
 
 impl Store {
     /// Opens the data folder, makes it if it is not there, and locks it until the store is closed or dropped and its

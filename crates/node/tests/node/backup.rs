@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use quorate_api::EventKind;
 use quorate_api::intent::Scheme;
-use quorate_backup::{Place, survey, text};
+use quorate_backup::{Archive, Place, survey, text};
 use quorate_keys::backup::recipients::RecoverySecret;
 use quorate_log::entry::{Entry, Kind};
 use quorate_node::config::Backup;
+use quorate_node::{Force, Known, RestoreError, init_with, restore};
+use quorate_protocol::party::{IdentityKey, PartyIndex};
+use quorate_seal::Params;
+use quorate_store::Store;
 use zeroize::Zeroizing;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, passphrase};
 use crate::events::kept;
 
 /// Writes public halves of recovery keys; gives the configuration that names them.
@@ -75,11 +79,71 @@ async fn shares_are_backed_up_and_the_backup_is_enough() {
     assert!(stamp.parse::<f64>().unwrap() > 1.7e9, "{stamp}");
     assert!(metrics.contains("quorate_backup_keys 2"));
     cluster.stop(0).await;
-    let store = quorate_store::Store::open(&cluster.configs[0].data).await.unwrap();
+    let store = Store::open(&cluster.configs[0].data).await.unwrap();
     let logged = store.log_entries(0, 1000).await.unwrap();
     let logged: Vec<_> = logged.iter().map(|bytes| Entry::decode(bytes).unwrap().kind()).collect();
     assert_eq!(logged.iter().filter(|kind| **kind == Kind::Backup).count(), 1, "{logged:?}");
     store.close().await;
+    restored_shares_do_not_sign(&cluster, &place).await;
+}
+
+/// Node 0 is lost; its shares come back on a fresh machine, where they are no keys.
+async fn restored_shares_do_not_sign(cluster: &Cluster, place: &Place) {
+    let lost = IdentityKey::from_bytes(cluster.identities[0].as_bytes()).unwrap();
+    let archive = Archive::new(place.clone(), lost);
+    let index = archive.newest().await.unwrap().unwrap().index;
+    let mut shares = Vec::new();
+    for covered in &index.keys {
+        let entry = archive.entry(covered.entry).await.unwrap();
+        let part = |(index, seed): (u16, u8)| {
+            let key = RecoverySecret::from_seed(Zeroizing::new([seed; 32]));
+            entry.open_part(PartyIndex::new(index).unwrap(), &key).unwrap()
+        };
+        shares.extend(entry.join(&[(1, 1), (3, 3)].map(part)).unwrap().restored);
+    }
+    assert_eq!(shares.len(), 2);
+    let fresh = tempfile::tempdir().unwrap();
+    let mut config = cluster.configs[0].clone();
+    config.data = fresh.path().join("data");
+    init_with(&config.data, "node-a", passphrase(), Params::FLOOR).await.unwrap();
+
+    // A later epoch is known: refused, and nothing is kept, unless somebody says why.
+    let later = Known::from([(shares[1].key_id, 1)]);
+    let refused = restore(&config, &shares, &later, None, "fire").await.unwrap_err();
+    assert!(matches!(refused, RestoreError::Older { epoch: 0, known: 1, .. }), "{refused}");
+    let store = Store::open(&config.data).await.unwrap();
+    assert!(store.restored().await.unwrap().is_empty());
+    store.close().await;
+    let force = Force { reason: "the epoch 1 machines burned before they were backed up".to_owned() };
+    let report = restore(&config, &shares, &later, Some(&force), "fire").await.unwrap();
+    assert_eq!(report.shares.iter().map(|share| share.forced_below).collect::<Vec<_>>(), [None, Some(1)]);
+    // Without a later one it goes without force, and again without harm.
+    let report = restore(&config, &shares, &Known::new(), None, "fire").await.unwrap();
+    assert!(report.shares.iter().all(|share| share.party == 1 && share.forced_below.is_none()));
+    // Over a share that is there nothing is restored.
+    let over = restore(&cluster.configs[0], &shares, &Known::new(), None, "fire").await.unwrap_err();
+    assert!(matches!(over, RestoreError::Held { held: 0, .. }), "{over}");
+
+    let store = Store::open(&config.data).await.unwrap();
+    assert!(store.list_keys(None, 10).await.unwrap().items.is_empty(), "a restored share is no key");
+    assert_eq!(store.restored().await.unwrap().len(), 2);
+    let logged = store.log_entries(0, 1000).await.unwrap();
+    let logged: Vec<_> = logged.iter().map(|bytes| Entry::decode(bytes).unwrap()).collect();
+    let reasons = logged.iter().filter(|entry| entry.kind() == Kind::Backup);
+    let reasons: Vec<_> = reasons.map(|entry| String::from_utf8_lossy(entry.body()).into_owned()).collect();
+    assert_eq!(reasons.len(), 4);
+    assert!(
+        reasons[1].contains("burned before they were backed up") && reasons[1].contains("\"forced_below\":1")
+    );
+    store.close().await;
+    // The shares rest sealed.
+    let secrets = shares.iter().map(|share| share.secret[3..].to_vec());
+    for secret in secrets {
+        for file in std::fs::read_dir(&config.data).unwrap().map(|file| file.unwrap().path()) {
+            let bytes = std::fs::read(&file).unwrap_or_default();
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", file.display());
+        }
+    }
 }
 
 async fn told(cluster: &Cluster, kind: EventKind) -> Vec<quorate_api::Event> {

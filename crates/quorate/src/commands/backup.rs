@@ -2,6 +2,7 @@
 
 mod create;
 mod letters;
+mod restore;
 mod verify;
 
 use crate::output::Output;
@@ -18,6 +19,8 @@ pub(crate) enum BackupCommand {
     Request(letters::RequestArgs),
     /// Answer a request with a recovery key. Its holder runs this, wherever the recovery key is.
     Answer(letters::AnswerArgs),
+    /// Take answers into the folder of a fresh node. What is restored cannot sign before the key is moved.
+    Restore(restore::RestoreArgs),
 }
 
 /// Runs the command.
@@ -27,5 +30,6 @@ pub(crate) fn run(command: BackupCommand, output: &Output) -> anyhow::Result<()>
         BackupCommand::Verify(args) => verify::run(&args, output),
         BackupCommand::Request(args) => letters::request(&args, output),
         BackupCommand::Answer(args) => letters::answer(&args, output),
+        BackupCommand::Restore(args) => restore::run(&args, output),
     }
 }

@@ -116,7 +116,6 @@ pub(crate) fn read_request(path: &Path) -> anyhow::Result<Request> {
 }
 
 /// Reads an answer, still sealed.
-#[expect(dead_code, reason = "restoring takes answers")]
 pub(crate) fn read_answer(path: &Path) -> anyhow::Result<Vec<u8>> {
     disarm(ANSWER, path)
 }

@@ -1,0 +1,63 @@
+//! The table of restored shares.
+
+use quorate_log::entry::Entry;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use super::failure::Failure;
+use super::keys::unsigned;
+use super::writer::Unit;
+use crate::{Restored, StoreError, limits};
+
+impl Sqlite {
+    pub(crate) async fn keep_restored(&self, share: Restored, entry: Entry) -> Result<(), StoreError> {
+        let epoch = limits::signed("epoch", share.epoch)?;
+        let party = limits::signed("party", share.party)?;
+        let at = limits::signed("time", share.restored_at)?;
+        let kept = self.writer.write_logged(
+            Unit::Statement,
+            move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "INSERT INTO restored (key_id, epoch, party, record, sealed_share, restored_at) \
+                         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET epoch = excluded.epoch, \
+                         party = excluded.party, record = excluded.record, sealed_share = excluded.sealed_share, \
+                         restored_at = excluded.restored_at",
+                    )
+                    .bind(share.key_id)
+                    .bind(epoch)
+                    .bind(party)
+                    .bind(share.record)
+                    .bind(share.sealed_share)
+                    .bind(at)
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            },
+            |()| vec![entry],
+            false,
+        );
+        kept.await.map(|((), _)| ())
+    }
+
+    pub(crate) async fn restored(&self) -> Result<Vec<Restored>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM restored ORDER BY key_id")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        rows.iter().map(restored).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+}
+
+fn restored(row: &SqliteRow) -> Result<Restored, Failure> {
+    Ok(Restored {
+        key_id: row.try_get("key_id")?,
+        epoch: unsigned(row, "epoch")?,
+        party: unsigned(row, "party")?,
+        record: row.try_get("record")?,
+        sealed_share: row.try_get("sealed_share")?,
+        restored_at: unsigned(row, "restored_at")?,
+    })
+}
