@@ -204,14 +204,20 @@ pub fn participants(result: &OperationResult) -> Vec<String> {
     }
 }
 
-/// The nodes that a result is logged with: the participants; of an order about a key all its nodes, because each of them logs it before it
-/// can know who else did it.
+/// The nodes that a result is logged with: the participants. None for an order about a key, because each node logs it before it can know who
+/// else did it, and parties come and go.
 pub(crate) fn logged_parties(result: &OperationResult) -> Vec<String> {
+    match result {
+        OperationResult::KeyState(_) => Vec::new(),
+        result => participants(result),
+    }
+}
+
+/// The nodes that can prove a result: of an order about a key all that had a share of it.
+pub(crate) fn concerned(result: &OperationResult) -> Vec<String> {
     let OperationResult::KeyState(result) = result else { return participants(result) };
     let others = result.without.iter().map(|skipped| &skipped.party);
-    let mut names: Vec<String> = result.by.iter().chain(others).cloned().collect();
-    names.sort();
-    names
+    result.by.iter().chain(others).cloned().collect()
 }
 
 fn ordered_hash(key: &KeyId, act: ActKind, number: u64) -> String {
@@ -230,11 +236,9 @@ pub(crate) fn ordered(
     request: &[u8; 32],
     act: ActKind,
     number: u64,
-    record: &Record,
 ) -> Result<Entry, Problem> {
-    let mut quorum: Vec<String> = record.parties.iter().map(|party| party.name.clone()).collect();
-    quorum.sort();
-    let body = Ended { request: hex::encode(request), result: ordered_hash(key, act, number), quorum };
+    let result = ordered_hash(key, act, number);
+    let body = Ended { request: hex::encode(request), result, quorum: Vec::new() };
     about(entry(Kind::Outcome, &body)?, operation, Some(key))
 }
 

@@ -36,7 +36,7 @@ impl Shared {
         let Some(result) = stored_result(op)? else { return Ok(receipts) };
         // Mostly they came with the ceremony: then no look at the key is needed.
         let there = |name: &String| receipts.iter().any(|receipt| receipt.node == *name);
-        if audit::logged_parties(&result).iter().all(|name| *name == self.config.name || there(name)) {
+        if audit::concerned(&result).iter().all(|name| *name == self.config.name || there(name)) {
             return Ok(receipts);
         }
         let mut missing = self.took_part(op, &result).await?;
@@ -77,7 +77,7 @@ impl Shared {
     /// The other nodes that took part.
     async fn took_part(&self, op: &Operation, result: &OperationResult) -> Result<BTreeSet<PeerId>, Problem> {
         let Some(record) = self.record_of(op).await? else { return Ok(BTreeSet::new()) };
-        let (names, wanted) = (record.names(), audit::logged_parties(result));
+        let (names, wanted) = (record.names(), audit::concerned(result));
         let took_part = |(index, peer): &(PartyIndex, PeerId)| {
             *peer != self.id && names.get(index).is_some_and(|name| wanted.contains(name))
         };

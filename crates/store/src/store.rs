@@ -219,7 +219,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (from, to) = (step.from, step.to);
         // What stays as it is needs another reason to be written.
-        let stays = from == to && from != KeyStatus::Destroyed && step.state != step.was;
+        let stays =
+            from == to && from != KeyStatus::Destroyed && (step.state != step.was || step.act.is_some());
         if !from.may_become(to) && !stays {
             let (id, from, to) = (key_id.to_owned(), from.as_str(), to.as_str());
             return Err(StoreError::Transition { what: "key", id, from, to });

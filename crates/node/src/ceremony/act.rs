@@ -119,6 +119,18 @@ pub(crate) fn destroyed(id: &KeyId) -> Problem {
     Problem::new(Code::KeyDestroyed, detail)
 }
 
+/// What stands against moving a key: that it was destroyed, or is to be.
+pub(crate) fn stays(id: &KeyId, key: &Key) -> Result<(), Problem> {
+    if key.status == KeyStatus::Destroyed && key.state.acts > 0 {
+        return Err(destroyed(id));
+    }
+    if key.state.destroys_at.is_some() {
+        let detail = "the key is to be destroyed: ask to keep it first, with `quorate key keep`";
+        return Err(Problem::new(Code::KeyDisabled, detail));
+    }
+    Ok(())
+}
+
 /// What stands against an act on a key that may not be used any more.
 fn burned(key: &Key) -> Result<(), Problem> {
     if key.status != KeyStatus::Burned {

@@ -259,6 +259,9 @@ impl Shared {
         let base = Record::from_bytes(base).map_err(|_| refuse("the proposed record of the key is none"))?;
         let guard = Moving::begin(self, &order.key)?;
         let held = self.stored_key(&order.key).await?;
+        if let Some(key) = &held {
+            act::stays(&order.key, key)?;
+        }
         let held = held.filter(|key| key.status != KeyStatus::Destroyed);
         if self.gates.is_closed(&order.key) {
             return Err(moving());

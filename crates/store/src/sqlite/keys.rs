@@ -196,6 +196,13 @@ impl Sqlite {
                         let (status, _) = state(connection, &key_id).await?;
                         return Err(changed(key_id, step.from, status));
                     }
+                    if step.to == KeyStatus::Destroyed {
+                        // Nor is a share left of an epoch that was to come.
+                        sqlx::query("DELETE FROM successors WHERE key_id = ?")
+                            .bind(&key_id)
+                            .execute(&mut *connection)
+                            .await?;
+                    }
                     let Some(act) = step.act else { return Ok(()) };
                     sqlx::query(
                         "INSERT OR REPLACE INTO key_acts (key_id, number, act, hash, request, op_id, taken_at) \

@@ -146,7 +146,7 @@ impl Shared {
         if record.index_of(from).is_none() {
             return Ok(());
         }
-        let expected = self.expected(&judged, &record)?;
+        let expected = Self::expected(&judged)?;
         let receipt = order.receipt.as_ref().and_then(|text| self.accept_receipt(from, text, &expected));
         {
             let mut heard = locked(&self.heard_orders);
@@ -182,11 +182,11 @@ impl Shared {
     }
 
     /// What every node of the key logs when it has carried the order out.
-    fn expected(&self, judged: &Judged, record: &Record) -> Result<quorate_log::entry::Entry, Problem> {
+    fn expected(judged: &Judged) -> Result<quorate_log::entry::Entry, Problem> {
         let Ask::Act(id, act) = &judged.ask else {
             return Err(Problem::new(Code::Internal, "this orders nothing about a key"));
         };
-        audit::ordered(&judged.operation, id, &judged.request.fingerprint(), act.kind(), number(act), record)
+        audit::ordered(&judged.operation, id, &judged.request.fingerprint(), act.kind(), number(act))
     }
 
     /// Carries an order out that others handed out, if it is this node's own judgement or if enough of them prove it.

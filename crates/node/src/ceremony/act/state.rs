@@ -123,11 +123,14 @@ impl Shared {
             }
             orders.take(kept.number, order);
             let wish = orders.wish();
-            let to = wish.status(key.status, key.state.exposed_at.is_some());
+            // Who got its share later got the status with it, and learns the orders that it follows from one by one.
+            let complete = orders.newest() >= key.state.acts;
+            let to =
+                if complete { wish.status(key.status, key.state.exposed_at.is_some()) } else { key.status };
             let state = KeyState {
-                acts: orders.newest(),
+                acts: orders.newest().max(key.state.acts),
                 exposed_at: key.state.exposed_at,
-                destroys_at: wish.destroys_at,
+                destroys_at: if complete { wish.destroys_at } else { key.state.destroys_at },
                 mark: Vec::new(),
             };
             let body = Moved {
