@@ -27,6 +27,7 @@ pub(crate) use self::coordinate::{Mandate, coordinate};
 pub(crate) use self::doubt::{Doubts, Told};
 pub(crate) use self::member::take_part;
 
+use super::act;
 use super::act::mark;
 use super::epoch::Move;
 use super::protocols::epochs::{self, Dealt, Package};

@@ -2,6 +2,7 @@
 //! and both come back.
 
 mod governance;
+mod lifecycle;
 mod passkey;
 mod report;
 mod steps;
@@ -32,6 +33,8 @@ pub(crate) struct DemoArgs {
 pub(crate) enum Story {
     /// People decide: a payment waits for the right ones, the log proves it, an admin freezes.
     Governance,
+    /// A key outlives disks and committees: refresh, a node more, a node less, a lost disk, a higher threshold.
+    Lifecycle,
 }
 
 /// Runs the story; whatever happens, the processes are stopped and the folder is removed.
@@ -64,6 +67,7 @@ async fn tell(which: Option<Story>, report: &Report<'_>) -> anyhow::Result<()> {
     match which {
         None => story(report).await,
         Some(Story::Governance) => governance::story(report).await,
+        Some(Story::Lifecycle) => lifecycle::story(report).await,
     }
 }
 

@@ -169,7 +169,7 @@ impl Node {
         peers: SocketAddr,
         identity: String,
     ) -> Self {
-        Self { name, home, api, peers, identity, child: None }
+        Self { name, home, api, peers, identity, environment: Vec::new(), child: None }
     }
 
     pub(crate) fn config(&self) -> PathBuf {

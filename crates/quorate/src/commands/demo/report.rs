@@ -2,8 +2,9 @@
 
 use crate::local::LocalNode;
 use crate::output::Output;
-use quorate_api::{Figures, Key, SignResult, SignatureResult};
+use quorate_api::{Figures, Key, MoveResult, Problem, SignResult, SignatureResult};
 use serde::Serialize;
+use std::time::Duration;
 
 use super::scheme_name;
 
@@ -71,6 +72,28 @@ pub(super) enum Event {
         what: String,
         by: String,
         thawed: bool,
+    },
+    /// A key is in its next epoch, under the public key that it always had.
+    Moved {
+        act: &'static str,
+        key: String,
+        scheme: String,
+        epoch: u64,
+        threshold: u16,
+        parties: Vec<String>,
+        public_key: String,
+        addresses: Vec<String>,
+        figures: Figures,
+    },
+    /// A node lost its disk; a machine with this identity is in its place.
+    Lost {
+        node: String,
+        identity: String,
+    },
+    /// A node is connected with all others.
+    Known {
+        node: String,
+        peers: usize,
     },
     End {
         ok: bool,
@@ -144,9 +167,36 @@ impl Event {
             threshold: key.threshold,
             parties: key.parties.clone(),
             public_key: key.public_key.to_string(),
-            addresses: key.addresses.iter().map(|a| format!("{} {}", a.chain, a.address)).collect(),
+            addresses: addresses(key),
             figures: figures.clone(),
         }))
+    }
+
+    pub(super) fn moved(done: &MoveResult) -> Self {
+        let key = &done.key;
+        Self::Moved {
+            act: done.act.as_str(),
+            key: key.id.to_string(),
+            scheme: scheme_name(key.scheme).to_owned(),
+            epoch: key.epoch,
+            threshold: key.threshold,
+            parties: key.parties.clone(),
+            public_key: key.public_key.to_string(),
+            addresses: addresses(key),
+            figures: done.figures.clone(),
+        }
+    }
+
+    /// A request that was refused for want of parties.
+    pub(super) fn refused(problem: &Problem, after: Duration) -> anyhow::Result<Self> {
+        Ok(Self::Refused {
+            code: problem.code.as_str().to_owned(),
+            status: problem.status(),
+            detail: problem.detail.clone(),
+            needed: problem.quorum.as_ref().map(|q| q.needed),
+            ready: problem.quorum.as_ref().map(|q| q.ready),
+            ms: u64::try_from(after.as_millis())?,
+        })
     }
 
     pub(super) fn signed(
@@ -232,6 +282,17 @@ impl<'a> Report<'a> {
             Event::Frozen { what, by, thawed } => {
                 format!("   {what} is {} by {by}", if *thawed { "thawed" } else { "frozen" })
             }
+            Event::Moved { act, scheme, epoch, threshold, parties, addresses, figures, .. } => {
+                let mut text =
+                    format!("   {act}: {scheme}, epoch {epoch}, {threshold} of {}\n", parties.join(", "));
+                addresses.iter().for_each(|address| text.push_str(&format!("     still      {address}\n")));
+                text.push_str(&sum(figures));
+                text
+            }
+            Event::Lost { node, identity } => {
+                format!("   node {node} is gone with its disk; identity of the new one {}", short(identity))
+            }
+            Event::Known { node, peers } => format!("   node {node} is connected with {peers} others"),
             Event::End { ok: true, elapsed_s, .. } => {
                 format!("\n── Done in {elapsed_s:.1} s; everything that was made is removed")
             }
@@ -274,11 +335,19 @@ fn rounds(figures: &Figures) -> String {
             step.protocol, step.round, step.name, step.ms, step.bytes_sent, step.bytes_received
         ));
     }
-    text.push_str(&format!(
+    text.push_str(&sum(figures));
+    text
+}
+
+fn sum(figures: &Figures) -> String {
+    format!(
         "     {} rounds, {} ms, {} B sent and {} B received by the coordinator",
         figures.rounds, figures.ms, figures.bytes_sent, figures.bytes_received
-    ));
-    text
+    )
+}
+
+fn addresses(key: &Key) -> Vec<String> {
+    key.addresses.iter().map(|a| format!("{} {}", a.chain, a.address)).collect()
 }
 
 fn short(hex: &str) -> &str {

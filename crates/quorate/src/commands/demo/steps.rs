@@ -201,15 +201,9 @@ pub(super) async fn refused(client: &Client, keys: &Keys, report: &Report<'_>) -
     let request = Sign { intent: message(b"alone"), quorum: None };
     let started = Instant::now();
     match client.sign(&keys.p256.id, &request, &fresh()?, WAIT).await {
-        Err(ClientError::Problem(problem)) if problem.code == quorate_api::Code::NotEnoughParties => report
-            .tell(&Event::Refused {
-                code: problem.code.as_str().to_owned(),
-                status: problem.status(),
-                detail: problem.detail.clone(),
-                needed: problem.quorum.as_ref().map(|q| q.needed),
-                ready: problem.quorum.as_ref().map(|q| q.ready),
-                ms: u64::try_from(started.elapsed().as_millis())?,
-            }),
+        Err(ClientError::Problem(problem)) if problem.code == quorate_api::Code::NotEnoughParties => {
+            report.tell(&Event::refused(&problem, started.elapsed())?)
+        }
         Err(other) => Err(anyhow!(other).context("one node alone was refused, but not for want of parties")),
         Ok(_) => bail!("one node alone got an answer that was no refusal"),
     }
