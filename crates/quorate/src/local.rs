@@ -262,7 +262,6 @@ impl LocalCluster {
     }
 }
 
-#[expect(dead_code, reason = "the demo of a key's life uses them")]
 impl LocalCluster {
     /// Makes one more node, which knows all others and is not started. In a cluster without a directory the others know it once they
     /// are [told](Self::tell); in one with a directory the admins have to let it in.

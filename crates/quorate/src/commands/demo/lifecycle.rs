@@ -94,8 +94,14 @@ pub(super) async fn story(report: &Report<'_>) -> anyhow::Result<()> {
 }
 
 async fn create(client: &Client, scheme: Scheme, report: &Report<'_>) -> anyhow::Result<Key> {
-    let wanted =
-        CreateKey { scheme, threshold: 2, parties: None, purposes: None, label: Some("for ever".to_owned()) };
+    let wanted = CreateKey {
+        scheme,
+        threshold: Some(2),
+        access: None,
+        parties: None,
+        purposes: None,
+        label: Some("for ever".to_owned()),
+    };
     let operation = client.create_key(&wanted, &fresh()?, WAIT).await?;
     let OperationResult::CreateKey { key, figures } = finish(client, operation).await? else {
         bail!("asked for a key, got something else");
