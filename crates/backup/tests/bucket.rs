@@ -1,10 +1,6 @@
 //! Backups in a bucket, at a real S3 server on loopback. Its program is in `QUORATE_TEST_MOTO` (`pip install 'moto[server,s3]'` brings
 //! `moto_server`); a test program of its own, because the address of the server goes through the environment.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on should stop where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

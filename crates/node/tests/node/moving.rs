@@ -114,11 +114,11 @@ async fn an_old_share_is_nowhere_and_an_old_order_does_nothing() {
     }
     let refused = moved(&cluster, 1, &key.id, &refresh(2)).await.unwrap_err();
     assert_eq!(refused.code, Code::EpochOver, "{refused}");
-    for at in 0..3 {
+    for (at, old) in before.iter().enumerate() {
         // While it runs, and when it is stopped.
-        assert!(!in_files(&cluster, at, &before[at]), "node {at} keeps its old share");
+        assert!(!in_files(&cluster, at, old), "node {at} keeps its old share");
         cluster.stop(at).await;
-        assert!(!in_files(&cluster, at, &before[at]), "node {at} keeps its old share");
+        assert!(!in_files(&cluster, at, old), "node {at} keeps its old share");
         let now = stored(&cluster, at, &key.id).await.unwrap();
         assert_eq!(now.epoch, 3);
         assert!(in_files(&cluster, at, &now.sealed_share));

@@ -228,8 +228,8 @@ async fn a_destroyed_key_is_gone_for_ever() {
         until(async || status(&cluster, at, &key).await == (KeyStatus::Destroyed, 1)).await;
     }
     // While it runs, and before anything was closed.
-    for at in 0..3 {
-        until(async || !holds(&cluster.configs[at].data, &shares[at])).await;
+    for (at, share) in shares.iter().enumerate() {
+        until(async || !holds(&cluster.configs[at].data, share)).await;
         let gone = shown(&cluster, at, &key).await;
         assert_eq!((gone.destroys_at, gone.public_key), (None, key.public_key.clone()));
         for act in [enable(1), keep(1), disable(1), destroy(1)] {

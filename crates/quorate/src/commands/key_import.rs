@@ -202,7 +202,7 @@ fn curve(scheme: Scheme) -> CurveId {
 }
 
 fn scheme(args: &ImportArgs, material: &Material) -> anyhow::Result<Scheme> {
-    let scheme = args.scheme.unwrap_or(match material.curve() {
+    let scheme = args.scheme.unwrap_or_else(|| match material.curve() {
         CurveId::Secp256k1 => Scheme::EcdsaSecp256k1,
         CurveId::P256 => Scheme::EcdsaP256,
         CurveId::Ed25519 => Scheme::Ed25519,

@@ -113,7 +113,7 @@ pub(crate) fn repair(args: RepairArgs, connection: &Connection, output: &Output)
         return act(&key, args.common, connection, output, "repairing the key", make);
     }
     if args.common.idempotency_key.is_some() {
-        return Err(usage("--idempotency-key is for one key: leave --all out").into());
+        return Err(usage("--idempotency-key is for one key: leave --all out"));
     }
     let keys = keys_of(&connect(connection)?, &args.party)?;
     if keys.is_empty() {

@@ -1,7 +1,7 @@
 //! `quorate key import` from files of other programs: the address is the original's, and signatures verify under its public key.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ impl Cluster {
         self.nodes.iter().map(|node| format!("--identity={}={}", node.name, node.identity)).collect()
     }
 
-    fn import(&self, from: &PathBuf, more: &[&str]) -> Ran {
+    fn import(&self, from: &Path, more: &[&str]) -> Ran {
         let pins = self.pins();
         let from = from.to_str().unwrap();
         let mut args = vec!["import", "--from", from, "--threshold", "2", "--yes", "--wait", "40s"];
