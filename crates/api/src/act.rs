@@ -1,6 +1,7 @@
 //! What is done to a key that exists, other than signing with it: one body and one route an act.
 
 use crate::bounded::{self, parse_body};
+use crate::export::Export;
 use crate::id::KeyId;
 use crate::key::KeyStatus;
 use crate::moving::{Refresh, Repair, Reshare};
@@ -34,12 +35,22 @@ pub enum ActKind {
     Reshare,
     /// The parties get new shares, one of them under another identity or after it lost its own.
     Repair,
+    /// The private key is put together outside of the nodes, once.
+    Export,
 }
 
 impl ActKind {
     /// Every act.
-    pub const ALL: [Self; 7] =
-        [Self::Disable, Self::Enable, Self::Destroy, Self::Keep, Self::Refresh, Self::Reshare, Self::Repair];
+    pub const ALL: [Self; 8] = [
+        Self::Disable,
+        Self::Enable,
+        Self::Destroy,
+        Self::Keep,
+        Self::Refresh,
+        Self::Reshare,
+        Self::Repair,
+        Self::Export,
+    ];
 
     /// The name in JSON, in the log, and at the end of the path.
     pub const fn as_str(self) -> &'static str {
@@ -51,6 +62,7 @@ impl ActKind {
             Self::Refresh => "refresh",
             Self::Reshare => "reshare",
             Self::Repair => "repair",
+            Self::Export => "export",
         }
     }
 
@@ -69,6 +81,7 @@ impl ActKind {
             Self::Refresh => OperationKind::RefreshKey,
             Self::Reshare => OperationKind::ReshareKey,
             Self::Repair => OperationKind::RepairKey,
+            Self::Export => OperationKind::ExportKey,
         }
     }
 
@@ -129,6 +142,8 @@ pub enum Act {
     Reshare(Reshare),
     /// A party gets a share again.
     Repair(Repair),
+    /// The private key is put together outside of the nodes.
+    Export(Export),
 }
 
 impl Act {
@@ -145,6 +160,7 @@ impl Act {
             ActKind::Refresh => Self::Refresh(parse_body(body)?),
             ActKind::Reshare => Self::Reshare(parse_body(body)?),
             ActKind::Repair => Self::Repair(parse_body(body)?),
+            ActKind::Export => Self::Export(parse_body(body)?),
         })
     }
 
@@ -158,6 +174,7 @@ impl Act {
             Self::Refresh(_) => ActKind::Refresh,
             Self::Reshare(_) => ActKind::Reshare,
             Self::Repair(_) => ActKind::Repair,
+            Self::Export(_) => ActKind::Export,
         }
     }
 
@@ -169,6 +186,7 @@ impl Act {
             Self::Refresh(refresh) => refresh.reason.as_deref(),
             Self::Reshare(reshare) => reshare.reason.as_deref(),
             Self::Repair(repair) => repair.reason.as_deref(),
+            Self::Export(export) => Some(&export.reason),
         }
     }
 
@@ -178,6 +196,7 @@ impl Act {
             Self::Disable(order) | Self::Enable(order) | Self::Keep(order) => order.base,
             Self::Destroy(destroy) => destroy.base,
             Self::Refresh(_) | Self::Reshare(_) | Self::Repair(_) => 0,
+            Self::Export(_) => 0,
         }
     }
 }

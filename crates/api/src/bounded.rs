@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::act::{MAX_ACTS, MAX_DESTROY_DELAY};
 use crate::id::Hex;
-use crate::import::{MAX_COMMITMENT, MAX_SEALED};
+use crate::import::{MAX_COMMITMENT, MAX_SEALED, SEALING_KEY};
 use crate::moving::MAX_EPOCH;
 use crate::problem::{Code, Problem};
 use serde::de::{DeserializeOwned, Error as _};
@@ -104,6 +104,19 @@ pub(crate) fn deals<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<He
         (1..=MAX_PARTIES).contains(&deals.len()) && deals.iter().all(|deal| deal.0.len() <= MAX_SEALED);
     let wrong = || format!("expected 1 to {MAX_PARTIES} sealed parts of at most {MAX_SEALED} bytes");
     if fits { Ok(deals) } else { Err(D::Error::custom(wrong())) }
+}
+
+/// What people must be told: one line, not empty.
+pub(crate) fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let reason = String::deserialize(deserializer)?;
+    check_label(&reason)
+        .map_err(|_| D::Error::custom("a reason is needed: 1 to 128 characters on one line"))?;
+    Ok(reason)
+}
+
+pub(crate) fn sealing_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hex, D::Error> {
+    let key = Hex::deserialize(deserializer)?;
+    if key.0.len() == SEALING_KEY { Ok(key) } else { Err(D::Error::custom("expected 1216 bytes in hex")) }
 }
 
 pub(crate) fn bytes32<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hex, D::Error> {

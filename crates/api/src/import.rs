@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 /// First in what a node signs about its sealing key, so that the signature says nothing else.
 const SEALING_TAG: &[u8] = b"quorate-sealing-key-v1";
 /// Bytes of a sealing key.
-const SEALING_KEY: usize = 1216;
+pub(crate) const SEALING_KEY: usize = 1216;
 /// Most bytes of one sealed share.
 pub const MAX_SEALED: usize = 16 * 1024;
 /// Most points of a commitment.

@@ -13,6 +13,7 @@ pub mod client;
 mod client_key;
 mod credential;
 mod event;
+mod export;
 mod governance;
 mod id;
 mod import;
@@ -40,6 +41,7 @@ pub use certificate::{
 pub use client_key::{ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey};
 pub use credential::{Credential, CredentialError, MAX_EXPIRY_AHEAD, VerifyError, verify_request};
 pub use event::{Event, EventKind, HEADER_LAST_EVENT_ID, MAX_EVENT_DETAIL};
+pub use export::{Export, ExportResult, MAX_EXPORT_AHEAD, SealedShare};
 pub use governance::{
     AdminView, Approvals, Approved, ChangeDirectory, DirectoryView, Fork, Freeze, MissingPeople, Rule, Scope,
     SetFreeze,

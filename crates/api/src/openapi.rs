@@ -341,6 +341,17 @@ const ROUTES: &[Route] = &[
         codes: MOVE_CODES,
     },
     Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/export",
+        id: "export_key",
+        summary: "Give the shares of a key, sealed to a one-time key, so that it is put together outside of the nodes. It counts as exposed for ever.",
+        signed: true,
+        body: Some("Export"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: ACT_CODES,
+    },
+    Route {
         method: Method::Get,
         path: "/v1/operations",
         id: "list_operations",
@@ -593,6 +604,7 @@ pub fn openapi() -> OpenApi {
     let components = components()
         .add::<CreateKey>()
         .add::<crate::import::ImportKey>()
+        .add::<crate::export::Export>()
         .add::<crate::import::SealingKeys>()
         .add::<Key>()
         .add_as::<Page<Key>>("KeyPage")

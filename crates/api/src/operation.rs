@@ -1,6 +1,7 @@
 //! Operations: the life of a request as the API shows it.
 
 use crate::act::StateResult;
+use crate::export::ExportResult;
 use crate::governance::Approvals;
 use crate::id::{Hex, KeyId, OperationId};
 use crate::key::Key;
@@ -37,11 +38,13 @@ pub enum OperationKind {
     RepairKey,
     /// Import a key.
     ImportKey,
+    /// Export a key.
+    ExportKey,
 }
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CreateKey,
         Self::Sign,
         Self::ChangeDirectory,
@@ -53,6 +56,7 @@ impl OperationKind {
         Self::ReshareKey,
         Self::RepairKey,
         Self::ImportKey,
+        Self::ExportKey,
     ];
 
     /// The name as JSON, metrics and the store write it.
@@ -69,6 +73,7 @@ impl OperationKind {
             Self::ReshareKey => "reshare_key",
             Self::RepairKey => "repair_key",
             Self::ImportKey => "import_key",
+            Self::ExportKey => "export_key",
         }
     }
 
@@ -186,6 +191,8 @@ pub enum OperationResult {
     KeyState(Box<StateResult>),
     /// The key after its shares were replaced.
     Moved(Box<MoveResult>),
+    /// Sealed shares of a key that is exported.
+    ExportKey(Box<ExportResult>),
 }
 
 /// How far a running operation is.

@@ -68,6 +68,7 @@ pub fn combine<C: Curve>(
     package: &PublicPackage<C>,
     shares: &[(PartyIndex, Rows<C>)],
 ) -> Result<Combined<C>, CombineError> {
+    // EXP.6
     let fits = |(party, rows): &(PartyIndex, Rows<C>)| {
         !rows.secrets().is_empty() && rows.match_commitment(&package.access, &package.joint, *party)
     };

@@ -187,6 +187,11 @@ fn result_hash(result: &OperationResult) -> String {
             hash.update(&result.key.public_key.0);
             hash.update(&result.key.epoch.to_be_bytes());
         }
+        // The shares of all are known to one node only, and sealed anew each time.
+        OperationResult::ExportKey(result) => {
+            hash.update(&result.request.0);
+            hash.update(&result.package.0);
+        }
     }
     hash.finalize().to_hex().to_string()
 }
@@ -200,6 +205,7 @@ pub fn participants(result: &OperationResult) -> Vec<String> {
         OperationResult::CreateKey { key, .. } => key.parties.clone(),
         OperationResult::KeyState(result) => result.by.clone(),
         OperationResult::Moved(result) => result.key.parties.clone(),
+        OperationResult::ExportKey(result) => result.shares.iter().map(|share| share.party.clone()).collect(),
         OperationResult::ChangeDirectory { .. } => Vec::new(),
     }
 }
@@ -209,6 +215,8 @@ pub fn participants(result: &OperationResult) -> Vec<String> {
 pub(crate) fn logged_parties(result: &OperationResult) -> Vec<String> {
     match result {
         OperationResult::KeyState(_) => Vec::new(),
+        // Each node logs it before it can know who else gave a share.
+        OperationResult::ExportKey(result) => result.parties.clone(),
         result => participants(result),
     }
 }

@@ -208,6 +208,8 @@ pub(crate) enum Done {
     Created { key: String },
     /// The order is carried out.
     Acted,
+    /// This share of a key that is exported.
+    Exported { sealed: Vec<u8> },
 }
 
 impl Done {
@@ -224,6 +226,11 @@ impl Done {
             }
             OperationResult::CreateKey { key, .. } => Some(Self::Created { key: key.id.to_string() }),
             OperationResult::KeyState(_) | OperationResult::Moved(_) => Some(Self::Acted),
+            // A member has its own alone.
+            OperationResult::ExportKey(result) => match result.shares.as_slice() {
+                [own] => Some(Self::Exported { sealed: own.sealed.0.clone() }),
+                _ => None,
+            },
             OperationResult::ChangeDirectory { .. } => None,
         }
     }
@@ -254,6 +261,11 @@ pub(crate) enum Outcome {
     /// It has stood down.
     StoodDown {
         statement: Statement,
+    },
+    /// The member's share of a key that is exported; that it was logged.
+    Exported {
+        sealed: Vec<u8>,
+        receipt: Option<String>,
     },
 }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `disable`, `enable`, `destroy`, `keep` | one act each |
 //! | `moves` | refresh, reshare and repair |
+//! | `export` | giving sealed shares, so that a key is put together outside |
 //! | `order` | what follows from all orders about a key |
 //! | `state` | carrying an order out at this node, durably |
 //! | `destruction` | erasing shares when their time has come |
@@ -21,6 +22,7 @@ mod destroy;
 pub(crate) mod destruction;
 mod disable;
 mod enable;
+pub(crate) mod export;
 mod keep;
 pub(crate) mod mark;
 pub(crate) mod moves;
@@ -59,6 +61,7 @@ pub(crate) const fn about(kind: ActKind) -> &'static About {
         ActKind::Refresh => &moves::REFRESH,
         ActKind::Reshare => &moves::RESHARE,
         ActKind::Repair => &moves::REPAIR,
+        ActKind::Export => &export::ABOUT,
     }
 }
 

@@ -217,6 +217,30 @@ impl Conversation {
         said
     }
 
+    /// The sealed share of each member, with its receipt if it is new, as far as they come in time.
+    pub(crate) async fn shares(
+        &mut self,
+        until: Instant,
+    ) -> BTreeMap<PartyIndex, Result<(Vec<u8>, Option<String>), Problem>> {
+        let mut said = BTreeMap::new();
+        while said.len() < self.members.len() {
+            let Some((party, reply)) = self.next(until).await else { break };
+            match reply {
+                Reply::Answer(Answer::Done(Done::Exported { sealed })) => {
+                    said.insert(party, Ok((sealed, None)));
+                }
+                Reply::Ended(Outcome::Exported { sealed, receipt }) => {
+                    said.insert(party, Ok((sealed, receipt)));
+                }
+                Reply::Answer(Answer::Refuse(refusal)) | Reply::Ended(Outcome::Failed(refusal)) => {
+                    said.insert(party, Err(refusal.problem()));
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+
     /// Waits for how the part of every member ended; the members that did not say, because time is over or one of them is
     /// lost, are missing.
     pub(crate) async fn outcomes(&mut self, until: Instant) -> &BTreeMap<PartyIndex, Outcome> {

@@ -398,7 +398,8 @@ async fn together(
             // Open, not final: this node's own share of that key becomes active with its first use.
             return Err(Problem::new(Code::OperationRunning, detail));
         }
-        Said::Done(party, Done::Signed { .. } | Done::Acted) | Said::Another(party, _) => {
+        Said::Done(party, Done::Signed { .. } | Done::Acted | Done::Exported { .. })
+        | Said::Another(party, _) => {
             let detail = format!("`{}` answered something else than was asked", name(&party));
             return Err(Problem::new(Code::CeremonyAborted, detail));
         }

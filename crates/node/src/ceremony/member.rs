@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_api::{Code, OperationResult, Problem, SignedRequest};
+use quorate_api::{ActKind, Code, OperationResult, Problem, SignedRequest};
 use quorate_net::PeerId;
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_store::OperationStatus;
@@ -85,7 +85,12 @@ pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Propo
             take_part_in_creation(&shared, from, &judged, &attempt, &plan, line).await;
         }
         AgreedWork::Act(asked) => {
-            act::coordinate::take_part(&shared, from, &judged, attempt.ceremony, &asked).await;
+            let ceremony = attempt.ceremony;
+            if asked.act.kind() == ActKind::Export {
+                act::export::take_part(&shared, from, &judged, ceremony, &asked).await;
+            } else {
+                act::coordinate::take_part(&shared, from, &judged, ceremony, &asked).await;
+            }
         }
         AgreedWork::Move(plan) => {
             let moved = moving::take_part(&shared, from, &judged.operation, &attempt, &plan, line).await;
@@ -177,7 +182,9 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             let plan = act::moves::plan(shared, &judged, &asked, &attempt, record, dealers, *carried).await;
             AgreedWork::Move(Box::new(shared.decided(&judged, plan).await?))
         }
-        (Ask::Act(key, act), Work::Act) if act::state::is_order(act.kind()) => {
+        (Ask::Act(key, act), Work::Act)
+            if act::state::is_order(act.kind()) || act.kind() == ActKind::Export =>
+        {
             shared.check_key_sight(judged.request.client(), key).await?;
             let asked = act::ask(shared, key, act, from).await;
             let asked = shared.decided(&judged, asked).await?;

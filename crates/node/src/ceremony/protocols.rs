@@ -97,6 +97,17 @@ impl Share {
             .is_ok_and(|certificate| each!(self, share => certificate.certifies(share.public())))
     }
 
+    /// The secrets alone, one after the other.
+    pub(crate) fn rows(&self) -> Zeroizing<Vec<u8>> {
+        each!(self, share => {
+            let mut out = Zeroizing::new(Vec::with_capacity(32 * share.secrets().len()));
+            for row in share.secrets() {
+                out.extend_from_slice(&*Zeroizing::new(row.expose().to_bytes()));
+            }
+            out
+        })
+    }
+
     pub(crate) fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
         each!(self, share => share.secret_bytes())
     }

@@ -8,7 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use quorate_api::{
-    Code, Operation, OperationId, OperationQuery, OperationResult, OperationStatus, Problem, SignedRequest,
+    ActKind, Code, Operation, OperationId, OperationQuery, OperationResult, OperationStatus, Problem,
+    SignedRequest,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -206,6 +207,9 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, prepared: Prepared, hol
             }
             (Ask::Sign(key, _), Prepared::Sign(asked)) => {
                 ceremony::coordinate::sign(&shared, &judged, key, *asked).await
+            }
+            (_, Prepared::Act(asked)) if asked.act.kind() == ActKind::Export => {
+                ceremony::act::export::coordinate(&shared, &judged, *asked).await
             }
             (_, Prepared::Act(asked)) if !is_order(asked.act.kind()) => {
                 ceremony::act::moves::coordinate(&shared, &judged, *asked).await

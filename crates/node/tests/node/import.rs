@@ -192,7 +192,7 @@ async fn a_dealer_that_lies_is_named() {
     cases.push(("a body that was changed after the sealing", changed, "does not open"));
 
     let mut one_changed = fresh().await.sealed();
-    one_changed.body.deals[2].0[1200] ^= 1;
+    one_changed.body.deals[2].0[1130] ^= 1;
     cases.push(("a sealed part that was changed", one_changed, "dealt to `node-c` does not open"));
 
     let mut for_others = fresh().await.sealed();

@@ -11,6 +11,7 @@ mod cluster;
 mod elsewhere;
 mod end_to_end;
 mod events;
+mod export;
 mod faults;
 mod governed;
 mod import;

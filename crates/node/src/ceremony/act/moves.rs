@@ -57,7 +57,7 @@ pub(crate) fn order(id: &KeyId, act: &Act) -> Option<Order> {
             (reshare.epoch, What::Reshare { threshold, parties })
         }
         Act::Repair(repair) => (repair.epoch, What::Repair { party: repair.party.clone() }),
-        Act::Disable(_) | Act::Enable(_) | Act::Destroy(_) | Act::Keep(_) => return None,
+        Act::Disable(_) | Act::Enable(_) | Act::Destroy(_) | Act::Keep(_) | Act::Export(_) => return None,
     };
     Some(Order { key: id.clone(), epoch, what })
 }

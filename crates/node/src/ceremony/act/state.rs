@@ -182,7 +182,6 @@ impl Shared {
 
     /// The private key is or was outside of its shares: for ever, whatever the status becomes. Durable, with the entry, when it returns; done
     /// again it changes nothing.
-    #[expect(dead_code, reason = "what hands out a private key calls it")]
     pub(crate) async fn expose(&self, id: &KeyId, entry: quorate_log::entry::Entry) -> Result<(), Problem> {
         let _one = self.acting.lock().await;
         let key = self.stored_key(id).await?.ok_or_else(|| hidden(id))?;
