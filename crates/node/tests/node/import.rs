@@ -2,7 +2,7 @@
 
 use quorate_api::client::Client;
 use quorate_api::intent::{Purpose, Scheme};
-use quorate_api::{Code, Hex, ImportKey, KeyStatus, NodeSealingKey, Operation, Problem, Request};
+use quorate_api::{Code, Hex, ImportKey, Key, KeyStatus, NodeSealingKey, Operation, Problem, Request};
 use quorate_keys::import::Dealing;
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, Ed25519, P256, Scalar, Secp256k1, SecretScalar};
@@ -98,6 +98,12 @@ fn split<C: Curve>(scalar: &[u8; 32], count: usize) -> (Vec<Hex>, Vec<Vec<u8>>) 
         rows.secrets().iter().flat_map(|row| row.expose().to_bytes()).collect()
     };
     (commitment, dealing.into_deals().into_iter().map(rows).collect())
+}
+
+/// Imports a key that works, at node 0.
+pub(crate) async fn import(cluster: &Cluster, scheme: Scheme) -> Key {
+    let import = Import::prepare(cluster, scheme, &SCALAR).await.sealed();
+    created(&import.send(cluster, 0).await.unwrap())
 }
 
 /// Every scheme: the public key stays, any two nodes sign under it, and the record says for ever how the key came, also after a restart.

@@ -87,8 +87,8 @@ pub(super) fn run(
         ActKind::Enable => |base, _, reason| Act::Enable(Order { base, reason }),
         ActKind::Keep => |base, _, reason| Act::Keep(Order { base, reason }),
         ActKind::Destroy => |base, delay, reason| Act::Destroy(Destroy { base, delay, reason }),
-        ActKind::Refresh | ActKind::Reshare | ActKind::Repair => {
-            anyhow::bail!("`{}` moves a key and orders nothing about its state", kind.as_str());
+        ActKind::Refresh | ActKind::Reshare | ActKind::Repair | ActKind::Export => {
+            anyhow::bail!("`{}` orders nothing about a key's state", kind.as_str());
         }
     };
     let client = connect(connection)?;
