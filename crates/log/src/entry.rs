@@ -75,7 +75,7 @@ kinds! {
     /// This node will never again use a key together with another node.
     Burn = 18, "burn";
     /// What this node keeps is protected by something else than before.
-    Seal = 30, "seal";
+    Seal = 19, "seal";
 }
 
 /// An opaque name that an entry is about: an operation, a key, a tenant. 1 to 64 printable ASCII characters without spaces.

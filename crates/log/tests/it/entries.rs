@@ -52,6 +52,7 @@ fn numbers_and_names_of_kinds_do_not_change() {
         "stop",
         "share",
         "burn",
+        "seal",
     ];
     assert_eq!(Kind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>(), names);
     for (place, kind) in Kind::ALL.iter().enumerate() {
@@ -72,7 +73,7 @@ fn everything_else_is_refused() {
         assert_eq!(with(0, version), Err(EntryError::Version(version)));
         refused += 1;
     }
-    for kind in (0..=u8::MAX).filter(|kind| !(1..=18).contains(kind)) {
+    for kind in (0..=u8::MAX).filter(|kind| !(1..=19).contains(kind)) {
         assert_eq!(with(1, kind), Err(EntryError::Kind(kind)));
         refused += 1;
     }
@@ -86,7 +87,7 @@ fn everything_else_is_refused() {
         assert_eq!(with(11, byte), Err(EntryError::Id));
         refused += 1;
     }
-    assert_eq!(refused, 255 + 238 + good.len() + 6);
+    assert_eq!(refused, 255 + 237 + good.len() + 6);
     // A name of 65 bytes, and a body of one byte more than is allowed, with lengths that fit.
     let long = [&[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 65][..], &[b'a'; 65], &[0, 0, 0, 0]].concat();
     assert_eq!(Entry::decode(&long), Err(EntryError::Id));

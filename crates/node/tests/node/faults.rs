@@ -240,12 +240,28 @@ async fn a_creation_that_breaks_off_can_be_asked_again() {
     assert_eq!(active, 4, "one for each request: {keys:?}");
 }
 
-async fn change_keys(cluster: &Cluster, at: usize, change: &'static str) {
+/// Puts a key of a stopped node back to what it was before it became active: the status, and what the node said of it then, under the key
+/// that only it has (`spec/43-key-states.md`). The database itself does not let a key go back.
+async fn back_to_pending(cluster: &Cluster, at: usize, key: &KeyId, and: &str) {
     use sqlx::Connection as _;
+    let seed = crate::unseal::unseal(&cluster.configs[at].data).await.identity_seed;
+    let mut mark = blake3::Hasher::new_keyed(&blake3::derive_key("quorate 2026 node key state v1", &seed));
+    for text in [key.as_str(), "pending"] {
+        mark.update(&u64::try_from(text.len()).unwrap().to_be_bytes());
+        mark.update(text.as_bytes());
+    }
+    // No orders, not exposed, not to be destroyed.
+    mark.update(&[0; 8 + 9 + 9]);
     let path = cluster.configs[at].data.join(quorate_store::DATABASE_FILE);
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
     let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-    assert_eq!(sqlx::query(change).execute(&mut database).await.unwrap().rows_affected(), 1);
+    let trigger = "SELECT sql FROM sqlite_master WHERE name = 'keys_change_by_steps'";
+    let (trigger,): (String,) = sqlx::query_as(trigger).fetch_one(&mut database).await.unwrap();
+    sqlx::query("DROP TRIGGER keys_change_by_steps").execute(&mut database).await.unwrap();
+    let change = format!("UPDATE keys SET status = 'pending', mark = x'{}'{and}", mark.finalize().to_hex());
+    let changed = sqlx::query(sqlx::AssertSqlSafe(change)).execute(&mut database).await.unwrap();
+    assert_eq!(changed.rows_affected(), 1);
+    sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(&mut database).await.unwrap();
     database.close().await.unwrap();
 }
 
@@ -258,7 +274,7 @@ async fn unfinished_keys_are_shown_and_do_not_sign() {
         quorate_api::Sign { quorum: Some(vec!["node-a".to_owned(), "node-b".to_owned()]), ..message("now") };
     // As if b had died after everything was there, but before it heard that all others have theirs.
     cluster.stop(1).await;
-    change_keys(&cluster, 1, "UPDATE keys SET status = 'pending'").await;
+    back_to_pending(&cluster, 1, &key.id, "").await;
     cluster.start_all().await;
     assert_eq!(cluster.client(1).key(&key.id).await.unwrap().status, KeyStatus::Pending);
     // Its use shows that the creation is over.
@@ -267,12 +283,9 @@ async fn unfinished_keys_are_shown_and_do_not_sign() {
     cluster.sign(1, &key.id, "and here too").await.unwrap();
     // As if it had died in the middle of the creation: nobody can have been told to use the key, so nothing is kept.
     cluster.stop(1).await;
-    change_keys(
-        &cluster,
-        1,
-        "UPDATE keys SET status = 'pending', record = CAST(replace(CAST(record AS TEXT), '\"complete\":true', '\"complete\":false') AS BLOB)",
-    )
-    .await;
+    let incomplete =
+        ", record = CAST(replace(CAST(record AS TEXT), '\"complete\":true', '\"complete\":false') AS BLOB)";
+    back_to_pending(&cluster, 1, &key.id, incomplete).await;
     cluster.start_all().await;
     assert!(
         cluster.client(1).keys(&quorate_api::ListQuery::parse(None).unwrap()).await.unwrap().items.is_empty()

@@ -510,8 +510,7 @@ fn a_rule_sees_the_state_of_the_key() {
     let all = r#"@id("all") permit(principal, action, resource);"#;
     let exposed =
         r#"@id("exposed") forbid(principal, action in Action::"sign", resource) when { resource.exposed };"#;
-    let disabled =
-        r#"@id("off") forbid(principal, action, resource) when { resource.status == Status::"disabled" };"#;
+    let disabled = r#"@id("off") forbid(principal, action, resource is Key) when { resource.status == Status::"disabled" };"#;
     let directory = house(&[all, exposed, disabled]);
     let policies = compile(&directory);
     let mut cases = 0;
@@ -530,6 +529,7 @@ fn a_rule_sees_the_state_of_the_key() {
     }
     assert_eq!(cases, 12);
     // A status that does not exist is said before it matters.
-    let wrong = r#"@id("x") permit(principal, action, resource) when { resource.status == Status::"gone" };"#;
+    let wrong =
+        r#"@id("x") permit(principal, action, resource is Key) when { resource.status == Status::"gone" };"#;
     assert!(!errors(&[wrong]).is_empty());
 }

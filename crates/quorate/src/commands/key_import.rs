@@ -39,7 +39,7 @@ pub(crate) struct ImportArgs {
     from_fd: Option<i32>,
     /// What it is: auto, hex, seed, pkcs8, bip39, xprv, keystore, wif, solana or quorate.
     #[arg(long, default_value = "auto", value_parser = format)]
-    format: Option<Format>,
+    format: Named,
     /// Which key below words, a seed or an extended key, such as m/44'/60'/0'/0/0.
     #[arg(long, value_name = "PATH")]
     path: Option<DerivationPath>,
@@ -67,7 +67,7 @@ pub(crate) struct ImportArgs {
     /// A name for people.
     #[arg(long)]
     label: Option<String>,
-    /// The identity that a node must have, as `quorate node identity` prints it there: NAME=HEX; can be repeated.
+    /// The identity that a node must have, as `quorate node init` printed it there: NAME=HEX; can be repeated.
     #[arg(long = "identity", value_name = "NAME=HEX", value_parser = pin)]
     identities: Vec<(String, Hex)>,
     /// Do not ask for a confirmation. Every node must be named with `--identity` then.
@@ -81,7 +81,10 @@ pub(crate) struct ImportArgs {
     idempotency_key: Option<String>,
 }
 
-fn format(name: &str) -> Result<Option<Format>, String> {
+/// A format, or none for `auto`. Named so that clap takes it for one value and not for an argument that may be absent.
+type Named = Option<Format>;
+
+fn format(name: &str) -> Result<Named, String> {
     if name == "auto" {
         return Ok(None);
     }
@@ -260,7 +263,7 @@ fn confirm(
         text.push_str(&format!("  {}  {}\n", node.name, node.identity));
     }
     text.push_str(
-        "compare the address with your wallet, and each identity with `quorate node identity` on its machine",
+        "compare the address with your wallet, and each identity with `quorate node status` on its machine",
     );
     output.notice(&text);
     if args.yes {

@@ -72,7 +72,7 @@ fn key() -> Value {
         "access": "2 of (a, b, c)", "quorums": [["a", "b"], ["a", "c"], ["b", "c"]], "more_quorums": false,
         "public_key": "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
         "addresses": [{ "chain": "solana", "kind": "account", "address": "5555" }],
-        "purposes": ["solana"], "epoch": 1, "label": "treasury", "created_at": 1
+        "purposes": ["solana"], "epoch": 1, "label": "treasury", "created_at": 1, "acts": 0
     })
 }
 

@@ -3,7 +3,7 @@
 //! An order is carried out late if this node would still decide so itself, on a request that is in time; or if as many nodes of the key as can
 //! sign prove by their receipts that they did it, whatever the time is now. Fewer could be the malicious ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quorate_api::{Code, KeyId, NodeReceipt, OperationId, OperationStatus, Problem, SignedRequest};
@@ -194,14 +194,15 @@ impl Shared {
         let (judged, proofs) = {
             let heard = locked(&self.heard_orders);
             let Some(waiting) = heard.waiting.get(operation) else { return Ok(()) };
-            (waiting.judged.clone(), waiting.receipts.len())
+            (waiting.judged.clone(), waiting.receipts.keys().copied().collect::<BTreeSet<PeerId>>())
         };
         let forget = || locked(&self.heard_orders).waiting.remove(operation);
         let Some(record) = self.unknown_order(&judged).await? else {
             forget();
             return Ok(());
         };
-        let rule = if proofs >= enough(&record) {
+        let proven = enough(&record, &proofs);
+        let rule = if proven {
             Some(PROVED.to_owned())
         } else {
             match self.own_judgement(&judged).await {
@@ -212,7 +213,7 @@ impl Shared {
                 }
             }
         };
-        let by = if proofs >= enough(&record) { By::Others } else { By::Own };
+        let by = if proven { By::Others } else { By::Own };
         let Some(hold) = self.registry.join_session(operation) else { return Ok(()) };
         let done = async {
             let deciding = self.deciding().await;
@@ -231,7 +232,7 @@ impl Shared {
         match done {
             Ok(_) => {
                 if let Ask::Act(id, act) = &judged.ask {
-                    tracing::info!(key = %id, act = act.kind().as_str(), proofs, "an order that this node missed is carried out");
+                    tracing::info!(key = %id, act = act.kind().as_str(), proofs = proofs.len(), "an order that this node missed is carried out");
                 }
                 if self.waits(operation) {
                     self.close(operation, OperationStatus::Succeeded.as_str()).await?;

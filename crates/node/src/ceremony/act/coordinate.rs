@@ -1,6 +1,6 @@
 //! An order's way to all nodes of the key: this node carries it out, asks the others to, and answers once as many have proved it as can sign.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quorate_api::{Code, NodeReceipt, OperationResult, Problem, Skipped};
@@ -12,6 +12,7 @@ use super::state::By;
 use super::{Asked, ask};
 use crate::audit;
 use crate::ceremony::conversation::Conversation;
+use crate::ceremony::protocols;
 use crate::control::{Control, Outcome, Proposal, Refusal, Work};
 use crate::governance::permit::Subject;
 use crate::judge::{Ask, Judged};
@@ -21,9 +22,11 @@ use crate::registry::locked;
 use crate::shared::{Shared, party_name, random};
 use crate::source::to_wire;
 
-/// How many nodes of a key must have done something so that nobody can say that it was not decided: as many as can sign.
-pub(crate) fn enough(record: &Record) -> usize {
-    usize::from(record.threshold)
+/// Whether these nodes of a key are enough that nobody can say that something they did was not decided: whether they could sign.
+pub(crate) fn enough(record: &Record, done: &BTreeSet<PeerId>) -> bool {
+    let parties: Vec<PartyIndex> =
+        record.peers().into_iter().filter(|(_, peer)| done.contains(peer)).map(|(at, _)| at).collect();
+    protocols::package_access(&record.package.0).is_some_and(|access| access.is_qualified(&parties))
 }
 
 /// KST.4: carries an order to all nodes of the key.
@@ -55,8 +58,8 @@ pub(crate) async fn coordinate(
         .map(|(at, peer)| (peer, at))
         .collect();
     let peers: Vec<PeerId> = others.keys().copied().collect();
-    let there = |peers: &[PeerId]| peers.iter().filter(|peer| shared.network.is_connected(**peer)).count();
-    if there(&peers).saturating_add(1) < enough(&record) {
+    let there = peers.iter().copied().filter(|peer| shared.network.is_connected(*peer));
+    if !enough(&record, &there.chain([shared.id]).collect()) {
         // Who is missing is said below.
         shared.network.wait_connected(&peers, shared.config.limits.connect_grace).await.unwrap_or_default();
     }
@@ -85,6 +88,7 @@ pub(crate) async fn coordinate(
     let fingerprint = judged.request.fingerprint();
     let outcome = audit::outcome(&judged.operation, Some(&id), &fingerprint, &result)?;
     let mut receipts: Vec<NodeReceipt> = Vec::new();
+    let mut did = BTreeSet::from([shared.id]);
     {
         let mut talk = Conversation::open(shared, proposal, members.clone(), None).await;
         let said = talk.each(Instant::now() + within).await;
@@ -102,7 +106,10 @@ pub(crate) async fn coordinate(
                 None => None,
             };
             match receipt {
-                Some(receipt) => receipts.push(receipt),
+                Some(receipt) => {
+                    did.insert(*peer);
+                    receipts.push(receipt);
+                }
                 None => {
                     let reason = "it did not say that it has done it: it learns of the order from the others"
                         .to_owned();
@@ -111,13 +118,12 @@ pub(crate) async fn coordinate(
             }
         }
     }
-    let done = receipts.len().saturating_add(1);
-    if done < enough(&record) {
-        let needed = u16::try_from(enough(&record)).unwrap_or(u16::MAX);
+    if !enough(&record, &did) {
+        let (done, needed) = (did.len(), record.threshold);
         let ready = u16::try_from(done).unwrap_or(u16::MAX);
         let why: Vec<String> = without.iter().map(|s| format!("`{}`: {}", s.party, s.reason)).collect();
         let detail = format!(
-            "{done} nodes have done it, this one among them, and stay with it; {needed} are needed, so that those who are away can be convinced: {}; send the same request again",
+            "{done} nodes have done it, this one among them, and stay with it; as many as can sign are needed, {needed} at least, so that those who are away can be convinced: {}; send the same request again",
             why.join("; ")
         );
         let missing = without.into_iter().map(|skipped| skipped.party).collect();

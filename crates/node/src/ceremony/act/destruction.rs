@@ -109,8 +109,8 @@ impl Shared {
     fn would_know(&self, record: &Record) -> bool {
         let others = record.peers().into_values().filter(|peer| *peer != self.id);
         let (heard, doomed) = (locked(&self.heard_orders), locked(&self.doomed));
-        let known = others.filter(|peer| heard.knows(*peer) && self.network.is_connected(*peer)).count();
-        known.saturating_add(1) >= enough(record) || doomed.since.elapsed() >= ALONE
+        let known = others.filter(|peer| heard.knows(*peer) && self.network.is_connected(*peer));
+        enough(record, &known.chain([self.id]).collect()) || doomed.since.elapsed() >= ALONE
     }
 
     fn tell_near(&self, id: &KeyId, key: &Key, at: u64, now: u64) {
