@@ -141,7 +141,7 @@ fn nothing_is_sent_where_something_is_wrong() {
     // A key on the command line is no argument of this program.
     assert!(say(&["--key", "x"]).contains("unexpected argument"));
     std::fs::set_permissions(&digits, std::fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(say(&["--from", path, "--yes"]).contains("chmod 600"));
+    assert!(say(&["--from", path]).contains("chmod 600"));
     let listed = cluster.key(&["list"]).ok().json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 0, "{listed}");
     assert_eq!(NAMES.len(), 3);

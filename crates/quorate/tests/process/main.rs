@@ -19,6 +19,7 @@ mod folder;
 mod governance;
 mod identity;
 mod import;
+mod lifecycle;
 mod log;
 mod members;
 mod parties;

@@ -5,8 +5,8 @@ use crate::local::{LocalCluster, NAMES};
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::{Client, ClientError};
 use quorate_api::{Act, Code, CreateKey, Key, OperationResult, Refresh, Repair, Reshare, Sign};
-use quorate_intent::Scheme;
 use quorate_intent::build::{EthereumTransfer, ethereum_transfer, message};
+use quorate_intent::{Purpose, Scheme};
 use std::time::{Duration, Instant};
 
 use super::report::{Event, Report};
@@ -51,10 +51,10 @@ pub(super) async fn story(report: &Report<'_>) -> anyhow::Result<()> {
 
     report.chapter("A fourth node joins, and gets shares of keys that were made before it existed")?;
     cluster.add("d").await?;
+    cluster.tell()?;
     let node = cluster.node("d")?;
     let pid = node.start()?;
     report.tell(&Event::node("start", node, pid))?;
-    cluster.tell()?;
     known(&mut cluster, report, "d", 3).await?;
     reshare(&a, &mut keys, 2, &["a", "b", "c", "d"], report).await?;
     both_sign(&cluster.client("d")?, &keys, "With the new node", Some(["a", "d"]), report).await?;
@@ -94,12 +94,13 @@ pub(super) async fn story(report: &Report<'_>) -> anyhow::Result<()> {
 }
 
 async fn create(client: &Client, scheme: Scheme, report: &Report<'_>) -> anyhow::Result<Key> {
+    let purposes = (scheme == Scheme::Ed25519).then(|| vec![Purpose::Message]);
     let wanted = CreateKey {
         scheme,
         threshold: Some(2),
         access: None,
         parties: None,
-        purposes: None,
+        purposes,
         label: Some("for ever".to_owned()),
     };
     let operation = client.create_key(&wanted, &fresh()?, WAIT).await?;
