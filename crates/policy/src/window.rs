@@ -173,10 +173,13 @@ impl History {
         Self { names: BTreeMap::new(), free: Vec::new(), spans: WINDOWS.map(span) }
     }
 
-    /// From which moment on a history that begins now must be told everything.
+    /// From which moment on a history that begins now must be told everything: the whole of the oldest bucket that counts, or what is
+    /// taken out of it ([`windows`](Self::windows) without an operation) was never in it.
     #[must_use]
     pub const fn wants(now: u64) -> u64 {
-        now.saturating_sub(WEEK)
+        let [.., (length, step)] = WINDOWS;
+        let oldest = now.saturating_sub(length);
+        oldest.saturating_sub(oldest % step)
     }
 
     /// Counts an operation. Each must be added once.

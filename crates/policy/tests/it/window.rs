@@ -151,6 +151,18 @@ fn one(history: &mut History, now: u64, token: &str) -> (u64, Amount, Amount) {
 }
 
 #[test]
+fn a_history_that_begins_within_a_bucket_has_all_of_it() {
+    let (length, step) = WINDOWS[2];
+    let old = spend(START, Amount::new(7), &[]);
+    // The last moment at which the bucket of the spending counts.
+    let now = START - START % step + step - 1 + length;
+    let new = spend(now, Amount::new(5), &[]);
+    let mut history = reloaded(&[old.clone(), new], now);
+    let week = history.windows(now, "ethereum:1", [], Some(&old)).unwrap().week;
+    assert_eq!((week.count, week.native), (1, Amount::new(5)), "what is new stays when what is old is taken out");
+}
+
+#[test]
 fn what_is_not_known_leaves_no_trace_when_it_has_left() {
     let mut history = History::new(START);
     history.add(&spend(START, Amount::MAX, &[("0xA0", Amount::MAX)]));
