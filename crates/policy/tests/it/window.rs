@@ -159,7 +159,11 @@ fn a_history_that_begins_within_a_bucket_has_all_of_it() {
     let new = spend(now, Amount::new(5), &[]);
     let mut history = reloaded(&[old.clone(), new], now);
     let week = history.windows(now, "ethereum:1", [], Some(&old)).unwrap().week;
-    assert_eq!((week.count, week.native), (1, Amount::new(5)), "what is new stays when what is old is taken out");
+    assert_eq!(
+        (week.count, week.native),
+        (1, Amount::new(5)),
+        "what is new stays when what is old is taken out"
+    );
 }
 
 #[test]
