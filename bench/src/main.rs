@@ -3,6 +3,7 @@
 //! Run it through `cargo xtask bench`, which builds it and the `quorate` binary; see `bench/README.md`.
 #![expect(clippy::print_stdout, reason = "a command line tool that reports to a person or a file")]
 
+mod backup;
 mod cluster;
 mod dkls;
 mod frost;
@@ -11,6 +12,7 @@ mod machine;
 mod measure;
 mod ours;
 mod protocols;
+mod refresh;
 mod trust;
 
 use std::process::ExitCode;
@@ -36,6 +38,10 @@ enum Report {
     Cluster(cluster::Options),
     /// CPU time and bytes of refreshing, repairing and moving a key
     Life(life::Options),
+    /// CPU time and bytes of writing, checking and opening backups
+    Backup(backup::Options),
+    /// Signatures that a cluster makes while it refreshes many keys
+    Refresh(refresh::Options),
     /// What log, directory and policies cost a signature
     Trust(trust::Options),
 }
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         Report::Protocols(options) => protocols::run(options, arguments.json),
         Report::Cluster(options) => cluster::run(options, arguments.json),
         Report::Life(options) => life::run(options, arguments.json),
+        Report::Backup(options) => backup::run(options, arguments.json),
+        Report::Refresh(options) => refresh::run(options, arguments.json),
         Report::Trust(options) => trust::run(options, arguments.json),
     };
     match done {

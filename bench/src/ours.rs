@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use quorate_ecdsa::{PairwiseSetup, setup, sign};
 use quorate_frost::{PROTOCOL, SignatureBytes, TaprootTweak, session_bindings, sign_bip340, sign_ed25519};
-use quorate_keys::dkg;
+use quorate_keys::dkg::{self, Generated};
 use quorate_keys::reshare::{self, Plan};
 use quorate_keys::share::KeyShare;
 use quorate_protocol::access::Access;
@@ -125,6 +125,17 @@ impl Parties {
             sessions.push(start(params).map_err(|why| anyhow!("a session does not start: {why}"))?);
         }
         drive(sessions)
+    }
+
+    /// Who a party is, counted from 0.
+    pub(crate) fn identity(&self, at: usize) -> anyhow::Result<&dyn Identity> {
+        Ok(self.identities.get(at).context("a party without an identity")?.as_ref())
+    }
+
+    /// A key generation among all; what each party has of it.
+    pub(crate) fn born<C: Curve>(&self) -> anyhow::Result<Vec<Generated<C>>> {
+        let session = SessionId(random()?);
+        Ok(self.run(session, &self.committee, |p| dkg::start::<C>(p, self.access.clone()))?.outputs)
     }
 
     /// A key generation among all; the shares.

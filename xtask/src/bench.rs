@@ -12,7 +12,7 @@ use anyhow::Context as _;
 /// What the command line of `cargo xtask bench` can say.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Reports to make: `protocols`, `life`, `cluster`, `trust`, `sealing`, `build`, `demo`; all when none is named
+    /// Reports to make: `protocols`, `life`, `backup`, `refresh`, `cluster`, `trust`, `sealing`, `build`, `demo`; all when none is named
     reports: Vec<String>,
     /// One JSON object a line in place of tables
     #[arg(long)]
@@ -28,6 +28,8 @@ struct Report {
 const REPORTS: &[Report] = &[
     Report { name: "protocols", make: protocols },
     Report { name: "life", make: life },
+    Report { name: "backup", make: backup },
+    Report { name: "refresh", make: refresh },
     Report { name: "cluster", make: cluster },
     Report { name: "trust", make: trust },
     Report { name: "sealing", make: sealing },
@@ -88,6 +90,17 @@ fn sealing(root: &Path, _: &Options) -> anyhow::Result<bool> {
 /// CPU time and bytes of refreshing, repairing and moving a key.
 fn life(root: &Path, options: &Options) -> anyhow::Result<bool> {
     measure(root, options, &["life".as_ref()])
+}
+
+/// CPU time and bytes of writing, checking and opening backups.
+fn backup(root: &Path, options: &Options) -> anyhow::Result<bool> {
+    measure(root, options, &["backup".as_ref()])
+}
+
+/// Signatures that a local cluster makes while it refreshes 1,000 keys.
+fn refresh(root: &Path, options: &Options) -> anyhow::Result<bool> {
+    let Some(program) = program(root)? else { return Ok(false) };
+    measure(root, options, &["refresh".as_ref(), "--binary".as_ref(), program.as_os_str()])
 }
 
 /// The `quorate` program in release, built if need be; `None` if it does not build.

@@ -109,6 +109,9 @@ impl Shared {
     async fn give_share(&self, judged: &Judged, asked: &Asked) -> Result<ExportResult, Problem> {
         let export = export_of(asked)?;
         let recipient = check(export)?;
+        // A share of an epoch that is over elsewhere would be given, and the key marked, for nothing.
+        let revision = self.stored_key(&asked.id).await?.map_or(0, |key| key.epoch);
+        let _pass = self.gates.enter(&asked.id, revision)?;
         let key = self.expose_for(judged, &asked.id, export).await?;
         let record = &Record::from_bytes(&key.record)?;
         let material = self.material(&asked.id, &key, record).await?;
