@@ -8,6 +8,7 @@
 //! | [`mailbox`] | [`Mailbox`] of one session, [`ControlReceiver`] |
 //! | [`driver`] | [`driver::run`]: one protocol session from its start to its result |
 //! | [`stats`] | what is counted for a peer and for a session |
+//! | [`fault`] | for tests: frames that get lost |
 //!
 //! Transport rules: TLS 1.3 only, hybrid X25519MLKEM768 key exchange only, both sides authenticated
 //! with an RFC 7250 raw Ed25519 key that must be one of the peers of that moment. Frames arrive once and in order,
@@ -16,6 +17,7 @@
 
 pub mod config;
 pub mod driver;
+pub mod fault;
 pub mod identity;
 pub mod mailbox;
 pub mod network;

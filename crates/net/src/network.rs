@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Limits, NetConfig, Peer, StartError};
 use crate::connection::{ConnectionError, Surroundings};
+use crate::fault::{Leaving, Losses};
 use crate::frame::{Frame, Instance, Kind, SessionTag};
 use crate::identity::PeerId;
 use crate::link::Link;
@@ -104,6 +105,7 @@ pub(crate) struct Shared {
     control_taken: AtomicBool,
     tasks: TaskTracker,
     refused: Counter,
+    losses: Losses,
 }
 
 impl Network {
@@ -112,6 +114,14 @@ impl Network {
     /// # Errors
     /// [`StartError`], when the address is taken or the peers are misconfigured.
     pub async fn start(config: NetConfig) -> Result<Self, StartError> {
+        Self::start_with_losses(config, Losses::default()).await
+    }
+
+    /// As [`start`](Self::start), with frames that get lost on purpose. For tests.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with_losses(config: NetConfig, losses: Losses) -> Result<Self, StartError> {
         let NetConfig { identity, listen, peers, limits } = config;
         let own = identity.peer_id();
         let ids = check_peers(own, &peers)?;
@@ -154,6 +164,7 @@ impl Network {
             control_taken: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             refused: Counter::default(),
+            losses,
         });
         let links = shared.links();
         for link in &links {
@@ -184,6 +195,10 @@ impl Network {
         let link = self.link(to)?;
         if self.shared.around.stop.is_cancelled() {
             return Err(SendError::ShutDown);
+        }
+        let session = (frame.session != SessionTag::NONE).then_some(frame.session);
+        if self.shared.losses.loses(&Leaving { to, session, body: &frame.body }) {
+            return Ok(());
         }
         link.enqueue(frame).await
     }

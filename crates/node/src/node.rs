@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use quorate_api::{ClientPublicKey, EventKind, Problem, SignedRequest};
+use quorate_net::fault::Losses;
 use quorate_net::{ControlReceiver, NetConfig, Network, Peer, PeerId, StartError};
 use quorate_store::fault::Faults;
 use tokio::net::TcpListener;
@@ -103,10 +104,22 @@ impl Node {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_with_faults(config: Config, faults: Faults) -> Result<Self, NodeError> {
+        Self::start_with_losses(config, faults, Losses::default()).await
+    }
+
+    /// As [`start_with_faults`](Self::start_with_faults), with messages to other nodes that get lost on purpose. For tests.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with_losses(
+        config: Config,
+        faults: Faults,
+        losses: Losses,
+    ) -> Result<Self, NodeError> {
         config.check()?;
         let opened = folder::open(&config.data, Unlock::of(&config), faults).await?;
         let store = opened.store.clone();
-        match Self::start_opened(config, opened).await {
+        match Self::start_opened(config, opened, losses).await {
             Ok(node) => Ok(node),
             Err(error) => {
                 store.close().await;
@@ -115,7 +128,7 @@ impl Node {
         }
     }
 
-    async fn start_opened(config: Config, opened: folder::Opened) -> Result<Self, NodeError> {
+    async fn start_opened(config: Config, opened: folder::Opened, losses: Losses) -> Result<Self, NodeError> {
         let folder::Opened { store, sealer, hsm, id, channel, party, witness, webhook, state_key, sealing } =
             opened;
         let invalid = |what: String| NodeError::Config(ConfigError::Check(vec![what]));
@@ -143,9 +156,8 @@ impl Node {
         let listener =
             TcpListener::bind(listen).await.map_err(|source| NodeError::Listen { listen, source })?;
         let api = listener.local_addr().map_err(|source| NodeError::Listen { listen, source })?;
-        let network =
-            Network::start(NetConfig { identity: channel, listen: config.listen.peers, peers, limits })
-                .await?;
+        let network = NetConfig { identity: channel, listen: config.listen.peers, peers, limits };
+        let network = Network::start_with_losses(network, losses).await?;
         if !listen.ip().is_loopback() && tls.is_none() {
             tracing::warn!(%listen, "clients are served over plain http on an address that others can reach: configure [tls], or use loopback or a proxy that does tls");
         }

@@ -116,6 +116,7 @@ impl Writer {
         let (work, log) = (Some(work), Some(log));
         self.queue(Task::Write(Box::new(Write {
             unit,
+            named: std::any::type_name::<W>(),
             work,
             log,
             receipts,
@@ -172,6 +173,9 @@ enum Task {
 trait Job: Send {
     fn unit(&self) -> Unit;
 
+    /// The type of its work: tells tests which write it is.
+    fn work(&self) -> &'static str;
+
     /// Does the work inside the caller's transaction or savepoint.
     fn run<'a>(
         &'a mut self,
@@ -196,6 +200,7 @@ enum Step {
 
 struct Write<T> {
     unit: Unit,
+    named: &'static str,
     work: Option<Work<T>>,
     log: Option<Log<T>>,
     receipts: bool,
@@ -207,6 +212,10 @@ struct Write<T> {
 impl<T: Send> Job for Write<T> {
     fn unit(&self) -> Unit {
         self.unit
+    }
+
+    fn work(&self) -> &'static str {
+        self.named
     }
 
     fn run<'a>(
@@ -227,7 +236,8 @@ impl<T: Send> Job for Write<T> {
                     self.outcome = Some(Err(StoreError::DiskFull { detail }));
                     return Step::Undo;
                 }
-                Some(Fault::AfterCommit) | None => {}
+                Some(Fault::DeadBefore) => return Step::FailBatch(StoreError::Closed),
+                Some(Fault::AfterCommit | Fault::DeadAfter) | None => {}
             }
             let Some(work) = self.work.take() else { return Step::Undo };
             match work(connection).await {
@@ -325,7 +335,12 @@ impl WriteTask {
                     Err(_) => break,
                 }
             }
-            match self.commit(&mut batch).await {
+            let ended = self.commit(&mut batch).await;
+            if self.faults.is_dead() {
+                // Nobody is told anything, not even that it is over.
+                break;
+            }
+            match ended {
                 Ok(receipts) => {
                     batch.into_iter().zip(receipts).for_each(|(job, receipts)| job.answer(Ok(receipts)));
                 }
@@ -382,13 +397,19 @@ impl WriteTask {
         let (mut entries, mut owners) = (Vec::new(), Vec::new());
         let mut receipts: Vec<Vec<Receipt>> = batch.iter().map(|_| Vec::new()).collect();
         let alone = batch.len() == 1;
+        let mut dies = false;
         for (at, job) in batch.iter_mut().enumerate() {
+            let fault = faults.next(job.work());
+            if fault == Some(Fault::DeadBefore) {
+                faults.die();
+            }
+            dies |= fault == Some(Fault::DeadAfter);
             // Alone, its savepoint is the transaction.
             let step = if alone || job.unit() == Unit::Statement {
-                job.run(&mut transaction, &path, faults.next()).await
+                job.run(&mut transaction, &path, fault).await
             } else {
                 let mut savepoint = transaction.begin().await.map_err(named)?;
-                let step = job.run(&mut savepoint, &path, faults.next()).await;
+                let step = job.run(&mut savepoint, &path, fault).await;
                 match &step {
                     Step::Keep => savepoint.commit().await.map_err(named)?,
                     Step::Undo => savepoint.rollback().await.map_err(named)?,
@@ -402,7 +423,7 @@ impl WriteTask {
                     owners.extend(logged.iter().map(|_| wanted.then_some(at)));
                     entries.extend(logged);
                 }
-                Step::Undo if alone => {
+                Step::Undo if alone && !dies => {
                     transaction.rollback().await.map_err(named)?;
                     return Ok(receipts);
                 }
@@ -418,6 +439,9 @@ impl WriteTask {
             Some(added.map_err(|failure| failure.at(&path))?)
         };
         transaction.commit().await.map_err(named)?;
+        if dies {
+            faults.die();
+        }
         let wanted = owners.iter().any(Option::is_some);
         if let (Some(added), Some(ledger), true) = (added, &self.ledger, wanted) {
             let recent = ledger.committed(added);
