@@ -116,6 +116,8 @@ pub struct Switch {
     pub proof: Vec<u8>,
     /// Whether the proof is kept when later epochs begin, because somebody left.
     pub keep_proof: bool,
+    /// The operation by which it came about, if this node knows it.
+    pub operation: Option<String>,
 }
 
 /// What a key becomes at this node.
@@ -148,6 +150,9 @@ impl Switch {
         limits::id("key id", self.key_id.as_bytes())?;
         later(self.base, self.epoch)?;
         limits::blob("proof", &self.proof)?;
+        if let Some(operation) = &self.operation {
+            limits::id("operation", operation.as_bytes())?;
+        }
         match &self.to {
             To::Held { scheme, public_key, record, sealed_share, status: _, state } => {
                 state.check()?;
@@ -181,4 +186,6 @@ pub struct Handover {
     pub epoch: u64,
     /// The proof.
     pub proof: Vec<u8>,
+    /// The operation by which it came about, if this node knows it.
+    pub operation: Option<String>,
 }

@@ -300,6 +300,7 @@ impl Shared {
         };
         let old = Package::read(record.scheme, &old.0).ok_or_else(invalid)?;
         let parties = old.parties();
+        let operation = successor.map(|successor| successor.operation.clone());
         let switch = Switch {
             key_id: id.as_str().to_owned(),
             base: revision_of(old.epoch),
@@ -307,8 +308,8 @@ impl Shared {
             to,
             proof: proof.to_vec(),
             keep_proof: parties.keys().any(|peer| !new.parties().contains_key(peer)),
+            operation: operation.clone(),
         };
-        let operation = successor.map(|successor| successor.operation.clone());
         let how = if stays { "switched" } else { "left" };
         let entry = audit::epoch(id, new.epoch, &name, operation.as_deref().unwrap_or_default(), how)?;
         let switched = self.store.switch_key(switch, entry, clock::millis()).await;

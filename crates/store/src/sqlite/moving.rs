@@ -158,15 +158,18 @@ impl Sqlite {
     }
 
     pub(crate) async fn handover(&self, key_id: &str, base: i64) -> Result<Option<Handover>, StoreError> {
-        let row = sqlx::query("SELECT base, epoch, proof FROM handovers WHERE key_id = ? AND base = ?")
-            .bind(key_id)
-            .bind(base)
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(|error| self.named(error))?;
+        let row =
+            sqlx::query("SELECT base, epoch, proof, operation FROM handovers WHERE key_id = ? AND base = ?")
+                .bind(key_id)
+                .bind(base)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(|error| self.named(error))?;
         let read = |row: SqliteRow| -> Result<Handover, Failure> {
             let (base, epoch) = (unsigned(&row, "base")?, unsigned(&row, "epoch")?);
-            Ok(Handover { base, epoch, proof: row.try_get("proof")? })
+            let operation: String = row.try_get("operation")?;
+            let operation = Some(operation).filter(|operation| !operation.is_empty());
+            Ok(Handover { base, epoch, proof: row.try_get("proof")?, operation })
         };
         row.map(read).transpose().map_err(|failure| self.named(failure))
     }
@@ -197,7 +200,7 @@ async fn replace(
     epoch: i64,
     now: i64,
 ) -> Result<bool, Failure> {
-    let Switch { key_id, to, proof, keep_proof, .. } = switch;
+    let Switch { key_id, to, proof, keep_proof, operation, .. } = switch;
     let known = in_base(connection, &key_id, base, true).await?;
     let fresh = matches!(to, To::Held { .. }) && !known;
     match to {
@@ -263,15 +266,18 @@ async fn replace(
         .bind(&key_id)
         .execute(&mut *connection)
         .await?;
-    sqlx::query("INSERT INTO handovers (key_id, base, epoch, proof, keep, at) VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(key_id)
-        .bind(base)
-        .bind(epoch)
-        .bind(proof)
-        .bind(i64::from(keep_proof))
-        .bind(now)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(
+        "INSERT INTO handovers (key_id, base, epoch, proof, keep, at, operation) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(key_id)
+    .bind(base)
+    .bind(epoch)
+    .bind(proof)
+    .bind(i64::from(keep_proof))
+    .bind(now)
+    .bind(operation.unwrap_or_default())
+    .execute(&mut *connection)
+    .await?;
     Ok(fresh)
 }
 

@@ -44,7 +44,8 @@ fn successor(name: [u8; 32]) -> NewSuccessor {
 }
 
 fn switch(to: To) -> Switch {
-    Switch { key_id: "key".to_owned(), base: 1, epoch: 3, to, proof: b"proof".to_vec(), keep_proof: false }
+    let (key_id, proof, operation) = ("key".to_owned(), b"proof".to_vec(), Some("op".to_owned()));
+    Switch { key_id, base: 1, epoch: 3, to, proof, keep_proof: false, operation }
 }
 
 fn to_new() -> To {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_api::{Act, Code, KeyId, MoveResult, OperationResult, Problem};
+use quorate_api::{Act, Code, Figures, KeyId, MoveResult, OperationResult, Problem};
 use quorate_policy::facts::Action;
 use quorate_store::Key;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::keys::Record;
 use crate::keys::moving::revision_of;
 use crate::operations::stored_result;
 use crate::registry::locked;
-use crate::shared::Shared;
+use crate::shared::{Shared, store_problem};
 
 pub(super) const REFRESH: About = About {
     action: Action::Refresh,
@@ -79,12 +79,14 @@ pub(crate) async fn coordinate(
     }
     let order = order(&asked.id, &asked.act)
         .ok_or_else(|| Problem::new(Code::Internal, "this does not move a key"))?;
-    let number = shared.run_attempt(&judged.operation).await?;
-    // GOV.3  Whatever changed since counts.
-    let asked = ask(shared, &asked.id, &asked.act, shared.id).await?;
-    shared.convinced(judged, Subject::Act(&asked)).await?;
-    let mandate = Mandate::of(&judged.request, shared.rulings_for(judged).await?, judged.source);
-    let figures = moving::coordinate(shared, &mandate, &order, number).await?;
+    // This node was killed, or had stopped waiting, when it was carried out.
+    let figures = match carried_out(shared, &order, judged).await? {
+        true => Figures::default(),
+        false => match attempt(shared, judged, &asked, &order).await {
+            Err(_) if carried_out(shared, &order, judged).await? => Figures::default(),
+            ended => ended?,
+        },
+    };
     let (id, act) = (asked.id, asked.act.kind());
     let key = shared.shown_after_move(&id).await?;
     let result = OperationResult::Moved(Box::new(MoveResult { act, key: Box::new(key), figures }));
@@ -96,6 +98,28 @@ pub(crate) async fn coordinate(
     }
     shared.gather_receipts(&judged.operation).await;
     Ok(result)
+}
+
+async fn attempt(
+    shared: &Arc<Shared>,
+    judged: &Judged,
+    asked: &Asked,
+    order: &Order,
+) -> Result<Figures, Problem> {
+    let number = shared.run_attempt(&judged.operation).await?;
+    // GOV.3  Whatever changed since counts.
+    let asked = ask(shared, &asked.id, &asked.act, shared.id).await?;
+    shared.convinced(judged, Subject::Act(&asked)).await?;
+    let mandate = Mandate::of(&judged.request, shared.rulings_for(judged).await?, judged.source);
+    moving::coordinate(shared, &mandate, order, number).await
+}
+
+/// Whether the epoch after the order's is in force here, and by this operation.
+async fn carried_out(shared: &Shared, order: &Order, judged: &Judged) -> Result<bool, Problem> {
+    let found = shared.store.handover(order.key.as_str(), revision_of(order.epoch)).await;
+    let found = found.map_err(|error| store_problem(&error))?;
+    let by = found.and_then(|handover| handover.operation);
+    Ok(by.is_some_and(|by| by == judged.operation.as_str()))
 }
 
 /// What a member looks at when it is asked to help to move a key. Of a key that is new to it, it knows what the proposal says.
