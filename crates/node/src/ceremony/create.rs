@@ -8,7 +8,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use quorate_api::{Code, CreateKey, Figures, Hex, Key as ApiKey, KeyId, KeyStatus, OperationResult, Problem};
+use quorate_api::{
+    Code, CreateKey, Figures, Hex, Key as ApiKey, KeyId, KeyStatus, OperationId, OperationResult, Problem,
+};
 use quorate_intent::{PublicKey, check_purposes, default_purposes};
 use quorate_net::PeerId;
 use quorate_protocol::access::Access;
@@ -16,6 +18,7 @@ use quorate_protocol::message::encode;
 use quorate_protocol::party::{Committee, IdentityKey, Party, PartyIndex};
 use quorate_protocol::session::SessionId;
 use quorate_protocol::transcript::{Transcript, tags};
+use quorate_store::KeyStatus as StoredStatus;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -298,7 +301,7 @@ pub(crate) async fn coordinate(
             Err(problem) if problem.code == Code::OperationRunning => {
                 drop(hold);
                 if Instant::now() >= deadline {
-                    return Err(busy());
+                    return Err(problem);
                 }
                 let jitter = u64::from(random::<1>()?.first().copied().unwrap_or(0));
                 sleep(std::time::Duration::from_millis(50 + jitter)).await;
@@ -391,6 +394,7 @@ async fn together(
             return Err(Problem::new(Code::DeadlineExceeded, detail));
         }
         Said::Done(party, Done::Created { key }) => {
+            end_known(shared, &judged.operation, &key).await?;
             let detail = format!(
                 "`{}` has created the key `{key}` for this request before: use that one",
                 name(&party)
@@ -449,6 +453,19 @@ async fn together(
         }
     }
     Ok((key, ceremony.figures))
+}
+
+/// A party says that this operation has created a key. If this node uses it, it was told so itself, and stopped before it stored that.
+async fn end_known(shared: &Shared, operation: &OperationId, key: &str) -> Result<(), Problem> {
+    let Ok(id) = key.parse::<KeyId>() else { return Ok(()) };
+    let Some(key) = shared.stored_key(&id).await? else { return Ok(()) };
+    let unused = matches!(key.status, StoredStatus::Pending | StoredStatus::Destroyed);
+    if unused || Record::from_bytes(&key.record)?.operation != *operation {
+        return Ok(());
+    }
+    let Some(shown) = shared.present_key(&key)? else { return Ok(()) };
+    let result = OperationResult::CreateKey { key: Box::new(shown), figures: Figures::default() };
+    shared.succeed(operation, None, Some(&id), result, Vec::new()).await.map(|_| ())
 }
 
 /// Whether all members are there; waits a little for those that are not.
