@@ -1,11 +1,11 @@
 //! One node is killed at a seeded moment of a ceremony and started again.
 //!
-//! covers: S18, S26
+//! covers: S18, S26, S35
 
 use crate::support::{Cluster, HANGS, NAMES, Seeded, WAIT, create, created, fresh, result, sign, signatures};
 use quorate_api::client::ClientError;
 use quorate_api::intent::Scheme;
-use quorate_api::{CreateKey, KeyId, Operation, Sign};
+use quorate_api::{Act, CreateKey, KeyId, Operation, Refresh, Reshare, Sign};
 use std::time::{Duration, Instant};
 
 /// The node that asks, and the one that is killed.
@@ -17,6 +17,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 enum Ask {
     Create(CreateKey),
     Sign(KeyId, Sign),
+    Act(KeyId, Act),
 }
 
 type Answer = Result<Operation, ClientError>;
@@ -27,6 +28,7 @@ fn ask(cluster: &Cluster, node: usize, ask: &Ask, repeat: &str) -> tokio::task::
         match &ask {
             Ask::Create(create) => client.create_key(create, &repeat, WAIT).await,
             Ask::Sign(key, sign) => client.sign(key, sign, &repeat, WAIT).await,
+            Ask::Act(key, act) => client.act(key, act, &repeat, WAIT).await,
         }
     })
 }
@@ -175,6 +177,67 @@ fn killed_while_creating(scheme: Scheme, cases: usize, seed: u64) {
     );
     assert_eq!(count.cases, cases);
     assert!(count.answered_before >= 1);
+}
+
+/// The kinds of moves in turn: new shares, all of three instead of two, and two of three again.
+fn moves(turn: usize, epoch: u64) -> Act {
+    let parties = || NAMES.iter().map(|name| (*name).to_owned()).collect();
+    match turn % 3 {
+        0 => Act::Refresh(Refresh { epoch, reason: None }),
+        turn => Act::Reshare(Reshare {
+            epoch,
+            threshold: if turn == 1 { 3 } else { 2 },
+            parties: parties(),
+            reason: None,
+        }),
+    }
+}
+
+fn killed_while_moving(scheme: Scheme, cases: usize, seed: u64) {
+    let mut cluster = Cluster::start("");
+    let key = cluster.create(0, scheme);
+    let mut epoch = 0;
+    let usual = usual(&cluster, |cluster| {
+        let what = Ask::Act(key.clone(), moves(0, epoch));
+        insist(cluster, 0, &what, &fresh(), Instant::now());
+        epoch += 1;
+    });
+    let (mut seeded, mut count) = (Seeded(seed), Count::default());
+    for slot in 0..cases {
+        let delay = moment(slot, cases, usual, &mut seeded);
+        let pair = PAIRS[slot % PAIRS.len()];
+        case(&mut cluster, pair, &Ask::Act(key.clone(), moves(slot, epoch)), delay, &mut count);
+        epoch += 1;
+        let begun = Instant::now();
+        // One epoch at all, the one that was ordered; and every node signs in it.
+        for node in 0..3 {
+            let here = || cluster.runtime.block_on(cluster.client(node).key(&key)).unwrap().epoch;
+            while here() != epoch {
+                let late = begun.elapsed() > ANSWERED_WITHIN;
+                assert!(!late, "{} stays in epoch {}\n{}", NAMES[node], here(), cluster.logs());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        for node in 0..3 {
+            cluster.must_sign(node, &key, None);
+        }
+    }
+    println!(
+        "{scheme:?}: {} cases, usually {usual:?}, {} answered before the crash",
+        count.cases, count.answered_before
+    );
+    assert_eq!(count.cases, cases);
+    assert!(count.answered_before >= 1);
+}
+
+#[test]
+fn a_node_killed_while_a_frost_key_is_moved_loses_nothing() {
+    killed_while_moving(Scheme::Ed25519, 12, 5);
+}
+
+#[test]
+fn a_node_killed_while_an_ecdsa_key_is_moved_loses_nothing() {
+    killed_while_moving(Scheme::EcdsaSecp256k1, 6, 6);
 }
 
 #[test]
