@@ -1,15 +1,17 @@
-//! The project's own tasks: `cargo xtask layers|spec|test|bench`.
+//! The project's own tasks: `cargo xtask layers|spec|test|matrix|bench`.
 //!
 //! | task | what it answers |
 //! |---|---|
 //! | `layers` | does the crate graph still have the shape that `ARCHITECTURE.md` promises? |
 //! | `spec` | do the pages under `spec/`, the code and the tests still speak of the same steps and checks? |
 //! | `test` | does everything work, judged by real counterparts? |
+//! | `matrix` | does every ceremony survive every lost message and every kill? |
 //! | `bench` | how fast is it? |
 #![expect(clippy::print_stdout, reason = "a command line tool that reports to a person or a CI log")]
 
 mod bench;
 mod layers;
+mod matrix;
 mod source;
 mod spec;
 mod test;
@@ -36,6 +38,8 @@ enum Task {
     Spec,
     /// Runs the test suites, all of them or those named
     Test(test::Options),
+    /// Runs every cell of the matrix of ceremonies, lost messages and kills, of which `test` draws a sample
+    Matrix(matrix::Options),
     /// Runs the benchmarks and prints their report
     Bench(bench::Options),
 }
@@ -58,6 +62,7 @@ fn run(task: Task) -> anyhow::Result<bool> {
         Task::Layers => layers::run(&root),
         Task::Spec => spec::run(&root),
         Task::Test(options) => test::run(&root, &options),
+        Task::Matrix(options) => matrix::run(&root, &options),
         Task::Bench(options) => bench::run(&root, &options),
     }
 }
