@@ -212,10 +212,9 @@ impl Shared {
             let age = oldest.map_or(0, |since| clock::millis().saturating_sub(since) / 1000);
             gauge("quorate_share_age_seconds", age);
         }
-        if let Ok(doomed) = self.store.keys_to_destroy(quorate_store::MAX_PAGE_LEN).await {
-            gauge("quorate_keys_to_be_destroyed", counted(doomed.len()));
-            let next = doomed.first().and_then(|key| key.state.destroys_at).unwrap_or(0);
-            gauge("quorate_next_destruction_timestamp_seconds", next / 1000);
+        if let Ok((doomed, next)) = self.store.count_keys_to_destroy().await {
+            gauge("quorate_keys_to_be_destroyed", doomed);
+            gauge("quorate_next_destruction_timestamp_seconds", next.unwrap_or(0) / 1000);
         }
         metrics.render(&self.network, &self.registry)
     }

@@ -261,12 +261,27 @@ impl Store {
         ask!(self, newest_key_act())
     }
 
-    /// The keys whose shares are to be erased, the soonest first, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN).
+    /// The keys whose shares are to be erased, the soonest first, those behind `after`, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN).
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`], and those of the backend.
+    pub async fn keys_to_destroy(&self, after: Option<&Key>, limit: u32) -> Result<Vec<Key>, StoreError> {
+        let after = match after {
+            Some(key) => {
+                let at = limits::signed("time", key.state.destroys_at.unwrap_or_default())?;
+                Some((at, key.key_id.clone()))
+            }
+            None => None,
+        };
+        ask!(self, keys_to_destroy(after, limit))
+    }
+
+    /// How many keys there are whose shares are to be erased, and when the first one is, in milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// Those of the backend.
-    pub async fn keys_to_destroy(&self, limit: u32) -> Result<Vec<Key>, StoreError> {
-        ask!(self, keys_to_destroy(limit))
+    pub async fn count_keys_to_destroy(&self) -> Result<(u64, Option<u64>), StoreError> {
+        ask!(self, count_keys_to_destroy())
     }
 
     /// Replaces the share of a key by that of a later epoch, if its epoch still is `old_epoch` and it is neither burned

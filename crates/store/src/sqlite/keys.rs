@@ -258,15 +258,30 @@ impl Sqlite {
         Ok(newest.and_then(|newest| u64::try_from(newest).ok()).unwrap_or(0))
     }
 
-    pub(crate) async fn keys_to_destroy(&self, limit: u32) -> Result<Vec<Key>, StoreError> {
+    pub(crate) async fn keys_to_destroy(
+        &self,
+        after: Option<(i64, String)>,
+        limit: u32,
+    ) -> Result<Vec<Key>, StoreError> {
         let soonest = "SELECT * FROM keys WHERE destroys_at IS NOT NULL AND status <> 'destroyed' \
-                       ORDER BY destroys_at LIMIT ?";
+                       AND (destroys_at, key_id) > (?, ?) ORDER BY destroys_at, key_id LIMIT ?";
+        let (at, id) = after.unwrap_or((i64::MIN, String::new()));
         let rows = sqlx::query(soonest)
+            .bind(at)
+            .bind(id)
             .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
             .fetch_all(&self.readers)
             .await
             .map_err(|error| self.named(error))?;
         rows.iter().map(key).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+
+    pub(crate) async fn count_keys_to_destroy(&self) -> Result<(u64, Option<u64>), StoreError> {
+        let counted = "SELECT COUNT(*), MIN(destroys_at) FROM keys WHERE destroys_at IS NOT NULL AND status <> 'destroyed'";
+        let (count, soonest): (i64, Option<i64>) =
+            sqlx::query_as(counted).fetch_one(&self.readers).await.map_err(|error| self.named(error))?;
+        let number = |value: i64| u64::try_from(value).unwrap_or(0);
+        Ok((number(count), soonest.map(number)))
     }
 
     pub(crate) async fn replace_share(

@@ -19,7 +19,7 @@ use crate::keys::Record;
 use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
-/// Keys that are looked at in one turn.
+/// Keys that are read at once.
 const AT_ONCE: u32 = 200;
 /// How long a node that hears from too few others waits before it erases what is due all the same: they may be gone for ever.
 const ALONE: Duration = Duration::from_secs(3600);
@@ -80,26 +80,50 @@ impl Shared {
     }
 
     async fn destroy_due(&self) -> Result<(), Problem> {
-        let due = self.store.keys_to_destroy(AT_ONCE).await.map_err(|error| store_problem(&error))?;
         let now = clock::millis();
-        for key in due {
-            let (Ok(id), Some(at)) = (key.key_id.parse::<KeyId>(), key.state.destroys_at) else { continue };
-            // Never on the word of whoever writes into the store.
-            let Ok(Some(key)) = self.stored_key(&id).await else { continue };
-            if key.state.destroys_at != Some(at) {
-                continue;
+        let mut after: Option<Key> = None;
+        // All of them, however many cannot be erased now: a key that is frozen holds up no other.
+        loop {
+            let page = self.store.keys_to_destroy(after.as_ref(), AT_ONCE).await;
+            let page = page.map_err(|error| store_problem(&error))?;
+            let Some(last) = page.last().cloned() else { return Ok(()) };
+            for key in page {
+                if self.stop.is_cancelled() {
+                    return Ok(());
+                }
+                if let Err(problem) = self.destroy_if_due(&key, now).await {
+                    tracing::error!(key = %key.key_id, detail = %problem.detail, "the share of a key is not erased: it is tried again");
+                }
             }
-            let record = Record::from_bytes(&key.record)?;
-            if !locked(&self.doomed).is_over(&id, at, now) {
-                self.tell_near(&id, &key, at, now);
-                continue;
-            }
-            // A freeze stops everything that cannot be undone.
-            let frozen =
-                self.governance.as_ref().and_then(|known| known.frozen(Some(&id), record.tenant.as_ref()));
-            if frozen.is_none() && self.would_know(&record) {
-                self.erase(&id, &record).await?;
-            }
+            after = Some(last);
+        }
+    }
+
+    /// Erases the share of one key if its time has come and nothing stands against it.
+    async fn destroy_if_due(&self, listed: &Key, now: u64) -> Result<(), Problem> {
+        let (Ok(id), Some(at)) = (listed.key_id.parse::<KeyId>(), listed.state.destroys_at) else {
+            return Ok(());
+        };
+        let over = locked(&self.doomed).is_over(&id, at, now);
+        // Most of those that wait have weeks, and are not read anew.
+        if !over && at.saturating_sub(now) > NEAR {
+            return Ok(());
+        }
+        // Never on the word of whoever writes into the store.
+        let Ok(Some(key)) = self.stored_key(&id).await else { return Ok(()) };
+        if key.state.destroys_at != Some(at) {
+            return Ok(());
+        }
+        if !over {
+            self.tell_near(&id, &key, at, now);
+            return Ok(());
+        }
+        let record = Record::from_bytes(&key.record)?;
+        // A freeze stops everything that cannot be undone.
+        let frozen =
+            self.governance.as_ref().and_then(|known| known.frozen(Some(&id), record.tenant.as_ref()));
+        if frozen.is_none() && self.would_know(&record) {
+            self.erase(&id, &record).await?;
         }
         Ok(())
     }
