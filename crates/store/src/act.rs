@@ -31,12 +31,12 @@ impl KeyState {
     }
 }
 
-/// An order about a key's state that this node took.
+/// An order about a key's state that this node took, or an export of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAct {
     /// The key.
     pub key_id: String,
-    /// Which order about the key's state it is, from 1.
+    /// Which order about the key's state it is, from 1; 0 of an export, which is none.
     pub number: u64,
     /// What is ordered.
     pub act: String,

@@ -9,12 +9,15 @@ use quorate_api::{
 use quorate_keys::export::combine;
 use quorate_keys::share::PublicPackage;
 use quorate_keys::sharing::Rows;
+use quorate_log::entry::Kind;
 use quorate_protocol::curve::{Curve, Ed25519, P256, Scalar, Secp256k1, SecretScalar};
 use quorate_protocol::party::PartyIndex;
 use quorate_seal::{Label, SealingKey};
 
 use crate::cluster::{Cluster, WAIT, now, problem, unique};
+use crate::governed::until;
 use crate::import::{SCALAR, import};
+use crate::states::{disable, enable, order};
 
 fn ask(one_time: &SealingKey, expires: u64) -> Act {
     let recipient = Hex(one_time.public().to_bytes());
@@ -123,11 +126,57 @@ async fn an_export_needs_a_quorum_and_an_end() {
         let shown = cluster.client(at).key(&key.id).await.unwrap();
         assert_eq!((shown.status, shown.exposed_at), (KeyStatus::Active, None), "node {at}");
     }
-    // With one node away two are enough: they are exposed, and the third learns nothing of it.
+    // With one node away two are enough: they are exposed, and the third learns it when it is back.
     cluster.stop(2).await;
     let result = exported(&export(&cluster, 0, &key, &Act::Export(good)).await.unwrap());
     assert_eq!((result.shares.len(), result.without.len()), (2, 1), "{result:?}");
     put_together::<Secp256k1>(&one_time, &result);
+    assert_eq!(shown(&cluster, 1, &key).await, (KeyStatus::Exposed, true));
+    cluster.start_all().await;
+    until(async || shown(&cluster, 2, &key).await == (KeyStatus::Exposed, true)).await;
+}
+
+async fn shown(cluster: &Cluster, at: usize, key: &Key) -> (KeyStatus, bool) {
+    let shown = cluster.client(at).key(&key.id).await.unwrap();
+    (shown.status, shown.exposed_at.is_some())
+}
+
+/// A node that was away learns that a key was exposed although the request's time is over: the others prove it. Switched off in the meantime, it stays
+/// off; asked to be switched on, it is exposed and not active.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_away_learns_that_a_key_is_exposed() {
+    let mut cluster = Cluster::start(3).await;
+    let plain = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let off = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let untouched = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    cluster.stop(2).await;
+    let one_time = SealingKey::one_time().unwrap();
+    let client = cluster.client(0).valid_for(std::time::Duration::from_secs(2));
+    for key in [&plain, &off] {
+        client.act(&key.id, &ask(&one_time, now() + 600), &unique("export"), WAIT).await.unwrap();
+    }
+    client.act(&off.id, &disable(0), &unique("off"), WAIT).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    cluster.start_all().await;
+    until(async || shown(&cluster, 2, &plain).await == (KeyStatus::Exposed, true)).await;
+    until(async || shown(&cluster, 2, &off).await == (KeyStatus::Disabled, true)).await;
+    assert_eq!(shown(&cluster, 2, &untouched).await, (KeyStatus::Active, false));
+    // Logged once, under the operation, and not forgotten.
+    cluster.stop(2).await;
+    cluster.start_all().await;
+    assert_eq!(shown(&cluster, 2, &plain).await, (KeyStatus::Exposed, true));
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    let entries = crate::audit::entries(&cluster, 2).await;
+    let said = |entry: &quorate_log::entry::Entry| {
+        let body = String::from_utf8_lossy(entry.body()).into_owned();
+        entry.kind() == Kind::Share && body.contains("\"act\":\"export\"")
+    };
+    assert_eq!(entries.iter().filter(|entry| said(entry)).count(), 2);
+    order(&cluster, 2, &off, &enable(1)).await.unwrap();
+    for at in 0..3 {
+        assert_eq!(shown(&cluster, at, &off).await, (KeyStatus::Exposed, true), "node {at}");
+        cluster.sign(at, &plain.id, "exposed, and not refused by any rule").await.unwrap();
+    }
 }
 
 /// A wrong share is named, and the key still comes out of the others; too few right ones give nothing.

@@ -1,4 +1,5 @@
-//! What a node learns that was away: every node tells its peers how far its list of orders goes, and hands it out from any place on.
+//! What a node learns that was away: every node tells its peers how far its list of orders goes, and hands it out from any place on. That a key was
+//! exported, and so is exposed, is in that list too.
 //!
 //! An order is carried out late if this node would still decide so itself, on a request that is in time; or if as many nodes of the key as can
 //! sign prove by their receipts that they did it, whatever the time is now. Fewer could be the malicious ones.
@@ -6,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use quorate_api::{Code, KeyId, NodeReceipt, OperationId, OperationStatus, Problem, SignedRequest};
+use quorate_api::{Act, Code, KeyId, NodeReceipt, OperationId, OperationStatus, Problem, SignedRequest};
 use quorate_net::PeerId;
 
 use super::ask;
 use super::coordinate::{do_it, enough};
 use super::order::{Order, Place};
-use super::state::{By, number};
+use super::state::{By, is_order, number};
 use crate::audit::{self, Standing};
 use crate::control::{BUNDLE, Control, TakenOrder};
 use crate::governance::permit::{Permission, Subject};
@@ -102,6 +103,11 @@ impl Shared {
                 }
                 let receipt =
                     self.store.log_receipt(&act.op_id).await.map_err(|error| store_problem(&error))?;
+                // An export whose end is not logged yet proves nothing: it is asked for again.
+                let running = |id: &OperationId| self.registry.in_session(id);
+                if receipt.is_none() && act.number == 0 && act.op_id.parse().is_ok_and(|id| running(&id)) {
+                    break;
+                }
                 orders.push(TakenOrder {
                     request: act.request,
                     receipt: receipt.map(|receipt| receipt.to_string()),
@@ -146,7 +152,7 @@ impl Shared {
         if record.index_of(from).is_none() {
             return Ok(());
         }
-        let expected = Self::expected(&judged)?;
+        let expected = Self::expected(&judged, &record)?;
         let receipt = order.receipt.as_ref().and_then(|text| self.accept_receipt(from, text, &expected));
         {
             let mut heard = locked(&self.heard_orders);
@@ -171,9 +177,13 @@ impl Shared {
         if matches!(key.status, quorate_store::KeyStatus::Destroyed | quorate_store::KeyStatus::Pending) {
             return Ok(None);
         }
-        let order = Order { kind: act.kind(), hash: kept.hash, due: 0 };
-        let place = self.orders(id).await?.place(kept.number, &order);
-        if matches!(place, Place::Known | Place::Outranked) {
+        if is_order(act.kind()) {
+            let order = Order { kind: act.kind(), hash: kept.hash, due: 0 };
+            let place = self.orders(id).await?.place(kept.number, &order);
+            if matches!(place, Place::Known | Place::Outranked) {
+                return Ok(None);
+            }
+        } else if key.state.exposed_at.is_some() {
             return Ok(None);
         }
         let record = Record::from_bytes(&key.record)?;
@@ -182,10 +192,13 @@ impl Shared {
     }
 
     /// What every node of the key logs when it has carried the order out.
-    fn expected(judged: &Judged) -> Result<quorate_log::entry::Entry, Problem> {
+    fn expected(judged: &Judged, record: &Record) -> Result<quorate_log::entry::Entry, Problem> {
         let Ask::Act(id, act) = &judged.ask else {
             return Err(Problem::new(Code::Internal, "this orders nothing about a key"));
         };
+        if let Act::Export(export) = act {
+            return Self::export_outcome(judged, id, export, record);
+        }
         audit::ordered(&judged.operation, id, &judged.request.fingerprint(), act.kind(), number(act))
     }
 
@@ -215,6 +228,12 @@ impl Shared {
         };
         let by = if proven { By::Others } else { By::Own };
         let Some(hold) = self.registry.join_session(operation) else { return Ok(()) };
+        if let Ask::Act(_, Act::Export(_)) = &judged.ask {
+            self.expose_late(&judged, proven).await?;
+            drop(hold);
+            forget();
+            return Ok(());
+        }
         let done = async {
             let deciding = self.deciding().await;
             let begun = self.begin(&judged, &Standing::Go(rule.clone())).await?;

@@ -23,7 +23,7 @@ use crate::ceremony::protocols;
 use crate::clock;
 use crate::control::{Control, Outcome, Proposal, Refusal, Work};
 use crate::governance::permit::Subject;
-use crate::judge::Judged;
+use crate::judge::{Ask, Judged};
 use crate::keys::Record;
 use crate::operations::stored_result;
 use crate::shared::{Shared, party_name, random};
@@ -98,11 +98,56 @@ impl Shared {
             expires: export.expires,
         };
         let entry = audit::about(audit::entry(Kind::Share, &body)?, &judged.operation, Some(id))?;
-        self.expose(id, entry).await?;
+        self.expose(judged, id, entry).await?;
         let key = self.stored_key(id).await?.ok_or_else(gone)?;
         (ABOUT.check)(&key)?;
         tracing::warn!(key = %id, operation = %judged.operation, "a share of the key is given out");
         Ok(key)
+    }
+
+    /// EXP.3: a node that was away says it too. Its own share stays where it is.
+    pub(super) async fn expose_late(&self, judged: &Judged, proved: bool) -> Result<(), Problem> {
+        let Ask::Act(id, Act::Export(export)) = &judged.ask else {
+            return Err(Problem::new(Code::Internal, "this exports nothing"));
+        };
+        let key = self.stored_key(id).await?.ok_or_else(|| crate::governance::hidden(id))?;
+        let body = Exposed {
+            from: key.status.as_str(),
+            to: KeyStatus::Exposed.as_str(),
+            operation: judged.operation.as_str(),
+            act: "export",
+            reason: &export.reason,
+            expires: export.expires,
+        };
+        let entry = audit::about(audit::entry(Kind::Share, &body)?, &judged.operation, Some(id))?;
+        self.expose(judged, id, entry).await?;
+        tracing::warn!(key = %id, operation = %judged.operation, proved, "the key was exported while this node was away");
+        Ok(())
+    }
+
+    /// What every node logs that gave its share to an export.
+    pub(super) fn export_outcome(
+        judged: &Judged,
+        id: &KeyId,
+        export: &Export,
+        record: &Record,
+    ) -> Result<quorate_log::entry::Entry, Problem> {
+        let mut parties: Vec<String> = record.parties.iter().map(|party| party.name.clone()).collect();
+        parties.sort();
+        let result = ExportResult {
+            key: id.clone(),
+            scheme: record.scheme,
+            public_key: Hex(Vec::new()),
+            package: record.package.clone(),
+            epoch: record.epoch(),
+            request: Hex(judged.request.request_hash().to_vec()),
+            expires: export.expires,
+            parties,
+            shares: Vec::new(),
+            without: Vec::new(),
+        };
+        let result = OperationResult::ExportKey(Box::new(result));
+        audit::outcome(&judged.operation, Some(id), &judged.request.fingerprint(), &result)
     }
 
     /// EXP.3–EXP.4: marks the key, then seals this node's share to the recipient.

@@ -68,7 +68,7 @@ impl Orders {
     /// Those that the store has. What cannot be read was not written by this program.
     pub(crate) fn of(acts: &[KeyAct], due: impl Fn(&KeyAct) -> u64) -> Self {
         let order = |act: &KeyAct| {
-            let kind = ActKind::parse(&act.act)?;
+            let kind = ActKind::parse(&act.act).filter(|kind| super::state::is_order(*kind))?;
             Some((act.number, Order { kind, hash: act.hash, due: due(act) }))
         };
         Self(acts.iter().filter_map(order).collect())

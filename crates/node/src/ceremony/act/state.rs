@@ -73,15 +73,17 @@ impl Shared {
         act.taken_at.saturating_add(own.max(asked.saturating_mul(1000)))
     }
 
-    /// What a request orders, as the store keeps it.
+    /// What a request orders, or that it exposes the key, as the store keeps it.
     pub(super) fn kept(&self, judged: &Judged) -> Option<KeyAct> {
         let Ask::Act(key, act) = &judged.ask else { return None };
-        if !is_order(act.kind()) {
-            return None;
-        }
+        let number = match act.kind() {
+            ActKind::Export => 0,
+            kind if is_order(kind) => number(act),
+            _ => return None,
+        };
         Some(KeyAct {
             key_id: key.as_str().to_owned(),
-            number: number(act),
+            number,
             act: act.kind().as_str().to_owned(),
             hash: judged.request.fingerprint(),
             request: judged.request.encode(),
@@ -95,6 +97,9 @@ impl Shared {
         let (Ask::Act(id, act), Some(kept)) = (&judged.ask, self.kept(judged)) else {
             return Err(Problem::new(Code::Internal, "this orders nothing about a key"));
         };
+        if !is_order(act.kind()) {
+            return Err(Problem::new(Code::Internal, "this orders nothing about a key"));
+        }
         let _one = self.acting.lock().await;
         for _ in 0..RACES {
             let key = self.stored_key(id).await?.ok_or_else(|| hidden(id))?;
@@ -181,8 +186,13 @@ impl Shared {
     }
 
     /// The private key is or was outside of its shares: for ever, whatever the status becomes. Durable, with the entry, when it returns; done
-    /// again it changes nothing.
-    pub(crate) async fn expose(&self, id: &KeyId, entry: quorate_log::entry::Entry) -> Result<(), Problem> {
+    /// again it changes nothing. The request is handed out to nodes that were away.
+    pub(crate) async fn expose(
+        &self,
+        judged: &Judged,
+        id: &KeyId,
+        entry: quorate_log::entry::Entry,
+    ) -> Result<(), Problem> {
         let _one = self.acting.lock().await;
         let key = self.stored_key(id).await?.ok_or_else(|| hidden(id))?;
         if key.status == KeyStatus::Destroyed {
@@ -194,7 +204,8 @@ impl Shared {
         let to = if key.status == KeyStatus::Active { KeyStatus::Exposed } else { key.status };
         let state = KeyState { exposed_at: Some(clock::millis()), ..key.state.clone() };
         let state = mark::marked(&self.state_key, id.as_str(), to, state);
-        let step = KeyMove { from: key.status, was: key.state, to, state: state.clone(), act: None };
+        let act = self.kept(judged);
+        let step = KeyMove { from: key.status, was: key.state, to, state: state.clone(), act };
         let alone = self.gate.write().await;
         let moved = self.store.move_key(id.as_str(), step, clock::millis(), vec![entry]).await;
         if moved.is_ok() {
