@@ -7,6 +7,7 @@ mod tls;
 pub use events::Events;
 
 use crate::act::Act;
+use crate::backup::BackUp;
 use crate::certificate::ClientCertificate;
 use crate::client_key::ClientKey;
 use crate::id::{KeyId, OperationId};
@@ -257,6 +258,19 @@ impl Client {
         wait: Duration,
     ) -> Result<Operation, ClientError> {
         self.start("/v1/keys/import", import, idempotency_key, wait).await
+    }
+
+    /// Lets the node that this client asks back up its shares now, and waits up to `wait` (at most [`MAX_WAIT`]) for the end.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a failed operation is its problem.
+    pub async fn back_up(
+        &self,
+        what: &BackUp,
+        idempotency_key: &str,
+        wait: Duration,
+    ) -> Result<Operation, ClientError> {
+        self.start("/v1/backup", what, idempotency_key, wait).await
     }
 
     /// The keys to which shares for the nodes are sealed.

@@ -6,6 +6,7 @@
 
 mod access;
 mod act;
+mod backup;
 mod bounded;
 mod certificate;
 #[cfg(feature = "client")]
@@ -33,6 +34,7 @@ pub mod webhook;
 
 pub use access::{Access, AccessError, AccessRank, MAX_ACCESS, MAX_NESTING, MAX_PLACES};
 pub use act::{Act, ActKind, Destroy, MAX_ACTS, MAX_DESTROY_DELAY, Order, StateResult};
+pub use backup::{BackUp, BackupResult};
 pub use bounded::{MAX_LABEL, MAX_NODE_NAME, MAX_PARTIES, check_label, check_node_name, parse_body};
 pub use certificate::{
     CertificateError, CertificateIdentity, CertificateIdentityError, ClientCertificate,

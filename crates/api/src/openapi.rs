@@ -352,6 +352,25 @@ const ROUTES: &[Route] = &[
         codes: ACT_CODES,
     },
     Route {
+        method: Method::Post,
+        path: "/v1/backup",
+        id: "back_up",
+        summary: "Back up the shares of this node now, to where its configuration says.",
+        signed: true,
+        body: Some("BackUp"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: &[
+            Code::IdempotencyConflict,
+            Code::OperationCancelled,
+            Code::OperationRejected,
+            Code::OperationExpired,
+            Code::PolicyDenied,
+            Code::ApprovalMissing,
+            Code::Unsupported,
+        ],
+    },
+    Route {
         method: Method::Get,
         path: "/v1/operations",
         id: "list_operations",
@@ -614,6 +633,7 @@ pub fn openapi() -> OpenApi {
         .add::<crate::moving::Refresh>()
         .add::<crate::moving::Reshare>()
         .add::<crate::moving::Repair>()
+        .add::<crate::backup::BackUp>()
         .add::<Operation>()
         .add::<Rule>()
         .add_as::<ChangeDirectory<schema::Step>>("ChangeDirectory")

@@ -1,6 +1,7 @@
 //! Operations: the life of a request as the API shows it.
 
 use crate::act::StateResult;
+use crate::backup::BackupResult;
 use crate::export::ExportResult;
 use crate::governance::Approvals;
 use crate::id::{Hex, KeyId, OperationId};
@@ -40,11 +41,13 @@ pub enum OperationKind {
     ImportKey,
     /// Export a key.
     ExportKey,
+    /// Back up the shares of one node.
+    BackUp,
 }
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CreateKey,
         Self::Sign,
         Self::ChangeDirectory,
@@ -57,6 +60,7 @@ impl OperationKind {
         Self::RepairKey,
         Self::ImportKey,
         Self::ExportKey,
+        Self::BackUp,
     ];
 
     /// The name as JSON, metrics and the store write it.
@@ -74,6 +78,7 @@ impl OperationKind {
             Self::RepairKey => "repair_key",
             Self::ImportKey => "import_key",
             Self::ExportKey => "export_key",
+            Self::BackUp => "back_up",
         }
     }
 
@@ -193,6 +198,8 @@ pub enum OperationResult {
     Moved(Box<MoveResult>),
     /// Sealed shares of a key that is exported.
     ExportKey(Box<ExportResult>),
+    /// What a backup wrote.
+    BackUp(Box<BackupResult>),
 }
 
 /// How far a running operation is.

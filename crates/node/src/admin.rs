@@ -228,12 +228,11 @@ async fn answer(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
 }
 
 async fn backed_up(shared: &Arc<Shared>) -> Answer {
-    let Some(config) = &shared.config.backup else {
-        return Answer::Failed(
-            "this node has no [backup] in its configuration: see docs/backup.md".to_owned(),
-        );
+    let config = match shared.backup_config() {
+        Ok(config) => config,
+        Err(problem) => return Answer::Failed(problem.detail),
     };
-    match shared.back_up(config).await {
+    match shared.back_up(config, None).await {
         Ok(written) => Answer::BackedUp(BackedUp::new(&config.to, &written)),
         Err(problem) => Answer::Failed(problem.detail),
     }

@@ -192,6 +192,10 @@ fn result_hash(result: &OperationResult) -> String {
             hash.update(&result.request.0);
             hash.update(&result.package.0);
         }
+        OperationResult::BackUp(result) => {
+            hash.update(&result.sequence.to_be_bytes());
+            hash.update(result.to.as_bytes());
+        }
     }
     hash.finalize().to_hex().to_string()
 }
@@ -206,6 +210,7 @@ pub fn participants(result: &OperationResult) -> Vec<String> {
         OperationResult::KeyState(result) => result.by.clone(),
         OperationResult::Moved(result) => result.key.parties.clone(),
         OperationResult::ExportKey(result) => result.shares.iter().map(|share| share.party.clone()).collect(),
+        OperationResult::BackUp(result) => vec![result.node.clone()],
         OperationResult::ChangeDirectory { .. } => Vec::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! Backs up this node's shares, by the clock. Spec: `spec/14-backup.md`.
+//! Backs up this node's shares, by the clock and when asked to. Spec: `spec/14-backup.md`.
 
 pub(crate) mod restore;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_api::{Code, EventKind, Problem};
+use quorate_api::{BackupResult, Code, EventKind, OperationId, OperationResult, Problem, Progress};
 use quorate_backup::{Archive, ArchiveError, Place, Written, make_entry, text};
 use quorate_keys::backup::entry::Source;
 use quorate_keys::backup::recipients::Recipients;
@@ -23,7 +23,10 @@ use crate::audit;
 use crate::ceremony::protocols::Share;
 use crate::clock;
 use crate::config::Backup;
+use crate::governance::permit::Subject;
+use crate::judge::{Ask, Judged};
 use crate::keys::Record;
+use crate::operations::stored_result;
 use crate::shared::{Shared, store_problem};
 
 /// The pause after a backup that failed, unless the next one is due earlier.
@@ -60,6 +63,15 @@ struct Logged<'a> {
     sequence: u64,
     keys: usize,
     fresh: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// Who asked for a backup, if somebody did: it is told how far it is, and named in the log.
+#[derive(Clone, Copy)]
+pub(crate) struct OnRequest<'a> {
+    operation: &'a OperationId,
+    reason: Option<&'a str>,
 }
 
 fn failed(error: &ArchiveError) -> Problem {
@@ -100,7 +112,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         if shared.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return;
         }
-        wait = match shared.back_up(&config).await {
+        wait = match shared.back_up(&config, None).await {
             Ok(_) => config.every,
             Err(problem) => {
                 tracing::error!(to = %config.to, detail = %problem.detail, "the shares of this node are not backed up");
@@ -133,8 +145,51 @@ impl Shared {
         Ok(Archive::new(place, self.identity.public()))
     }
 
+    /// Where and for whom this node backs up.
+    pub(crate) fn backup_config(&self) -> Result<&Backup, Problem> {
+        let detail = "this node has no [backup] in its configuration: see docs/backup.md";
+        self.config.backup.as_ref().ok_or_else(|| Problem::new(Code::Unsupported, detail))
+    }
+
+    /// Backs up because a client asked this node to.
+    pub(crate) async fn back_up_as_asked(&self, judged: &Judged) -> Result<OperationResult, Problem> {
+        let Ask::BackUp(what) = &judged.ask else {
+            return Err(Problem::new(Code::Internal, "this asks for no backup"));
+        };
+        let id = &judged.operation;
+        if let Some(op) = self.operation(id).await?
+            && let Some(done) = stored_result(&op)?
+        {
+            return Ok(done);
+        }
+        let config = self.backup_config()?;
+        self.run_attempt(id).await?;
+        // GOV.3  Whatever changed since counts.
+        self.convinced(judged, Subject::BackUp).await?;
+        let asked = OnRequest { operation: id, reason: what.reason.as_deref() };
+        let written = self.back_up(config, Some(asked)).await?;
+        let Written { sequence, keys, fresh, bytes, pruned, .. } = written;
+        let result = BackupResult {
+            node: self.config.name.clone(),
+            to: config.to.clone(),
+            sequence,
+            keys,
+            fresh,
+            bytes,
+            pruned,
+        };
+        let result = OperationResult::BackUp(Box::new(result));
+        let (result, _) =
+            self.succeed(id, Some(judged.request.fingerprint()), None, result, Vec::new()).await?;
+        Ok(result)
+    }
+
     /// Backs up, one backup after the other, every key of which this node has a share that is certified. Writes what the place does not have yet.
-    pub(crate) async fn back_up(&self, config: &Backup) -> Result<Written, Problem> {
+    pub(crate) async fn back_up(
+        &self,
+        config: &Backup,
+        asked: Option<OnRequest<'_>>,
+    ) -> Result<Written, Problem> {
         let _alone = self.backing_up.lock().await;
         let recipients = text::recipients(&config.recipients, &config.access)
             .map_err(|error| Problem::new(Code::Internal, format!("[backup]: {error}")))?;
@@ -153,8 +208,13 @@ impl Shared {
                 by_curve.entry(self.share_to_back_up(key)?.0.curve()).or_default().push(key);
             }
         }
+        let files = |keys: &Vec<&Key>| keys.len().div_ceil(config.keys_per_file.max(1));
+        let all = by_curve.values().map(files).sum::<usize>();
+        let mut made = 0_usize;
         for (curve, keys) in by_curve {
             for keys in keys.chunks(config.keys_per_file) {
+                made = made.saturating_add(1);
+                self.tell_progress(asked, made, all);
                 let opened =
                     keys.iter().map(|key| self.open_to_back_up(key)).collect::<Result<Vec<_>, _>>()?;
                 let entry = self.entry(curve, opened, recipients.clone()).await?;
@@ -164,15 +224,39 @@ impl Shared {
         let now = clock::millis();
         let written =
             writing.finish(&*self.identity, &self.config.name, now).await.map_err(|error| failed(&error))?;
-        let body =
-            Logged { to: &config.to, sequence: written.sequence, keys: written.keys, fresh: written.fresh };
-        self.log_entries(vec![audit::entry(Kind::Backup, &body)?]).await?;
+        let body = Logged {
+            to: &config.to,
+            sequence: written.sequence,
+            keys: written.keys,
+            fresh: written.fresh,
+            reason: asked.and_then(|asked| asked.reason),
+        };
+        let mut entry = audit::entry(Kind::Backup, &body)?;
+        if let Some(asked) = asked {
+            entry = audit::about(entry, asked.operation, None)?;
+        }
+        self.log_entries(vec![entry]).await?;
         self.metrics.backed_up(now, written.keys);
         let detail =
             format!("{} keys in index {}, {} of them new", written.keys, written.sequence, written.fresh);
         tracing::info!(to = %config.to, sequence = written.sequence, keys = written.keys, fresh = written.fresh, bytes = written.bytes, pruned = written.pruned, "shares backed up");
         self.events.tell(EventKind::BackupWritten, |event| event.with_detail(&detail));
         Ok(written)
+    }
+
+    /// Which file is being made, for whoever asked.
+    fn tell_progress(&self, asked: Option<OnRequest<'_>>, made: usize, all: usize) {
+        let Some(asked) = asked else { return };
+        let number = |files: usize| u16::try_from(files).unwrap_or(u16::MAX);
+        let progress = Progress {
+            protocol: "backup".to_owned(),
+            round: number(made),
+            rounds: Some(number(all)),
+            quorum: vec![self.config.name.clone()],
+            awaiting: Vec::new(),
+            skipped: Vec::new(),
+        };
+        self.registry.set_progress(asked.operation, progress);
     }
 
     /// Keys with a share that means something: not those that are being created, and not those that are gone.

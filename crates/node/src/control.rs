@@ -231,7 +231,7 @@ impl Done {
                 [own] => Some(Self::Exported { sealed: own.sealed.0.clone() }),
                 _ => None,
             },
-            OperationResult::ChangeDirectory { .. } => None,
+            OperationResult::ChangeDirectory { .. } | OperationResult::BackUp(_) => None,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use quorate_api::{
-    Act, ActKind, Code, CreateKey, ImportKey, KeyId, Method, OperationId, Problem, Sign, SignedRequest,
-    parse_body,
+    Act, ActKind, BackUp, Code, CreateKey, ImportKey, KeyId, Method, OperationId, Problem, Sign,
+    SignedRequest, parse_body,
 };
 
 use crate::clock;
@@ -21,6 +21,8 @@ pub(crate) enum Ask {
     Sign(KeyId, Box<Sign>),
     /// Do something else to a key.
     Act(KeyId, Act),
+    /// Back up the shares of the node that is asked.
+    BackUp(BackUp),
     /// Change the directory: read against the one in force when it is looked at.
     Change,
 }
@@ -30,7 +32,7 @@ impl Ask {
     pub(crate) fn key(&self) -> Option<&KeyId> {
         match self {
             Self::Sign(key, _) | Self::Act(key, _) => Some(key),
-            Self::Create(_) | Self::Import(_) | Self::Change => None,
+            Self::Create(_) | Self::Import(_) | Self::BackUp(_) | Self::Change => None,
         }
     }
 }
@@ -73,6 +75,10 @@ pub(crate) fn read(request: SignedRequest) -> Result<Judged, Problem> {
     }
     if request.path() == quorate_policy::chain::PATH {
         return Ok(Judged { operation: request.operation_id(), request, ask: Ask::Change, source: None });
+    }
+    if request.path() == "/v1/backup" {
+        let ask = Ask::BackUp(parse_body(request.body())?);
+        return Ok(Judged { operation: request.operation_id(), request, ask, source: None });
     }
     let rest = request.path().strip_prefix("/v1/keys").ok_or_else(unknown)?;
     let ask = if rest.is_empty() {

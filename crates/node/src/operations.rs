@@ -33,6 +33,7 @@ impl Ask {
             Self::Import(_) => OperationKind::ImportKey,
             Self::Sign(..) => OperationKind::Sign,
             Self::Act(_, act) => act.kind().operation(),
+            Self::BackUp(_) => OperationKind::BackUp,
             Self::Change => OperationKind::ChangeDirectory,
         }
     }
@@ -98,9 +99,10 @@ impl Shared {
     pub(crate) async fn begin(&self, judged: &Judged, standing: &Standing) -> Result<Operation, Problem> {
         let status = match (standing, &judged.ask) {
             (Standing::Wait(_), _) => OperationStatus::PendingApproval,
-            (Standing::Go(_), Ask::Create(_) | Ask::Import(_) | Ask::Change | Ask::Act(..)) => {
-                OperationStatus::Queued
-            }
+            (
+                Standing::Go(_),
+                Ask::Create(_) | Ask::Import(_) | Ask::BackUp(_) | Ask::Change | Ask::Act(..),
+            ) => OperationStatus::Queued,
             (Standing::Go(_), Ask::Sign(..)) => OperationStatus::Running,
         };
         let key_id = judged.ask.key().map(|key| key.as_str().to_owned());

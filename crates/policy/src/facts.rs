@@ -231,6 +231,9 @@ impl Facts {
         if action.is_on_key() != matches!(self.resource, Resource::Key(_)) {
             return Err(FactsError::Resource { action, resource: self.resource.kind() });
         }
+        if action.is_on_node() && !matches!(self.resource, Resource::Cluster) {
+            return Err(FactsError::Resource { action, resource: self.resource.kind() });
+        }
         if matches!(action, Action::Sign(_)) != self.intent.is_some() {
             let what = if self.intent.is_some() { "nothing to sign" } else { "what is to be signed" };
             return Err(FactsError::Needs(action, what));

@@ -90,7 +90,11 @@ type Windows = { hour: Sum, day: Sum, week: Sum };
             action if action.makes_key() => (String::new(), WANTED),
             _ => (String::new(), ""),
         };
-        let on = if action.is_on_key() { "Key" } else { "Tenant, Cluster" };
+        let on = match action {
+            _ if action.is_on_key() => "Key",
+            _ if action.is_on_node() => "Cluster",
+            _ => "Tenant, Cluster",
+        };
         let _ = writeln!(
             text,
             "action \"{action}\"{within} appliesTo {{\n  principal: [User, Service], resource: [{on}],\n  context: {{{ALWAYS}{facts}\n  }}\n}};",

@@ -49,7 +49,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Directory(command) => people::directory(command, connection, output),
         Command::Policy(command) => policy::run(command, connection, output),
         Command::Cluster(command) => cluster::run(command, output),
-        Command::Backup(command) => backup::run(command, output),
+        Command::Backup(command) => backup::run(command, connection, output),
         Command::RecoveryKey(command) => recovery_key::run(command, output),
         Command::Events(args) => events::run(args, connection, output),
         Command::Log(command) => log::run(command, connection, output),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use quorate_api::{Code, CreateKey, KeyId, KeyStatus, MissingPeople, Problem, SignedRequest};
+use quorate_api::{BackUp, Code, CreateKey, KeyId, KeyStatus, MissingPeople, Problem, SignedRequest};
 use quorate_intent::{Summary, default_purposes};
 use quorate_policy::approval::Tally;
 use quorate_policy::chain::{Agreement, Proposed};
@@ -70,6 +70,8 @@ pub(crate) enum Subject<'a> {
     Act(&'a act::Asked),
     /// A key that is imported.
     Import(&'a CreateKey),
+    /// A backup of this node's shares.
+    BackUp,
     /// A change of the directory.
     Change(&'a Proposed),
 }
@@ -80,6 +82,7 @@ pub(crate) enum Prepared {
     Create(Box<CreateKey>),
     Act(Box<act::Asked>),
     Import(Box<CreateKey>),
+    BackUp(BackUp),
     Change(Box<Proposed>),
 }
 
@@ -90,6 +93,7 @@ impl Prepared {
             Self::Create(create) => Subject::Create(create),
             Self::Act(asked) => Subject::Act(asked),
             Self::Import(create) => Subject::Import(create),
+            Self::BackUp(_) => Subject::BackUp,
             Self::Change(proposed) => Subject::Change(proposed),
         }
     }
@@ -115,6 +119,12 @@ impl Prepared {
                 }
             }
             Self::Act(asked) => asked.summary(),
+            Self::BackUp(what) => Summary {
+                headline: "back up the shares of the node that was asked, to where its configuration says"
+                    .to_owned(),
+                details: what.reason.iter().map(|reason| format!("reason: {reason:?}")).collect(),
+                ..Summary::default()
+            },
             Self::Change(proposed) => proposed.words(),
         }
     }
@@ -222,6 +232,11 @@ impl Shared {
                 crate::ceremony::create::check(self, judged, &create)?;
                 Prepared::Import(Box::new(create))
             }
+            Ask::BackUp(what) => {
+                // Tenants do not decide on the keys of all.
+                self.check_insider(judged.request.client())?;
+                Prepared::BackUp(what.clone())
+            }
             Ask::Change => Prepared::Change(Box::new(self.proposed(&judged.request)?)),
         })
     }
@@ -272,10 +287,11 @@ impl Shared {
         let tenant = match subject {
             Subject::Sign(asked) => asked.key.record.tenant.as_ref(),
             Subject::Act(asked) => asked.record.tenant.as_ref(),
-            Subject::Create(_) | Subject::Import(_) | Subject::Change(_) => None,
+            Subject::Create(_) | Subject::Import(_) | Subject::BackUp | Subject::Change(_) => None,
         };
         let despite_freeze = match subject {
-            Subject::Change(_) => true,
+            // A backup takes nothing away and gives nobody anything.
+            Subject::Change(_) | Subject::BackUp => true,
             Subject::Act(asked) => asked.about().despite_freeze,
             Subject::Sign(_) | Subject::Create(_) | Subject::Import(_) => false,
         };
@@ -322,6 +338,20 @@ impl Shared {
                     principal: requester.clone(),
                     action: asked.about().action,
                     resource: Resource::Key(key_facts(&asked.id, &asked.record, &asked.key)),
+                    now: clock::seconds(),
+                    source: judged.source,
+                    intent: None,
+                    wanted: None,
+                    spent: Spent::default(),
+                    extra: BTreeMap::new(),
+                };
+                self.by_policy(judged, &regime, requester, &facts).await
+            }
+            Subject::BackUp => {
+                let facts = Facts {
+                    principal: requester.clone(),
+                    action: Action::Backup,
+                    resource: Resource::Cluster,
                     now: clock::seconds(),
                     source: judged.source,
                     intent: None,

@@ -49,6 +49,17 @@ pub(super) async fn import(
     start_here(&shared, request, source, "import_key").await
 }
 
+/// `POST /v1/backup`
+pub(super) async fn back_up(
+    State(shared): State<Arc<Shared>>,
+    Source(source): Source,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    // What cannot be is said at once.
+    shared.backup_config()?;
+    start_here(&shared, request, source, "back_up").await
+}
+
 /// `POST /v1/keys/{key}/sign`
 pub(super) async fn sign(
     State(shared): State<Arc<Shared>>,
@@ -217,6 +228,7 @@ async fn coordinate(shared: Arc<Shared>, judged: Judged, prepared: Prepared, hol
             (_, Prepared::Act(asked)) => {
                 ceremony::act::coordinate::coordinate(&shared, &judged, *asked).await
             }
+            (_, Prepared::BackUp(_)) => shared.back_up_as_asked(&judged).await,
             (_, Prepared::Change(_)) => shared.carry_out(&judged).await,
             (_, Prepared::Sign(_) | Prepared::Import(_)) => {
                 Err(Problem::new(Code::Internal, "the request was not prepared"))

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use quorate_api::EventKind;
 use quorate_api::intent::Scheme;
+use quorate_api::{BackUp, BackupResult, Code, EventKind, Operation, OperationResult, OperationStatus};
 use quorate_backup::{Archive, Place, survey, text};
 use quorate_keys::backup::recipients::RecoverySecret;
 use quorate_log::entry::{Entry, Kind};
@@ -15,7 +15,7 @@ use quorate_seal::Params;
 use quorate_store::Store;
 use zeroize::Zeroizing;
 
-use crate::cluster::{Cluster, passphrase};
+use crate::cluster::{Cluster, WAIT, passphrase, problem, unique};
 use crate::events::kept;
 
 /// Writes public halves of recovery keys; gives the configuration that names them.
@@ -166,4 +166,104 @@ async fn a_backup_that_fails_is_told_and_the_node_goes_on() {
     let (_, metrics) = cluster.get(0, "/metrics").await;
     assert!(metrics.contains("quorate_backup_failures_total 1"));
     cluster.create(Scheme::Ed25519, 2, None).await;
+}
+
+fn backed_up(operation: &Operation) -> BackupResult {
+    match operation.result.as_ref() {
+        Some(OperationResult::BackUp(result)) => (**result).clone(),
+        other => panic!("no backup in {:?}: {other:?}", operation.status),
+    }
+}
+
+fn why(reason: &str) -> BackUp {
+    BackUp { reason: Some(reason.to_owned()) }
+}
+
+/// A client asks one node to back up, gets what was written, and gets the same again; a node without a place says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_backs_up_when_it_is_asked_to() {
+    let shelf = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::prepare(2).await;
+    cluster.configs[0].backup = Some(Backup { keys_per_file: 1, ..to(shelf.path()) });
+    cluster.start_all().await;
+    // The first one, which is due at the start, is empty.
+    until(async || !told(&cluster, EventKind::BackupWritten).await.is_empty()).await;
+    for scheme in [Scheme::Ed25519, Scheme::Ed25519, Scheme::EcdsaSecp256k1] {
+        cluster.create(scheme, 2, None).await;
+    }
+    let client = cluster.client(0);
+    let asked = client.back_up(&why("before the update"), "now", WAIT).await.unwrap();
+    let done = backed_up(&asked);
+    assert_eq!((done.node.as_str(), done.keys, done.fresh, done.sequence), ("node-a", 3, 3, 2));
+    assert_eq!(done.to, to(shelf.path()).to);
+    assert!(done.bytes > 3 * 100_000, "{done:?}");
+    assert_eq!(asked.receipts.len(), 1, "it is proved that the node logged it");
+    let place = Place::parse(&done.to).unwrap();
+    let found = survey(&place).await.unwrap();
+    assert_eq!((found.nodes[0].sequence, found.nodes[0].keys), (2, 3));
+    // The same request is the same backup, also after a restart; another one finds nothing new.
+    cluster.stop(0).await;
+    cluster.start_all().await;
+    let client = cluster.client(0);
+    let again = client.back_up(&why("before the update"), "now", WAIT).await.unwrap();
+    assert_eq!((again.id.clone(), backed_up(&again).sequence), (asked.id.clone(), 2));
+    let next = backed_up(&client.back_up(&BackUp::default(), "next", WAIT).await.unwrap());
+    assert_eq!((next.keys, next.fresh, next.sequence), (3, 0, 3));
+    let entries = crate::audit::entries(&cluster, 0).await;
+    let bodies = entries.iter().filter(|entry| entry.kind() == Kind::Backup);
+    let bodies: Vec<_> = bodies.map(|entry| String::from_utf8_lossy(entry.body()).into_owned()).collect();
+    assert_eq!(bodies.len(), 3, "{bodies:?}");
+    assert!(bodies[1].contains("\"reason\":\"before the update\""), "{bodies:?}");
+    let refused = cluster.client(1).back_up(&why("x"), "here", WAIT).await.map_err(problem).unwrap_err();
+    assert_eq!((refused.code, refused.status()), (Code::Unsupported, 501));
+    assert!(refused.detail.contains("docs/backup.md"), "{}", refused.detail);
+    // A place that is gone is an error with its reason, and can be asked for again.
+    let folder = shelf.path().join("backups");
+    std::fs::rename(&folder, shelf.path().join("away")).unwrap();
+    std::fs::write(&folder, "in the way").unwrap();
+    let failed = client.back_up(&BackUp::default(), "broken", WAIT).await.map_err(problem).unwrap_err();
+    assert!(failed.detail.contains("the backup failed"), "{}", failed.detail);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(shelf.path().join("away"), &folder).unwrap();
+    assert_eq!(backed_up(&client.back_up(&BackUp::default(), "broken", WAIT).await.unwrap()).keys, 3);
+}
+
+const RULES: &str = r#"
+@id("keys")
+permit (principal in Group::"admins", action == Action::"create_key", resource);
+@id("backups")
+@quorum("2 of Group::\"admins\"")
+permit (principal in Group::"admins", action == Action::"backup", resource);
+"#;
+
+/// With a directory the policies say who may, and people can be asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_judge_backups() {
+    let shelf = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::governed(3, &[("rules", RULES)]).await;
+    for at in 0..2 {
+        cluster.stop(at).await;
+        cluster.configs[at].backup = Some(to(shelf.path()));
+    }
+    cluster.start_all().await;
+    crate::governed::create(&cluster, "alice").await;
+    let ask = async |at: usize, who: &str| {
+        let client = cluster.as_user(at, who);
+        client.back_up(&why("the audit"), &unique("backup"), Duration::ZERO).await.map_err(problem)
+    };
+    let refused = ask(0, "dave").await.unwrap_err();
+    assert_eq!(refused.code, Code::PolicyDenied, "{}", refused.detail);
+    let asked = ask(0, "alice").await.unwrap();
+    assert_eq!(asked.status, OperationStatus::PendingApproval);
+    let words = asked.approvals.clone().unwrap().summary.unwrap();
+    assert!(words.headline.contains("back up") && words.details[0].contains("the audit"), "{words}");
+    cluster.rule(1, "bob", "approve", &asked).await.unwrap();
+    cluster.rule(2, "carol", "approve", &asked).await.unwrap();
+    let done = backed_up(&cluster.ended(0, "alice", &asked).await);
+    assert_eq!((done.node.as_str(), done.keys), ("node-a", 1));
+    // The others were asked to agree, not to back up.
+    let other = Place::parse(&done.to).unwrap();
+    let found = survey(&other).await.unwrap();
+    let keys: Vec<(&str, usize)> = found.nodes.iter().map(|node| (node.name.as_str(), node.keys)).collect();
+    assert!(keys.contains(&("node-a", 1)) && !keys.contains(&("node-b", 1)), "{keys:?}");
 }

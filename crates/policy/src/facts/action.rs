@@ -28,7 +28,7 @@ pub enum Action {
     Reshare,
     /// Give a party its share again.
     Repair,
-    /// Back up a key's shares.
+    /// Back up the shares of a node.
     Backup,
     /// Hand out the private key.
     Export,
@@ -109,7 +109,13 @@ impl Action {
     /// Whether it is done to a key that exists.
     #[must_use]
     pub const fn is_on_key(self) -> bool {
-        !self.makes_key()
+        !self.makes_key() && !self.is_on_node()
+    }
+
+    /// Whether it is done to a node, whichever keys it holds.
+    #[must_use]
+    pub const fn is_on_node(self) -> bool {
+        matches!(self, Self::Backup)
     }
 }
 

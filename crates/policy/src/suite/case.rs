@@ -193,6 +193,9 @@ impl Case {
 
     fn resource(&self) -> Resource {
         let key = &self.key;
+        if self.action.is_on_node() {
+            return Resource::Cluster;
+        }
         if self.action.makes_key() {
             return match &key.tenant {
                 Some(name) => Resource::Tenant { name: name.clone() },

@@ -270,10 +270,10 @@ fn every_action_can_be_decided() {
         };
         let facts = Facts {
             action,
-            resource: if action.makes_key() {
-                Resource::Tenant { name: name("acme") }
-            } else {
-                Resource::Key(KeyFacts { purposes, tenant: Some(name("acme")), ..key() })
+            resource: match action {
+                _ if action.makes_key() => Resource::Tenant { name: name("acme") },
+                _ if action.is_on_node() => Resource::Cluster,
+                _ => Resource::Key(KeyFacts { purposes, tenant: Some(name("acme")), ..key() }),
             },
             intent: matches!(action, Action::Sign(_)).then(|| pays(1)),
             wanted: action.makes_key().then_some(wanted),
