@@ -7,7 +7,8 @@ use k256::elliptic_curve::sec1::ToSec1Point as _;
 use pkcs8::der::asn1::{ObjectIdentifier, OctetStringRef};
 use pkcs8::der::{Decode as _, SecretDocument};
 use pkcs8::pkcs5::{EncryptionScheme, pbes2::Kdf};
-use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use pkcs8::spki::AlgorithmIdentifierRef;
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef};
 use quorate_protocol::curve::CurveId;
 use sec1::EcPrivateKey;
 use zeroize::Zeroizing;
@@ -151,6 +152,30 @@ fn encrypted(bytes: &[u8], password: Option<&Secret>) -> Result<Material, Materi
     let password = password.ok_or(MaterialError::PasswordNeeded)?;
     let document = info.decrypt(password.expose()).map_err(|_| MaterialError::Password)?;
     plain(document.as_bytes())
+}
+
+/// Writes PKCS#8 in PEM, with the public key, for the two curves of ECDSA.
+pub(crate) fn write(material: &Material) -> Result<Zeroizing<String>, MaterialError> {
+    let (oid, public) = match material.curve() {
+        CurveId::P256 => {
+            let key = p256::PublicKey::from_sec1_bytes(material.public_key());
+            (P256, key.map(|key| key.to_sec1_point(false).to_bytes()))
+        }
+        _ => {
+            let key = k256::PublicKey::from_sec1_bytes(material.public_key());
+            (SECP256K1, key.map(|key| key.to_sec1_point(false).to_bytes()))
+        }
+    };
+    let failed = || malformed("the key does not fit into the structure");
+    let public = public.map_err(|_| failed())?;
+    let key =
+        EcPrivateKey { private_key: material.scalar(), parameters: None, public_key: Some(public.as_ref()) };
+    let inner = SecretDocument::encode_msg(&key).map_err(|_| failed())?;
+    let private = OctetStringRef::new(inner.as_bytes()).map_err(|_| failed())?;
+    let algorithm = AlgorithmIdentifierRef { oid: EC, parameters: Some((&oid).into()) };
+    let info = PrivateKeyInfoRef::new(algorithm, private);
+    let document = SecretDocument::encode_msg(&info).map_err(|_| failed())?;
+    document.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| failed())
 }
 
 const fn malformed(what: &'static str) -> MaterialError {

@@ -94,6 +94,24 @@ pub enum MaterialError {
         /// What it is, and the way out.
         what: String,
     },
+    /// The key cannot be written in this format.
+    #[error("a key of {curve} is not written as {format}: {why}")]
+    NotWritten {
+        /// The format that was asked for.
+        format: Format,
+        /// The curve of the key.
+        curve: CurveId,
+        /// Why, and the way out.
+        why: &'static str,
+    },
+    /// A key of this curve does not sign so, or not this.
+    #[error("a key of {curve} signs {expected}")]
+    NotSigned {
+        /// The curve of the key.
+        curve: CurveId,
+        /// What it signs.
+        expected: &'static str,
+    },
     /// A word is not in the lists of BIP-39, or the lists disagree.
     #[error("word {0} is in none of the lists of BIP-39, or not in that of the other words")]
     Word(usize),

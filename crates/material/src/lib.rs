@@ -15,6 +15,8 @@
 //! | `keystore` | Ethereum keystore, version 3 |
 //! | `wif` | Bitcoin's wallet import format |
 //!
+//! The other direction, after an export: `write` gives four of these formats, `sign` one signature.
+//!
 //! What cannot be overwritten is said in `docs/import-export.md`: copies inside the libraries that hash and derive.
 
 pub mod cost;
@@ -26,9 +28,11 @@ mod material;
 mod path;
 mod read;
 mod secret;
+mod sign;
 mod text;
 mod wif;
 mod words;
+mod write;
 
 pub use derive::{ExtendedKey, MAX_SEED, MIN_SEED};
 pub use error::MaterialError;
@@ -37,4 +41,6 @@ pub use path::{DerivationPath, MAX_DEPTH};
 pub use quorate_protocol::curve::CurveId;
 pub use read::{Ask, Format, MAX_INPUT, detect, read};
 pub use secret::Secret;
+pub use sign::SignAs;
 pub use text::EXPORT_HEADER;
+pub use write::{WRITTEN, check_written};

@@ -122,7 +122,9 @@ impl Material {
         self
     }
 
-    pub(crate) fn with_chain_code(mut self, chain_code: Option<[u8; 32]>) -> Self {
+    /// The same key with this chain code, or without one.
+    #[must_use]
+    pub fn with_chain_code(mut self, chain_code: Option<[u8; 32]>) -> Self {
         self.chain_code = chain_code;
         self
     }

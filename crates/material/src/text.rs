@@ -136,7 +136,7 @@ fn decode<const N: usize>(digits: &str) -> Option<Zeroizing<[u8; N]>> {
     Some(bytes)
 }
 
-fn push_hex(out: &mut String, bytes: &[u8]) {
+pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
     for byte in bytes {
         for digit in [byte >> 4, byte & 15] {
             out.push(char::from_digit(digit.into(), 16).unwrap_or_default());

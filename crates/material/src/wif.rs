@@ -3,6 +3,7 @@
 use crate::derive::base58_check;
 use crate::{Format, Material, MaterialError, Note};
 use quorate_protocol::curve::CurveId;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 const MAIN: u8 = 0x80;
@@ -32,4 +33,16 @@ pub(crate) fn read(text: &str) -> Result<Material, MaterialError> {
         material = material.note(Note::UncompressedWif);
     }
     Ok(if network == TEST { material.note(Note::TestNetwork) } else { material })
+}
+
+/// The number for the compressed public key.
+pub(crate) fn write(scalar: &[u8; 32], test_network: bool) -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(38));
+    bytes.push(if test_network { TEST } else { MAIN });
+    bytes.extend_from_slice(scalar);
+    bytes.push(1);
+    let once: [u8; 32] = Sha256::digest(bytes.as_slice()).into();
+    let twice: [u8; 32] = Sha256::digest(once).into();
+    bytes.extend(twice.iter().take(4));
+    Zeroizing::new(bs58::encode(bytes.as_slice()).into_string())
 }

@@ -128,6 +128,12 @@ impl Machine {
     }
 }
 
+/// Whether memory that is not locked can reach a disk in clear.
+#[must_use]
+pub fn swap() -> Finding {
+    process::swap(&Machine::default())
+}
+
 /// Looks at the machine and, with a configuration, at what it names. Blocks: files are synced and other programs asked. With `hsm` the
 /// HSM is asked too, which logs in once.
 #[must_use]

@@ -124,6 +124,9 @@ pub(crate) enum Command {
     Client(client::ClientCommand),
     /// Print the OpenAPI description of the REST interface.
     Openapi,
+    /// The process that holds an exported key for a moment; `quorate key export` starts it.
+    #[command(hide = true)]
+    AssembleKey,
     /// Print a completion script for a shell.
     Completion(completion::CompletionArgs),
 }

@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod key_act;
+pub(crate) mod key_export;
 pub(crate) mod key_import;
 pub(crate) mod key_move;
 pub(crate) mod key_sign;
@@ -55,6 +56,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Log(command) => log::run(command, connection, output),
         Command::Client(command) => client::run(&command, output),
         Command::Openapi => output.text(&quorate_api::openapi().to_pretty_json()?),
+        Command::AssembleKey => key_export::assemble::run(),
         Command::Completion(args) => completion::run(&args, output),
     }
 }

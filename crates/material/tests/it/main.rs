@@ -17,6 +17,7 @@ mod fuzz;
 mod hostile;
 mod pkcs8;
 mod vectors;
+mod written;
 
 use quorate_material::{Ask, Material, MaterialError, Secret, read};
 use zeroize::Zeroizing;

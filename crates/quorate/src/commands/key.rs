@@ -1,6 +1,6 @@
 //! `quorate key`: create, list and show keys, and what is done to them.
 
-use super::{block_on, key_act, key_import, key_move, key_sign, key_verify};
+use super::{block_on, key_act, key_export, key_import, key_move, key_sign, key_verify};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
@@ -22,6 +22,8 @@ pub(crate) enum KeyCommand {
     Create(CreateArgs),
     /// Share a private key out that was made elsewhere.
     Import(key_import::ImportArgs),
+    /// Put a private key together outside of the nodes, once: sealed to age recipients, or for one signature.
+    Export(key_export::ExportArgs),
     /// List keys, oldest first.
     List(ListArgs),
     /// Show a key with its addresses.
@@ -110,6 +112,7 @@ pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output)
     match command {
         KeyCommand::Create(args) => create(args, connection, output),
         KeyCommand::Import(args) => key_import::run(args, connection, output),
+        KeyCommand::Export(args) => key_export::run(args, connection, output),
         KeyCommand::List(args) => list(&args, connection, output),
         KeyCommand::Show(args) => {
             let client = connect(connection)?;

@@ -13,13 +13,13 @@ use std::fs;
 use std::path::Path;
 
 /// A secret and every form of it that is looked for.
-struct Needle {
+pub(crate) struct Needle {
     name: String,
     forms: Vec<Vec<u8>>,
 }
 
 impl Needle {
-    fn new(name: String, secret: &[u8]) -> Self {
+    pub(crate) fn new(name: String, secret: &[u8]) -> Self {
         let distinct: BTreeSet<u8> = secret.iter().copied().collect();
         assert!(secret.len() >= 16 && distinct.len() >= 10, "{name} is no secret");
         let reversed: Vec<u8> = secret.iter().rev().copied().collect();
@@ -42,7 +42,7 @@ impl Needle {
 }
 
 /// Finds all needles in one pass over a haystack: by their first eight bytes, then whole.
-struct Search<'a> {
+pub(crate) struct Search<'a> {
     needles: &'a [Needle],
     /// Which last two bytes of such a beginning occur: most places are passed by.
     filter: Vec<bool>,
@@ -52,7 +52,7 @@ struct Search<'a> {
 const BEGINNING: usize = 8;
 
 impl<'a> Search<'a> {
-    fn new(needles: &'a [Needle]) -> Self {
+    pub(crate) fn new(needles: &'a [Needle]) -> Self {
         let (mut filter, mut beginnings) = (vec![false; 1 << 16], HashMap::<u64, Vec<_>>::new());
         for (at, needle) in needles.iter().enumerate() {
             for (form, bytes) in needle.forms.iter().enumerate() {
@@ -65,7 +65,7 @@ impl<'a> Search<'a> {
     }
 
     /// The needles that are in it, by number.
-    fn find(&self, haystack: &[u8]) -> BTreeSet<usize> {
+    pub(crate) fn find(&self, haystack: &[u8]) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
         let mut window = 0_u64;
         for (end, byte) in haystack.iter().enumerate() {
@@ -133,7 +133,7 @@ fn secrets_of(cluster: &Cluster, node: usize, needles: &mut Vec<Needle>) -> usiz
     keys.len()
 }
 
-fn files_below(folder: &Path, into: &mut Vec<(String, Vec<u8>)>) {
+pub(crate) fn files_below(folder: &Path, into: &mut Vec<(String, Vec<u8>)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
