@@ -4,7 +4,7 @@ use crate::bounded::{self, parse_body};
 use crate::export::Export;
 use crate::id::KeyId;
 use crate::key::KeyStatus;
-use crate::moving::{Refresh, Repair, Reshare};
+use crate::moving::{Refresh, Repair, Reshare, Restore};
 use crate::operation::OperationKind;
 use crate::problem::Problem;
 use crate::schema;
@@ -35,13 +35,15 @@ pub enum ActKind {
     Reshare,
     /// The parties get new shares, one of them under another identity or after it lost its own.
     Repair,
+    /// The parties get new shares, dealt from shares that came out of backups.
+    Restore,
     /// The private key is put together outside of the nodes, once.
     Export,
 }
 
 impl ActKind {
     /// Every act.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Disable,
         Self::Enable,
         Self::Destroy,
@@ -49,6 +51,7 @@ impl ActKind {
         Self::Refresh,
         Self::Reshare,
         Self::Repair,
+        Self::Restore,
         Self::Export,
     ];
 
@@ -62,6 +65,7 @@ impl ActKind {
             Self::Refresh => "refresh",
             Self::Reshare => "reshare",
             Self::Repair => "repair",
+            Self::Restore => "restore",
             Self::Export => "export",
         }
     }
@@ -81,6 +85,7 @@ impl ActKind {
             Self::Refresh => OperationKind::RefreshKey,
             Self::Reshare => OperationKind::ReshareKey,
             Self::Repair => OperationKind::RepairKey,
+            Self::Restore => OperationKind::RestoreKey,
             Self::Export => OperationKind::ExportKey,
         }
     }
@@ -142,6 +147,8 @@ pub enum Act {
     Reshare(Reshare),
     /// A party gets a share again.
     Repair(Repair),
+    /// The parties get new shares from restored ones.
+    Restore(Restore),
     /// The private key is put together outside of the nodes.
     Export(Export),
 }
@@ -160,6 +167,7 @@ impl Act {
             ActKind::Refresh => Self::Refresh(parse_body(body)?),
             ActKind::Reshare => Self::Reshare(parse_body(body)?),
             ActKind::Repair => Self::Repair(parse_body(body)?),
+            ActKind::Restore => Self::Restore(parse_body(body)?),
             ActKind::Export => Self::Export(parse_body(body)?),
         })
     }
@@ -174,6 +182,7 @@ impl Act {
             Self::Refresh(_) => ActKind::Refresh,
             Self::Reshare(_) => ActKind::Reshare,
             Self::Repair(_) => ActKind::Repair,
+            Self::Restore(_) => ActKind::Restore,
             Self::Export(_) => ActKind::Export,
         }
     }
@@ -186,6 +195,7 @@ impl Act {
             Self::Refresh(refresh) => refresh.reason.as_deref(),
             Self::Reshare(reshare) => reshare.reason.as_deref(),
             Self::Repair(repair) => repair.reason.as_deref(),
+            Self::Restore(restore) => restore.reason.as_deref(),
             Self::Export(export) => Some(&export.reason),
         }
     }
@@ -195,7 +205,7 @@ impl Act {
         match self {
             Self::Disable(order) | Self::Enable(order) | Self::Keep(order) => order.base,
             Self::Destroy(destroy) => destroy.base,
-            Self::Refresh(_) | Self::Reshare(_) | Self::Repair(_) => 0,
+            Self::Refresh(_) | Self::Reshare(_) | Self::Repair(_) | Self::Restore(_) => 0,
             Self::Export(_) => 0,
         }
     }

@@ -13,6 +13,7 @@ use crate::client_key::ClientKey;
 use crate::id::{KeyId, OperationId};
 use crate::import::{ImportKey, SealingKeys};
 use crate::key::{CreateKey, Key};
+use crate::moving::RestoredKey;
 use crate::node::{NodeStatus, Readiness, Version};
 use crate::operation::{Operation, OperationStatus};
 use crate::page::{ListQuery, MAX_WAIT, Page, format_wait};
@@ -287,6 +288,14 @@ impl Client {
     /// See [`ClientError`].
     pub async fn keys(&self, query: &ListQuery) -> Result<Page<Key>, ClientError> {
         self.read(&format!("/v1/keys{}", query.to_query())).await
+    }
+
+    /// A page of the shares that came out of backups and wait at the node.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn restored(&self, query: &ListQuery) -> Result<Page<RestoredKey>, ClientError> {
+        self.read(&format!("/v1/restored{}", query.to_query())).await
     }
 
     /// One key.

@@ -51,7 +51,7 @@ pub use governance::{
 pub use id::{Hex, IdError, KeyId, OperationId};
 pub use import::{ImportKey, MAX_COMMITMENT, MAX_SEALED, NodeSealingKey, SealingKeys};
 pub use key::{CreateKey, Key, KeyStatus};
-pub use moving::{MAX_EPOCH, MoveResult, Refresh, Repair, Reshare};
+pub use moving::{MAX_EPOCH, MoveResult, Refresh, Repair, Reshare, Restore, RestoredKey};
 pub use node::{NodeStatus, PeerStatus, Readiness, Version};
 pub use openapi::{Answer, Parameters, Route, openapi, routes};
 pub use operation::{NodeReceipt, Operation, OperationKind, OperationResult, OperationStatus, Progress};

@@ -66,7 +66,50 @@ pub struct Repair {
     pub reason: Option<String>,
 }
 
-/// What came of a refresh, reshare or repair.
+/// Body of `POST /v1/keys/{key}/restore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The epoch of the restored shares: a request for an earlier one does nothing.
+    #[serde(deserialize_with = "bounded::epoch")]
+    #[schema(maximum = 1_000_000_000)]
+    pub epoch: u64,
+    /// The parties of that epoch that are lost, by the names under which the key knows them, with every copy of their shares but those in
+    /// backups. Whoever orders this answers for it: if a quorum of them is not lost, two committees can sign.
+    #[serde(deserialize_with = "bounded::some_node_names")]
+    #[schema(min_items = 1, max_items = 64, value_type = Vec<schema::NodeName>)]
+    pub lost: Vec<String>,
+    /// The names of the nodes that hold a share afterwards. Without it the structure stays, and whoever has the restored share of a lost
+    /// party, or its name, takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
+    #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
+    pub parties: Option<Vec<String>>,
+    /// How many of them can sign; only with `parties`. Without it as many as before.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "bounded::optional_threshold"
+    )]
+    #[schema(minimum = 2, maximum = 64)]
+    pub threshold: Option<u16>,
+    /// Why, for the others and the log.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
+    #[schema(value_type = Option<schema::Label>)]
+    pub reason: Option<String>,
+}
+
+/// A share that came out of a backup and waits at a node: nothing signs with it. `GET /v1/restored` lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RestoredKey {
+    /// The key as the backup has it. Its epoch is that of the share; `lost` are the parties whose machines are not known any more.
+    pub key: Box<Key>,
+    /// Whose share it was.
+    pub party: String,
+    /// When it was restored, in unix milliseconds.
+    pub restored_at: u64,
+}
+
+/// What came of a refresh, reshare, repair or restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MoveResult {
     /// What was asked for.

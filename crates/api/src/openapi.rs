@@ -342,6 +342,28 @@ const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Post,
+        path: "/v1/keys/{key}/restore",
+        id: "restore_key",
+        summary: "Give a key new shares from shares that came out of backups. The parties that are named are declared lost.",
+        signed: true,
+        body: Some("Restore"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: MOVE_CODES,
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/restored",
+        id: "list_restored",
+        summary: "List the shares that came out of backups and wait at the asked node to be moved.",
+        signed: true,
+        body: None,
+        parameters: Parameters::List,
+        answers: &[(200, "A page of restored shares.", Answer::Json("RestoredPage"))],
+        codes: &[],
+    },
+    Route {
+        method: Method::Post,
         path: "/v1/keys/{key}/export",
         id: "export_key",
         summary: "Give the shares of a key, sealed to a one-time key, so that it is put together outside of the nodes. It counts as exposed for ever.",
@@ -634,6 +656,8 @@ pub fn openapi() -> OpenApi {
         .add::<crate::moving::Reshare>()
         .add::<crate::moving::Repair>()
         .add::<crate::backup::BackUp>()
+        .add::<crate::moving::Restore>()
+        .add_as::<Page<crate::moving::RestoredKey>>("RestoredPage")
         .add::<Operation>()
         .add::<Rule>()
         .add_as::<ChangeDirectory<schema::Step>>("ChangeDirectory")

@@ -37,6 +37,8 @@ pub enum OperationKind {
     ReshareKey,
     /// Give a party its share again.
     RepairKey,
+    /// Give a key new shares from restored ones.
+    RestoreKey,
     /// Import a key.
     ImportKey,
     /// Export a key.
@@ -58,6 +60,7 @@ impl OperationKind {
         Self::RefreshKey,
         Self::ReshareKey,
         Self::RepairKey,
+        Self::RestoreKey,
         Self::ImportKey,
         Self::ExportKey,
         Self::BackUp,
@@ -76,6 +79,7 @@ impl OperationKind {
             Self::RefreshKey => "refresh_key",
             Self::ReshareKey => "reshare_key",
             Self::RepairKey => "repair_key",
+            Self::RestoreKey => "restore_key",
             Self::ImportKey => "import_key",
             Self::ExportKey => "export_key",
             Self::BackUp => "back_up",

@@ -26,6 +26,7 @@ use crate::config::Backup;
 use crate::governance::permit::Subject;
 use crate::judge::{Ask, Judged};
 use crate::keys::Record;
+use crate::keys::restored::Beside;
 use crate::operations::stored_result;
 use crate::shared::{Shared, store_problem};
 
@@ -277,7 +278,7 @@ impl Shared {
     fn open_to_back_up(&self, key: &Key) -> Result<Held, Problem> {
         let (share, record) = self.share_to_back_up(key)?;
         let certificate = record.certificate.0.clone();
-        Ok(Held { id: share.package_id(), share, certificate, record: kept(record)? })
+        Ok(Held { id: share.package_id(), share, certificate, record: kept(key, record)? })
     }
 
     /// Makes a file, beside what the node does for others.
@@ -319,10 +320,13 @@ where
     make_entry(identity, clock::millis(), recipients, &sources, &mut rng).map_err(|error| failed(&error))
 }
 
-/// The record without what the file has anyway.
-fn kept(record: Record) -> Result<Vec<u8>, Problem> {
-    Record { package: quorate_api::Hex(Vec::new()), certificate: quorate_api::Hex(Vec::new()), ..record }
-        .to_bytes()
+/// The record and the state of the key, without what the file has anyway.
+fn kept(key: &Key, record: Record) -> Result<Vec<u8>, Problem> {
+    let unwritable = |error: &dyn std::fmt::Display| {
+        Problem::new(Code::Internal, format!("what belongs to a key cannot be written: {error}"))
+    };
+    let id = key.key_id.parse().map_err(|error| unwritable(&error))?;
+    serde_json::to_vec(&Beside::of(id, key, record)).map_err(|error| unwritable(&error))
 }
 
 /// A share of the curve that is asked for.

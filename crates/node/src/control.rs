@@ -82,6 +82,20 @@ pub(crate) enum Control {
     TellSealingKey { ticket: Ticket },
     /// The answer to it, with the signature of the sender's identity.
     SealingKey { ticket: Ticket, key: Vec<u8>, signature: [u8; 64] },
+    /// What do you hold of this key, restored or in use?
+    TellRestored { ticket: Ticket, key: String },
+    /// The answer to it.
+    Restored { ticket: Ticket, held: Option<HeldRestored> },
+}
+
+/// What the sender holds of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct HeldRestored {
+    pub(crate) epoch: u64,
+    /// Whose restored share it has; none of one that has a share in use, or knows how far the key went without it.
+    pub(crate) party: Option<PartyIndex>,
+    /// What it knows of the key's state.
+    pub(crate) carried: Carried,
 }
 
 /// A request that waits for people, and what they said: signed requests all.
@@ -156,6 +170,13 @@ pub(crate) enum Work {
     Refresh { key: String, epoch: u64, record: Vec<u8>, dealers: Vec<PartyIndex>, carried: Carried },
     /// Carry out the order of the request.
     Act,
+    /// Move the key to its next epoch with these dealers, some of which hold restored shares: the nodes that do, by party.
+    Restore {
+        record: Vec<u8>,
+        dealers: Vec<PartyIndex>,
+        carried: Carried,
+        holders: Vec<(PartyIndex, [u8; 32])>,
+    },
 }
 
 /// A party of a key that is to be.
@@ -292,6 +313,7 @@ impl Control {
                 | Self::Told { .. }
                 | Self::InForce { .. }
                 | Self::SealingKey { .. }
+                | Self::Restored { .. }
         )
     }
 

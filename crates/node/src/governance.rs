@@ -280,8 +280,13 @@ impl Shared {
         if self.governance.is_none() {
             return Ok(());
         }
-        let Some(stored) = self.stored_key(key).await? else { return Ok(()) };
-        let tenant = Record::from_bytes(&stored.record)?.tenant;
+        let tenant = match self.stored_key(key).await? {
+            Some(stored) => Record::from_bytes(&stored.record)?.tenant,
+            None => match self.restored(key).await? {
+                Some(waiting) => waiting.record.tenant,
+                None => return Ok(()),
+            },
+        };
         if self.may_see(client, tenant.as_ref()) { Ok(()) } else { Err(hidden(key)) }
     }
 

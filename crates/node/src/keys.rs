@@ -10,6 +10,7 @@
 //! The sealed bytes begin with the hash of the record, so a changed record (purposes, parties) does not open.
 
 pub(crate) mod moving;
+pub(crate) mod restored;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -432,6 +433,15 @@ impl Shared {
     pub(crate) async fn holds(&self, id: &KeyId) -> Result<bool, Problem> {
         let key = self.stored_key(id).await?;
         Ok(key.is_some_and(|key| key.status != KeyStatus::Destroyed || key.state.acts > 0))
+    }
+
+    /// Whether this node has what an act is done to.
+    pub(crate) async fn can_act(&self, id: &KeyId, ask: &crate::judge::Ask) -> Result<bool, Problem> {
+        if self.stored_key(id).await?.is_some() {
+            return Ok(true);
+        }
+        let restores = matches!(ask, crate::judge::Ask::Act(_, quorate_api::Act::Restore(_)));
+        Ok(restores && self.restored(id).await?.is_some())
     }
 
     /// The key as the API shows it; `None` if there is none, or none any more.

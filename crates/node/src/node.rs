@@ -197,6 +197,7 @@ impl Node {
             witness,
             webhook,
             sealing,
+            asked_for_restored: Questions::default(),
             asked_for_sealing_keys: Questions::default(),
             witnesses: Mutex::default(),
             contradictions: Mutex::default(),
@@ -518,6 +519,10 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
         Control::SealingKey { ticket, key, signature } => {
             shared.asked_for_sealing_keys.answer(from, ticket, (key, signature));
         }
+        Control::TellRestored { ticket, key } => {
+            answer(shared, from, move |shared| async move { shared.tell_restored(from, ticket, &key).await })
+        }
+        Control::Restored { ticket, held } => shared.asked_for_restored.answer(from, ticket, held),
         Control::Relay { ticket, request, source } => {
             relay(shared, from, ticket, request, from_wire(source));
         }

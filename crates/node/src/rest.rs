@@ -38,6 +38,7 @@ fn router(shared: Arc<Shared>) -> Router {
     acts.route("/v1/keys", post(operations::create).get(read::keys))
         .route("/v1/keys/import", post(operations::import))
         .route("/v1/backup", post(operations::back_up))
+        .route("/v1/restored", get(read::restored))
         .route("/v1/sealing-keys", get(read::sealing_keys))
         .route("/v1/keys/{key}", get(read::key))
         .route("/v1/keys/{key}/sign", post(operations::sign))

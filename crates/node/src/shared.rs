@@ -82,6 +82,7 @@ pub(crate) struct Shared {
     /// Peers that did not answer that in time: they are not asked for receipts before then.
     pub(crate) unproving: Mutex<HashMap<PeerId, Instant>>,
     /// Sealing keys that peers were asked for.
+    pub(crate) asked_for_restored: Questions<Option<crate::control::HeldRestored>>,
     pub(crate) asked_for_sealing_keys: Questions<(Vec<u8>, [u8; 64])>,
     /// To which shares for this node are sealed.
     pub(crate) sealing: SealingKey,

@@ -13,6 +13,7 @@ pub(crate) mod key_act;
 pub(crate) mod key_export;
 pub(crate) mod key_import;
 pub(crate) mod key_move;
+pub(crate) mod key_restore;
 pub(crate) mod key_sign;
 pub(crate) mod key_verify;
 pub(crate) mod log;

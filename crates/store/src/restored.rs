@@ -5,6 +5,8 @@ use crate::{StoreError, limits};
 /// A share that came out of a backup. Nothing signs with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
+    /// The key as clients name it.
+    pub key: String,
     /// The identity of the key, as it was fixed at birth, in hexadecimal.
     pub key_id: String,
     /// The epoch of the share.
@@ -21,6 +23,7 @@ pub struct Restored {
 
 impl Restored {
     pub(crate) fn check(&self) -> Result<(), StoreError> {
+        limits::id("key", self.key.as_bytes())?;
         limits::id("key id", self.key_id.as_bytes())?;
         limits::signed("epoch", self.epoch)?;
         limits::signed("party", self.party)?;

@@ -1,24 +1,24 @@
 //! Takes shares that came out of a backup into the folder of a node, which must not be running. Nothing signs with them: they can only deal
 //! their keys to a new epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_api::Hex;
 use quorate_keys::backup::entry::Restored;
 use quorate_keys::share::KeyId as PackageId;
 use quorate_log::entry::Kind;
-use quorate_seal::{Context, SealError};
+use quorate_seal::SealError;
 use quorate_store::{KeyStatus, Store, StoreError};
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use serde::Serialize;
 
 use crate::ceremony::protocols::epochs::Package;
 use crate::config::{Config, ConfigError};
 use crate::folder::{self, FolderError};
 use crate::keys::Record;
+use crate::keys::moving::epoch_of;
+use crate::keys::restored::{Beside, Kept, context, plain};
 use crate::unlock::Unlock;
 use crate::{audit, clock};
-
-const KIND: &str = "restored-share";
 
 /// The latest epoch of each key that is known elsewhere: from the indexes of all nodes in the place, or from people.
 pub type Known = BTreeMap<PackageId, u64>;
@@ -35,6 +35,8 @@ pub struct Force {
 pub struct RestoreReport {
     /// By key.
     pub shares: Vec<RestoredShare>,
+    /// Keys of which nothing was restored, because they are destroyed or were to be, as clients name them.
+    pub destroyed: Vec<String>,
 }
 
 /// One share.
@@ -42,6 +44,10 @@ pub struct RestoreReport {
 pub struct RestoredShare {
     /// The key's identity, as it was fixed at birth, in hexadecimal.
     pub key: String,
+    /// The key as clients name it.
+    pub id: String,
+    /// What people call it.
+    pub name: Option<String>,
     /// The epoch of the share.
     pub epoch: u64,
     /// Whose share it was.
@@ -100,15 +106,6 @@ struct Logged<'a> {
     reason: &'a str,
 }
 
-/// What is kept in clear beside a restored share.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    curve: String,
-    package: String,
-    certificate: String,
-    record: String,
-}
-
 /// Restores shares into the folder of a node that does not run, all or none. `why` is logged.
 ///
 /// # Errors
@@ -123,22 +120,33 @@ pub async fn restore(
     let opened = folder::open(&config.data, Unlock::of(config), Default::default()).await?;
     let node = *opened.id.as_bytes();
     let done = async {
-        let held = held(&opened.store).await?;
-        let mut report = RestoreReport { shares: Vec::new() };
+        let (held, gone) = held(&opened.store).await?;
+        let mut report = RestoreReport { shares: Vec::new(), destroyed: Vec::new() };
+        let mut taken = Vec::new();
         for share in shares {
             let key = hex::encode(share.key_id.0);
             let older = |known: &u64| *known > share.epoch;
             if let Some(held) = held.get(&share.key_id) {
                 return Err(RestoreError::Held { key, held: *held });
             }
-            let later = known.get(&share.key_id).copied().filter(older);
+            let beside = beside(share, &key)?;
+            let id = beside.key.to_string();
+            if beside.destroys || gone.contains(&id) {
+                report.destroyed.push(id);
+                continue;
+            }
+            // It may have been here, and have gone on without this node.
+            let away = opened.store.moved_away(&id).await?.map(|away| epoch_of(away.epoch));
+            let later = known.get(&share.key_id).copied().into_iter().chain(away).max().filter(older);
             if let (Some(known), None) = (later, force) {
                 return Err(RestoreError::Older { key, epoch: share.epoch, known });
             }
             let (epoch, party) = (share.epoch, share.index.get());
-            report.shares.push(RestoredShare { key, epoch, party, forced_below: later });
+            let name = beside.record.label;
+            report.shares.push(RestoredShare { key, id, name, epoch, party, forced_below: later });
+            taken.push(share);
         }
-        for (share, told) in shares.iter().zip(&report.shares) {
+        for (share, told) in taken.into_iter().zip(&report.shares) {
             let reason = force.map_or(why, |force| force.reason.as_str());
             keep(&opened.store, &opened.sealer, node, share, told, reason).await?;
         }
@@ -158,18 +166,20 @@ async fn keep(
     reason: &str,
 ) -> Result<(), RestoreError> {
     let unwritable = |error: &dyn std::fmt::Display| RestoreError::Records(error.to_string());
+    let beside = beside(share, &told.key)?;
     let kept = Kept {
-        curve: share.curve.name().to_owned(),
-        package: hex::encode(&share.package),
-        certificate: hex::encode(&share.certificate),
-        record: String::from_utf8_lossy(&share.record).into_owned(),
+        key: beside.key.clone(),
+        carried: beside.carried,
+        record: Record {
+            package: Hex(share.package.clone()),
+            certificate: Hex(share.certificate.clone()),
+            ..beside.record
+        },
+        forced_below: told.forced_below,
     };
     let record = serde_json::to_vec(&kept).map_err(|error| unwritable(&error))?;
-    let mut plain = Zeroizing::new(Vec::with_capacity(32 + share.secret.len()));
-    plain.extend_from_slice(&blake3::derive_key("quorate 2026 node restored record v1", &record));
-    plain.extend_from_slice(&share.secret);
-    let context = Context { node, kind: KIND, key_id: &told.key, epoch: share.epoch, format: 1 };
-    let sealed_share = sealer.seal(&context, &plain)?;
+    let named = &told.key;
+    let sealed_share = sealer.seal(&context(node, named, share.epoch), &plain(&record, &share.secret))?;
     let body = Logged {
         restored: &told.key,
         epoch: told.epoch,
@@ -179,6 +189,7 @@ async fn keep(
     };
     let entry = audit::entry(Kind::Backup, &body).map_err(|problem| unwritable(&problem.detail))?;
     let row = quorate_store::Restored {
+        key: beside.key.as_str().to_owned(),
         key_id: told.key.clone(),
         epoch: share.epoch,
         party: u64::from(told.party),
@@ -189,12 +200,28 @@ async fn keep(
     Ok(store.keep_restored(row, entry).await?)
 }
 
-/// Keys of which the folder has a share, with their epochs.
-async fn held(store: &Store) -> Result<BTreeMap<PackageId, u64>, RestoreError> {
-    let (mut held, mut after) = (BTreeMap::new(), None);
+/// What the backup says of the key, for whoever named it.
+fn beside(share: &Restored, key: &str) -> Result<Beside, RestoreError> {
+    serde_json::from_slice(&share.record).map_err(|error| {
+        RestoreError::Records(format!(
+            "what the backup says of key `{key}` cannot be read, so nobody would know what the key is for: {error}"
+        ))
+    })
+}
+
+/// Keys of which the folder has a share, with their epochs, and those that were destroyed by order.
+async fn held(store: &Store) -> Result<(BTreeMap<PackageId, u64>, BTreeSet<String>), RestoreError> {
+    let (mut held, mut gone, mut after) = (BTreeMap::new(), BTreeSet::new(), None);
     loop {
         let page = store.list_keys(after, quorate_store::MAX_PAGE_LEN).await?;
-        for key in page.items.iter().filter(|key| key.status != KeyStatus::Destroyed) {
+        for key in &page.items {
+            if key.status == KeyStatus::Destroyed {
+                // One that was never made may be made.
+                if key.state.acts > 0 {
+                    gone.insert(key.key_id.clone());
+                }
+                continue;
+            }
             let record =
                 Record::from_bytes(&key.record).map_err(|problem| RestoreError::Records(problem.detail))?;
             let package = Package::read(record.scheme, &record.package.0);
@@ -204,7 +231,7 @@ async fn held(store: &Store) -> Result<BTreeMap<PackageId, u64>, RestoreError> {
         }
         match page.next {
             Some(next) => after = Some(next),
-            None => return Ok(held),
+            None => return Ok((held, gone)),
         }
     }
 }

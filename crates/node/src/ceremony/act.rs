@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `disable`, `enable`, `destroy`, `keep` | one act each |
-//! | `moves` | refresh, reshare and repair |
+//! | `moves` | refresh, reshare, repair and restore |
 //! | `export` | giving sealed shares, so that a key is put together outside |
 //! | `order` | what follows from all orders about a key |
 //! | `state` | carrying an order out at this node, durably |
@@ -61,6 +61,7 @@ pub(crate) const fn about(kind: ActKind) -> &'static About {
         ActKind::Refresh => &moves::REFRESH,
         ActKind::Reshare => &moves::RESHARE,
         ActKind::Repair => &moves::REPAIR,
+        ActKind::Restore => &moves::RESTORE,
         ActKind::Export => &export::ABOUT,
     }
 }
@@ -81,6 +82,12 @@ pub(crate) async fn ask(
     act: &Act,
     coordinator: PeerId,
 ) -> Result<Asked, Problem> {
+    if matches!(act, Act::Restore(_)) {
+        return moves::ask_restore(shared, id, act).await?.ok_or_else(|| {
+            let detail = format!("this node holds no share of `{id}`, neither in use nor restored");
+            Problem::new(Code::NotFound, detail)
+        });
+    }
     let (key, record) = shared.ready_key(id, coordinator).await?;
     match key.status {
         KeyStatus::Destroyed => return Err(destroyed(id)),

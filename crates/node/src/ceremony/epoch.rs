@@ -89,6 +89,11 @@ pub(crate) struct Move {
     pub(crate) old_parties: BTreeMap<PeerId, PartyIndex>,
     pub(crate) new: Access,
     pub(crate) new_parties: BTreeMap<PeerId, PartyIndex>,
+    /// Parties of the old epoch that an order declared lost, and whose share nobody restored: they are taken for stood down. Where an order
+    /// did that, all others must stand down.
+    pub(crate) lost: BTreeSet<PartyIndex>,
+    /// Whether an order declared somebody lost.
+    pub(crate) restores: bool,
 }
 
 fn indices(parties: &BTreeMap<PeerId, PartyIndex>, wanted: impl Fn(&PeerId) -> bool) -> Vec<PartyIndex> {
@@ -97,11 +102,13 @@ fn indices(parties: &BTreeMap<PeerId, PartyIndex>, wanted: impl Fn(&PeerId) -> b
 
 impl Move {
     /// MOVE.7: whether the successor is in force when these have stood down: every party of it, so many parties of the old epoch that they
-    /// could act for the key, and so many that the rest of them cannot.
+    /// could act for the key, and so many that the rest of them cannot. MOVE.18: of a restore, all parties of the old epoch but the lost ones.
     pub(crate) fn in_force(&self, stood_down: &BTreeSet<PeerId>) -> bool {
-        let down = indices(&self.old_parties, |peer| stood_down.contains(peer));
+        let mut down = indices(&self.old_parties, |peer| stood_down.contains(peer));
+        down.extend(&self.lost);
         let left = indices(&self.old_parties, |peer| !stood_down.contains(peer));
-        self.new_parties.keys().all(|peer| stood_down.contains(peer))
+        (!self.restores || left.is_empty())
+            && self.new_parties.keys().all(|peer| stood_down.contains(peer))
             && self.old.is_qualified(&down)
             && !self.old.is_qualified(&left)
     }

@@ -175,11 +175,12 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
             }
             AgreedWork::Create(Box::new(plan))
         }
-        (Ask::Act(key, act), Work::Move { record, dealers, carried }) => {
-            let asked = act::moves::judge(shared, key, act, from, record, *carried).await;
+        (Ask::Act(key, act), Work::Move { .. } | Work::Restore { .. }) => {
+            let offer = offered(&proposal.work, act.kind())?;
+            let asked = act::moves::judge(shared, key, act, from, offer.record, offer.carried).await;
             let asked = shared.decided(&judged, asked).await?;
             rule = shared.convinced(&judged, Subject::Act(&asked)).await?.or(rule);
-            let plan = act::moves::plan(shared, &judged, &asked, &attempt, record, dealers, *carried).await;
+            let plan = act::moves::plan(shared, &judged, &asked, &attempt, offer).await;
             AgreedWork::Move(Box::new(shared.decided(&judged, plan).await?))
         }
         (Ask::Act(key, act), Work::Act)
@@ -219,6 +220,21 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         shared.run_attempt(&judged.operation).await?;
     }
     Ok(Agreed { judged, attempt, work, hold })
+}
+
+/// What is proposed for a move of this kind.
+fn offered(work: &Work, kind: ActKind) -> Result<moving::Offer<'_>, Problem> {
+    match work {
+        Work::Move { record, dealers, carried } if kind != ActKind::Restore => {
+            Ok(moving::Offer { record, dealers, carried: *carried, holders: moving::Holders::new() })
+        }
+        Work::Restore { record, dealers, carried, holders } if kind == ActKind::Restore => {
+            let holders: moving::Holders =
+                holders.iter().map(|(party, peer)| (*party, PeerId::from_bytes(*peer))).collect();
+            Ok(moving::Offer { record, dealers, carried: *carried, holders })
+        }
+        _ => Err(Problem::new(Code::InvalidRequest, "the proposal is for something else than the request")),
+    }
 }
 
 /// No quorum with a pair whose set-up is burned.

@@ -7,6 +7,7 @@
 mod coordinate;
 mod doubt;
 mod member;
+mod restore;
 pub(crate) mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,12 +31,12 @@ pub(crate) use self::member::take_part;
 use super::act;
 use super::act::mark;
 use super::epoch::Move;
-use super::protocols::epochs::{self, Dealt, Package};
+use super::protocols::epochs::{self, Dealer, Dealt, Package};
 use super::{Attempt, Ceremony, Failure, protocols};
 use crate::clock;
 use crate::gate::moving;
-use crate::keys::moving::{Next, epoch_of};
-use crate::keys::{Material, Record, RecordParty, api_key, public_key};
+use crate::keys::moving::{self as next, Lost, Next, epoch_of};
+use crate::keys::{Record, RecordParty, api_key, public_key};
 use crate::registry::locked;
 use crate::shared::{Shared, peer_of, store_problem};
 
@@ -56,7 +57,22 @@ pub(crate) enum What {
     Reshare { threshold: u16, parties: Vec<String> },
     /// A new share for the party of this name, under the identity that it has now.
     Repair { party: String },
+    /// Dealt by restored shares: these parties are lost.
+    Restore { lost: Vec<String>, parties: Option<Vec<String>>, threshold: Option<u16> },
 }
+
+/// What a coordinator proposes.
+pub(crate) struct Offer<'a> {
+    /// The record of the key as the coordinator has it.
+    pub(crate) record: &'a [u8],
+    pub(crate) dealers: &'a [PartyIndex],
+    pub(crate) carried: Carried,
+    /// The nodes that hold restored shares, by party.
+    pub(crate) holders: Holders,
+}
+
+/// The nodes that hold restored shares, by party.
+pub(crate) type Holders = BTreeMap<PartyIndex, PeerId>;
 
 /// What comes with a key to a node that had none of it.
 #[derive(
@@ -71,7 +87,7 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
-    fn of(key: &Key) -> Self {
+    pub(crate) fn of(key: &Key) -> Self {
         Self {
             acts: key.state.acts,
             disabled: key.status == KeyStatus::Disabled,
@@ -96,19 +112,28 @@ struct Target {
     last_index: u16,
     /// Who lost its share.
     lost: Option<PartyIndex>,
+    /// Who is not there any more, of a restore.
+    gone: Vec<Lost>,
 }
 
 fn refuse(detail: impl Into<String>) -> Problem {
     Problem::new(Code::Unprocessable, detail)
 }
 
-fn target(shared: &Shared, record: &Record, old: &Package, what: &What) -> Result<Target, Problem> {
+fn target(
+    shared: &Shared,
+    record: &Record,
+    old: &Package,
+    what: &What,
+    holders: &Holders,
+) -> Result<Target, Problem> {
     let same = || Target {
         access: old.access.clone(),
         threshold: record.threshold,
         parties: record.parties.clone(),
         last_index: record.last_index(),
         lost: None,
+        gone: Vec::new(),
     };
     let known = |name: &str| {
         let peer = shared.by_name(name);
@@ -116,6 +141,9 @@ fn target(shared: &Shared, record: &Record, old: &Package, what: &What) -> Resul
     };
     match what {
         What::Refresh => Ok(same()),
+        What::Restore { lost, parties, threshold } => {
+            restore::target(shared, record, old, lost, parties.as_deref(), *threshold, holders)
+        }
         What::Repair { party } => {
             let identity = Hex(known(party)?.as_bytes().to_vec());
             let mut target = same();
@@ -158,7 +186,14 @@ fn target(shared: &Shared, record: &Record, old: &Package, what: &What) -> Resul
                     parties.len()
                 ))
             })?;
-            Ok(Target { access, threshold: *threshold, parties: next, last_index, lost: None })
+            Ok(Target {
+                access,
+                threshold: *threshold,
+                parties: next,
+                last_index,
+                lost: None,
+                gone: Vec::new(),
+            })
         }
     }
 }
@@ -209,9 +244,10 @@ pub(crate) struct Plan {
     /// What the names of sessions bind.
     bindings: Vec<(&'static str, Vec<u8>)>,
     /// The share that it deals, and its place.
-    own: Option<Arc<Material>>,
+    own: Option<Dealer>,
     me: Option<PartyIndex>,
     stays: bool,
+    /// Whether it has no key of it, but perhaps a restored share.
     joins: bool,
     names: BTreeMap<PartyIndex, String>,
     /// Nobody else moves the key here meanwhile.
@@ -253,10 +289,9 @@ impl Shared {
         request: &[u8; 32],
         order: &Order,
         attempt: &Attempt,
-        base: &[u8],
-        dealers: &[PartyIndex],
-        carried: Carried,
+        offer: Offer<'_>,
     ) -> Result<Plan, Problem> {
+        let Offer { record: base, dealers, carried, holders } = offer;
         let base = Record::from_bytes(base).map_err(|_| refuse("the proposed record of the key is none"))?;
         let guard = Moving::begin(self, &order.key)?;
         let held = self.stored_key(&order.key).await?;
@@ -285,6 +320,13 @@ impl Shared {
                 return Err(refuse("this node has another record of the key than the one proposed"));
             }
         }
+        let restored = match order.what {
+            What::Restore { .. } => {
+                self.check_restored(order, &base, held.is_some(), carried, &holders).await?
+            }
+            _ if holders.is_empty() => None,
+            _ => return Err(refuse("restored shares deal where a restore was asked for")),
+        };
         let package = &base.package.0;
         let old = Package::read(base.scheme, package);
         let old = old.ok_or_else(|| refuse("the proposed record of the key has no package"))?;
@@ -292,11 +334,14 @@ impl Shared {
         if !epochs::is_certified(base.scheme, package, &base.certificate.0) {
             return Err(refuse("the certificate of the proposed record does not hold"));
         }
-        let target = target(self, &base, &old, &order.what)?;
+        let target = target(self, &base, &old, &order.what, &holders)?;
         let committee = committee(&target.parties).ok_or_else(|| refuse("the parties are not distinct"))?;
         let me_new = committee.iter().find(|party| peer_of(&party.identity) == self.id).map(|p| p.index);
-        let me_old = old.parties().get(&self.id).copied();
-        if held.is_none() && me_new.is_none() {
+        let me_old = match &restored {
+            Some(waiting) => Some(waiting.party),
+            None => old.parties().get(&self.id).copied(),
+        };
+        if held.is_none() && me_new.is_none() && restored.is_none() {
             return Err(Problem::new(
                 Code::NotFound,
                 "this node holds no share of the key and shall get none",
@@ -306,10 +351,10 @@ impl Shared {
         if target.lost.is_some_and(|lost| dealers.contains(&lost)) {
             return Err(refuse("the party that lost its share cannot deal"));
         }
-        if deals && held.is_none() {
+        if deals && held.is_none() && restored.is_none() {
             return Err(refuse("this node has lost its share of the key, so it cannot deal"));
         }
-        let dealers = old.committee.subset(dealers).ok_or_else(|| refuse("the dealers hold no shares"))?;
+        let dealers = restore::dealers(&old, dealers, &target.gone, &holders)?;
         let mut names = base.names();
         names.extend(target.parties.iter().filter_map(|p| Some((PartyIndex::new(p.index)?, p.name.clone()))));
         let record = Record {
@@ -329,18 +374,22 @@ impl Shared {
             ("coordinator", attempt.coordinator.as_bytes().to_vec()),
             ("attempt", attempt.number.to_le_bytes().to_vec()),
             ("nonce", attempt.ceremony.to_vec()),
-        ];
+        ]
+        .into_iter()
+        .chain(restore::binding(&holders))
+        .collect::<Vec<_>>();
         let (session_parties, session) = dealt
             .session(&borrowed(&bindings))
             .ok_or_else(|| refuse("the key cannot be moved like this: the dealers are no minimal quorum, or an index would belong to two"))?;
-        let own = match (&held, deals) {
-            (Some(key), true) => {
+        let own = match (&held, restored) {
+            (Some(key), _) if deals => {
                 let record = Record::from_bytes(&key.record)?;
-                Some(self.material(&order.key, key, &record).await?)
+                Some(Dealer::InUse(self.material(&order.key, key, &record).await?))
             }
+            (None, Some(waiting)) if deals => Some(Dealer::Restored(Arc::new(waiting.share))),
             _ => None,
         };
-        let next = Next { record, old: Hex(package.clone()), carried };
+        let next = Next { record, old: Hex(package.clone()), carried, lost: target.gone };
         Ok(Plan {
             id: order.key.clone(),
             next,
@@ -378,12 +427,7 @@ fn in_epoch(order: &Order, epoch: u64) -> Result<(), Problem> {
 impl Plan {
     /// Who could act for the key before and after.
     fn the_move(&self) -> Move {
-        Move {
-            old: self.old.access.clone(),
-            old_parties: self.old.parties(),
-            new: self.dealt.access.clone(),
-            new_parties: self.new_parties(),
-        }
+        next::between(&self.old, &self.dealt.access, self.new_parties(), &self.next.lost)
     }
 
     fn new_parties(&self) -> BTreeMap<PeerId, PartyIndex> {
@@ -397,8 +441,9 @@ impl Plan {
 
     /// All that it concerns: the parties before and after.
     fn concerned(&self) -> BTreeMap<PeerId, PartyIndex> {
-        let mut all = self.old.parties();
-        all.extend(self.new_parties());
+        let the_move = self.the_move();
+        let mut all = the_move.old_parties;
+        all.extend(the_move.new_parties);
         all
     }
 
@@ -455,7 +500,7 @@ impl Plan {
                 };
                 shared.prepare_epoch(&self.id, &next, Some((&secret, &setup)), self.joins, operation).await
             }
-            None => shared.prepare_epoch(&self.id, &next, None, false, operation).await,
+            None => shared.prepare_epoch(&self.id, &next, None, self.joins, operation).await,
         };
         Ok((Some(name.map_err(Failure::local)?), ceremony.figures))
     }
@@ -472,6 +517,6 @@ impl Plan {
         }
         let record = Record { package: Hex(package.to_vec()), ..self.next.record.clone() };
         let next = Next { record, ..self.next.clone() };
-        shared.prepare_epoch(&self.id, &next, None, false, operation).await
+        shared.prepare_epoch(&self.id, &next, None, self.joins, operation).await
     }
 }

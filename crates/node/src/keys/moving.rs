@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{Code, Hex, KeyId, OperationId, Problem};
 use quorate_net::PeerId;
-use quorate_protocol::party::{Identity as _, IdentityKey, MAX_PARTIES};
+use quorate_protocol::access::Access;
+use quorate_protocol::party::{Identity as _, IdentityKey, MAX_PARTIES, PartyIndex};
 use quorate_store::{NewSuccessor, Phase, StoreError, Successor, Switch, To};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -30,6 +31,19 @@ pub(crate) struct Next {
     /// What comes with it to a node that had none of it.
     #[serde(default)]
     pub(crate) carried: Carried,
+    /// The parties that the order declared lost, as this node judged it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) lost: Vec<Lost>,
+}
+
+/// A party of the epoch that ends which is not there any more. Believed from an order that this node judged, never from a proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lost {
+    pub(crate) index: u16,
+    /// The identity of the node that holds its restored share, and stands down for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<Hex>,
 }
 
 /// What names an epoch: the hash of its public package.
@@ -86,34 +100,51 @@ impl Statement {
     }
 }
 
-/// A move as both packages say it.
-pub(crate) fn the_move(old: &Package, new: &Package) -> Move {
-    Move {
+/// A move as both packages say it, and the order of a restore.
+pub(crate) fn the_move(old: &Package, new: &Package, lost: &[Lost]) -> Move {
+    between(old, &new.access, new.parties(), lost)
+}
+
+/// The same before there is a new package.
+pub(crate) fn between(
+    old: &Package,
+    new: &Access,
+    new_parties: BTreeMap<PeerId, PartyIndex>,
+    lost: &[Lost],
+) -> Move {
+    let mut this = Move {
         old: old.access.clone(),
-        old_parties: old.parties(),
-        new: new.access.clone(),
-        new_parties: new.parties(),
+        old_parties: BTreeMap::new(),
+        new: new.clone(),
+        new_parties,
+        lost: BTreeSet::new(),
+        restores: !lost.is_empty(),
+    };
+    for (peer, party) in old.parties() {
+        match lost.iter().find(|lost| lost.index == party.get()) {
+            None => drop(this.old_parties.insert(peer, party)),
+            Some(lost) => match lost.by.as_ref().and_then(|by| by.0.as_slice().try_into().ok()) {
+                Some(by) => drop(this.old_parties.insert(PeerId::from_bytes(by), party)),
+                None => drop(this.lost.insert(party)),
+            },
+        }
     }
+    this
 }
 
 impl Proof {
     /// What these statements prove together; `None` if it is not enough.
-    pub(crate) fn of(
-        record: &Record,
-        old: &[u8],
-        package: &[u8],
-        statements: Vec<Statement>,
-    ) -> Option<Self> {
+    pub(crate) fn of(next: &Next, package: &[u8], statements: Vec<Statement>) -> Option<Self> {
         let mut by_peer: BTreeMap<[u8; 32], Statement> = BTreeMap::new();
         for statement in statements {
             by_peer.insert(statement.peer, statement);
         }
         let this = Self { package: package.to_vec(), statements: by_peer.into_values().collect() };
-        this.check(record, old).map(|_| this)
+        this.check(&next.record, &next.old.0, &next.lost).map(|_| this)
     }
 
     /// The new epoch, if this proves that it follows the one of a package and is in force.
-    fn check(&self, record: &Record, old: &[u8]) -> Option<Package> {
+    fn check(&self, record: &Record, old: &[u8], lost: &[Lost]) -> Option<Package> {
         let old = Package::read(record.scheme, old)?;
         let new = Package::read(record.scheme, &self.package)?;
         if !new.follows(&old) || self.statements.len() > 2 * MAX_PARTIES {
@@ -121,7 +152,7 @@ impl Proof {
         }
         let stood_down: Option<BTreeSet<PeerId>> =
             self.statements.iter().map(|statement| statement.check(record, &self.package, &new)).collect();
-        the_move(&old, &new).in_force(&stood_down?).then_some(new)
+        the_move(&old, &new, lost).in_force(&stood_down?).then_some(new)
     }
 
     /// The acknowledgements of all parties of the new epoch.
@@ -262,17 +293,18 @@ impl Shared {
         let successor = all.iter().find(|successor| successor.name == name);
         let prepared = successor.map(Next::read).transpose()?;
         let held = key.as_ref().map(|key| Record::from_bytes(&key.record)).transpose()?;
-        let Some((record, old)) = prepared
+        // MOVE.18: nobody is lost because a proof says so.
+        let Some((record, old, lost)) = prepared
             .as_ref()
-            .map(|next| (&next.record, &next.old))
-            .or_else(|| held.as_ref().map(|held| (held, &held.package)))
+            .map(|next| (&next.record, &next.old, next.lost.as_slice()))
+            .or_else(|| held.as_ref().map(|held| (held, &held.package, [].as_slice())))
         else {
             return Ok(false);
         };
         if held.as_ref().is_some_and(|held| held.package.0 == read.package) {
             return Ok(false);
         }
-        let new = read.check(record, &old.0).ok_or_else(invalid)?;
+        let new = read.check(record, &old.0, lost).ok_or_else(invalid)?;
         let revision = revision_of(new.epoch);
         if key.as_ref().is_some_and(|key| key.epoch >= revision) {
             return Ok(false);

@@ -84,7 +84,7 @@ pub(super) async fn act(
 ) -> Result<Response, Failed> {
     let judged = crate::judge::read(request.clone())?;
     if let Some(id) = judged.ask.key()
-        && shared.stored_key(id).await?.is_none()
+        && !shared.can_act(id, &judged.ask).await?
     {
         return relay::elsewhere(&shared, &request, source, hidden(id)).await;
     }

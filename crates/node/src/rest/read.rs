@@ -136,6 +136,22 @@ pub(super) async fn sealing_keys(
     Ok(json(StatusCode::OK, &shared.sealing_keys().await))
 }
 
+/// `GET /v1/restored`
+pub(super) async fn restored(
+    State(shared): State<Arc<Shared>>,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    let query = ListQuery::parse(request.query())?;
+    let all =
+        shared.shown_restored(|record| shared.may_see(request.client(), record.tenant.as_ref())).await?;
+    let after = query.after.unwrap_or_default();
+    let mut items: Vec<_> = all.into_iter().filter(|item| item.key.id.as_str() > after.as_str()).collect();
+    let more = items.len() > usize::from(query.limit);
+    items.truncate(query.limit.into());
+    let next = items.last().filter(|_| more).map(|last| last.key.id.to_string());
+    Ok(json(StatusCode::OK, &Page { items, next }))
+}
+
 async fn active_keys(shared: &Shared) -> Result<u64, Problem> {
     let (mut count, mut after) = (0_u64, None);
     loop {

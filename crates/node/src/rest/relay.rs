@@ -119,7 +119,7 @@ async fn judged(shared: &Arc<Shared>, request: &[u8], source: Option<IpAddr>) ->
         (Method::Post, ["", "v1", "keys", _, act]) if ActKind::parse(act).is_some() => {
             let judged = crate::judge::read(request.clone())?;
             let held = match judged.ask.key() {
-                Some(id) => shared.stored_key(id).await?.is_some(),
+                Some(id) => shared.can_act(id, &judged.ask).await?,
                 None => false,
             };
             if !held {

@@ -27,6 +27,7 @@ mod races;
 mod receipts;
 mod requests;
 mod reseal;
+mod restoring;
 mod source;
 mod spending;
 mod states;

@@ -28,6 +28,8 @@ pub enum Action {
     Reshare,
     /// Give a party its share again.
     Repair,
+    /// Replace a key's shares by what restored ones deal.
+    Restore,
     /// Back up the shares of a node.
     Backup,
     /// Hand out the private key.
@@ -49,7 +51,7 @@ pub struct UnknownAction(String);
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Sign(Purpose::Ethereum),
         Self::Sign(Purpose::Bitcoin),
         Self::Sign(Purpose::Solana),
@@ -63,6 +65,7 @@ impl Action {
         Self::Refresh,
         Self::Reshare,
         Self::Repair,
+        Self::Restore,
         Self::Backup,
         Self::Export,
         Self::Disable,
@@ -91,6 +94,7 @@ impl Action {
             Self::Refresh => "refresh",
             Self::Reshare => "reshare",
             Self::Repair => "repair",
+            Self::Restore => "restore",
             Self::Backup => "backup",
             Self::Export => "export",
             Self::Disable => "disable",

@@ -1,6 +1,6 @@
 //! `quorate key`: create, list and show keys, and what is done to them.
 
-use super::{block_on, key_act, key_export, key_import, key_move, key_sign, key_verify};
+use super::{block_on, key_act, key_export, key_import, key_move, key_restore, key_sign, key_verify};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
@@ -25,7 +25,7 @@ pub(crate) enum KeyCommand {
     /// Put a private key together outside of the nodes, once: sealed to age recipients, or for one signature.
     Export(key_export::ExportArgs),
     /// List keys, oldest first.
-    List(ListArgs),
+    List(KeyListArgs),
     /// Show a key with its addresses.
     Show(ShowArgs),
     /// Sign a transaction or a message.
@@ -36,6 +36,8 @@ pub(crate) enum KeyCommand {
     Reshare(key_move::ReshareArgs),
     /// Give a node its share again after it lost its disk.
     Repair(key_move::RepairArgs),
+    /// Move keys from shares that came out of backups to new shares, after nodes were lost for good.
+    Restore(key_restore::RestoreArgs),
     /// Disable a key: no node signs with it until it is enabled again.
     Disable(key_act::ActArgs),
     /// Enable a disabled key again.
@@ -100,6 +102,16 @@ impl ListArgs {
     }
 }
 
+/// Arguments of `quorate key list`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyListArgs {
+    #[command(flatten)]
+    list: ListArgs,
+    /// The shares instead that came out of backups and wait at the asked node to be moved.
+    #[arg(long)]
+    restored: bool,
+}
+
 /// Arguments of `quorate key show`.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
@@ -113,7 +125,8 @@ pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output)
         KeyCommand::Create(args) => create(args, connection, output),
         KeyCommand::Import(args) => key_import::run(args, connection, output),
         KeyCommand::Export(args) => key_export::run(args, connection, output),
-        KeyCommand::List(args) => list(&args, connection, output),
+        KeyCommand::List(args) if args.restored => key_restore::list(&args.list.query(), connection, output),
+        KeyCommand::List(args) => list(&args.list, connection, output),
         KeyCommand::Show(args) => {
             let client = connect(connection)?;
             let key = block_on(async { Ok(client.key(&args.key).await?) })?;
@@ -123,6 +136,7 @@ pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output)
         KeyCommand::Refresh(args) => key_move::refresh(args, connection, output),
         KeyCommand::Reshare(args) => key_move::reshare(args, connection, output),
         KeyCommand::Repair(args) => key_move::repair(args, connection, output),
+        KeyCommand::Restore(args) => key_restore::run(args, connection, output),
         KeyCommand::Disable(args) => key_act::run(ActKind::Disable, args, None, connection, output),
         KeyCommand::Enable(args) => key_act::run(ActKind::Enable, args, None, connection, output),
         KeyCommand::Destroy(args) => key_act::run(ActKind::Destroy, args.act, args.delay, connection, output),

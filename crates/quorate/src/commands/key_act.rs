@@ -87,7 +87,7 @@ pub(super) fn run(
         ActKind::Enable => |base, _, reason| Act::Enable(Order { base, reason }),
         ActKind::Keep => |base, _, reason| Act::Keep(Order { base, reason }),
         ActKind::Destroy => |base, delay, reason| Act::Destroy(Destroy { base, delay, reason }),
-        ActKind::Refresh | ActKind::Reshare | ActKind::Repair | ActKind::Export => {
+        ActKind::Refresh | ActKind::Reshare | ActKind::Repair | ActKind::Restore | ActKind::Export => {
             anyhow::bail!("`{}` orders nothing about a key's state", kind.as_str());
         }
     };

@@ -11,7 +11,7 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::failure::Failure;
 
 /// Version, what it does, and the statements. A step that was released never changes.
-const STEPS: [(i64, &str, &str); 14] = [
+const STEPS: [(i64, &str, &str); 15] = [
     (1, "records", include_str!("../../migrations/0001_records.sql")),
     (2, "audit log", include_str!("../../migrations/0002_audit_log.sql")),
     (3, "governance", include_str!("../../migrations/0003_governance.sql")),
@@ -24,6 +24,7 @@ const STEPS: [(i64, &str, &str); 14] = [
     (10, "key states", include_str!("../../migrations/0010_key_states.sql")),
     (11, "successors", include_str!("../../migrations/0011_successors.sql")),
     (14, "restored", include_str!("../../migrations/0014_restored.sql")),
+    (16, "restored keys", include_str!("../../migrations/0016_restored_keys.sql")),
     (17, "exposures", include_str!("../../migrations/0017_exposures.sql")),
     (18, "handover operations", include_str!("../../migrations/0018_handover_operations.sql")),
 ];

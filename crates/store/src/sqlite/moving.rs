@@ -202,6 +202,10 @@ async fn replace(
 ) -> Result<bool, Failure> {
     let Switch { key_id, to, proof, keep_proof, operation, .. } = switch;
     let known = in_base(connection, &key_id, base, true).await?;
+    // What came out of a backup is of an epoch that is over now.
+    let erased =
+        sqlx::query("DELETE FROM restored WHERE key = ?").bind(&key_id).execute(&mut *connection).await?;
+    let waited = erased.rows_affected() > 0;
     let fresh = matches!(to, To::Held { .. }) && !known;
     match to {
         To::Held { record, sealed_share, .. } if known => {
@@ -240,7 +244,7 @@ async fn replace(
                 .await?;
         }
         To::Gone { record } => {
-            if !known {
+            if !known && !waited {
                 return Err(Failure::Refused(StoreError::NotFound { what: "key", id: key_id }));
             }
             // The database lets go of a key only once it is written down where it went.

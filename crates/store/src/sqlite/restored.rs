@@ -20,11 +20,12 @@ impl Sqlite {
             move |connection| {
                 Box::pin(async move {
                     sqlx::query(
-                        "INSERT INTO restored (key_id, epoch, party, record, sealed_share, restored_at) \
-                         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET epoch = excluded.epoch, \
+                        "INSERT INTO restored (key, key_id, epoch, party, record, sealed_share, restored_at) \
+                         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET key = excluded.key, epoch = excluded.epoch, \
                          party = excluded.party, record = excluded.record, sealed_share = excluded.sealed_share, \
                          restored_at = excluded.restored_at",
                     )
+                    .bind(share.key)
                     .bind(share.key_id)
                     .bind(epoch)
                     .bind(party)
@@ -49,10 +50,20 @@ impl Sqlite {
             .map_err(|error| self.named(error))?;
         rows.iter().map(restored).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
     }
+
+    pub(crate) async fn restored_of(&self, key: &str) -> Result<Option<Restored>, StoreError> {
+        let row = sqlx::query("SELECT * FROM restored WHERE key = ? ORDER BY epoch DESC LIMIT 1")
+            .bind(key)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        row.as_ref().map(restored).transpose().map_err(|failure| self.named(failure))
+    }
 }
 
 fn restored(row: &SqliteRow) -> Result<Restored, Failure> {
     Ok(Restored {
+        key: row.try_get("key")?,
         key_id: row.try_get("key_id")?,
         epoch: unsigned(row, "epoch")?,
         party: unsigned(row, "party")?,

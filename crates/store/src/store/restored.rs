@@ -16,6 +16,14 @@ impl Store {
         ask!(self, keep_restored(share, entry))
     }
 
+    /// The one of a key, by the name that clients use.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn restored_of(&self, key: &str) -> Result<Option<Restored>, StoreError> {
+        ask!(self, restored_of(key))
+    }
+
     /// All of them, in order of key.
     ///
     /// # Errors

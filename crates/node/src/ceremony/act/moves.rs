@@ -1,4 +1,4 @@
-//! Refresh, reshare and repair: a key goes to its next epoch. How, is in `ceremony::moving`.
+//! Refresh, reshare, repair and restore: a key goes to its next epoch. How, is in `ceremony::moving`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{About, Asked, ask, burned};
 use crate::ceremony::Attempt;
-use crate::ceremony::moving::{self, Carried, Mandate, Order, Plan, What};
+use crate::ceremony::moving::{self, Carried, Mandate, Offer, Order, Plan, What};
 use crate::governance::permit::Subject;
 use crate::judge::Judged;
 use crate::keys::Record;
@@ -48,6 +48,30 @@ pub(super) const REPAIR: About = About {
     check: burned,
 };
 
+pub(super) const RESTORE: About = About {
+    action: Action::Restore,
+    despite_freeze: false,
+    words: |act| match act {
+        Act::Restore(restore) => {
+            let to = restore.parties.as_ref().map_or_else(String::new, |parties| {
+                let threshold =
+                    restore.threshold.map_or_else(|| "as many as before".to_owned(), |k| k.to_string());
+                format!(", of which from now on {threshold} of {} can sign", parties.join(", "))
+            });
+            format!("declare {} lost and restore from backups{to}", restore.lost.join(", "))
+        }
+        _ => "restore".to_owned(),
+    },
+    check: burned,
+};
+
+/// What a restore is asked of: a key in use, or one that came out of a backup. `None` if this node has neither.
+pub(super) async fn ask_restore(shared: &Shared, id: &KeyId, act: &Act) -> Result<Option<Asked>, Problem> {
+    let Some((key, record)) = shared.key_to_restore(id).await? else { return Ok(None) };
+    burned(&key)?;
+    Ok(Some(Asked { id: id.clone(), key, record, act: act.clone() }))
+}
+
 /// The order of an act, if it moves a key.
 pub(crate) fn order(id: &KeyId, act: &Act) -> Option<Order> {
     let (epoch, what) = match act {
@@ -57,6 +81,10 @@ pub(crate) fn order(id: &KeyId, act: &Act) -> Option<Order> {
             (reshare.epoch, What::Reshare { threshold, parties })
         }
         Act::Repair(repair) => (repair.epoch, What::Repair { party: repair.party.clone() }),
+        Act::Restore(restore) => {
+            let (lost, parties) = (restore.lost.clone(), restore.parties.clone());
+            (restore.epoch, What::Restore { lost, parties, threshold: restore.threshold })
+        }
         Act::Disable(_) | Act::Enable(_) | Act::Destroy(_) | Act::Keep(_) | Act::Export(_) => return None,
     };
     Some(Order { key: id.clone(), epoch, what })
@@ -131,7 +159,15 @@ pub(crate) async fn judge(
     record: &[u8],
     carried: Carried,
 ) -> Result<Asked, Problem> {
-    if shared.stored_key(id).await?.is_some_and(|key| key.status != quorate_store::KeyStatus::Destroyed) {
+    if matches!(act, Act::Restore(_)) {
+        if let Some(asked) = ask_restore(shared, id, act).await? {
+            return Ok(asked);
+        }
+    } else if shared
+        .stored_key(id)
+        .await?
+        .is_some_and(|key| key.status != quorate_store::KeyStatus::Destroyed)
+    {
         return ask(shared, id, act, from).await;
     }
     let read = Record::from_bytes(record)?;
@@ -157,11 +193,9 @@ pub(crate) async fn plan(
     judged: &Judged,
     asked: &Asked,
     attempt: &Attempt,
-    record: &[u8],
-    dealers: &[quorate_protocol::party::PartyIndex],
-    carried: Carried,
+    offer: Offer<'_>,
 ) -> Result<Plan, Problem> {
     let order = order(&asked.id, &asked.act)
         .ok_or_else(|| Problem::new(Code::InvalidRequest, "the request does not move a key"))?;
-    shared.plan_move(&judged.request.request_hash(), &order, attempt, record, dealers, carried).await
+    shared.plan_move(&judged.request.request_hash(), &order, attempt, offer).await
 }

@@ -29,7 +29,12 @@ impl Order {
             ActKind::Keep => 3,
             ActKind::Destroy => 2,
             ActKind::Disable => 1,
-            ActKind::Enable | ActKind::Refresh | ActKind::Reshare | ActKind::Repair | ActKind::Export => 0,
+            ActKind::Enable
+            | ActKind::Refresh
+            | ActKind::Reshare
+            | ActKind::Repair
+            | ActKind::Restore
+            | ActKind::Export => 0,
         };
         (rank, std::cmp::Reverse(self.hash))
     }
@@ -109,7 +114,9 @@ impl Orders {
             ActKind::Destroy => Wish { disabled: true, destroys_at: Some(order.due) },
             ActKind::Keep => Wish { destroys_at: None, ..wish },
             // No order about the state.
-            ActKind::Refresh | ActKind::Reshare | ActKind::Repair | ActKind::Export => wish,
+            ActKind::Refresh | ActKind::Reshare | ActKind::Repair | ActKind::Restore | ActKind::Export => {
+                wish
+            }
         })
     }
 }

@@ -65,7 +65,7 @@ fn threshold(k: usize, members: &[usize]) -> (Access, BTreeMap<PeerId, PartyInde
 
 fn moving(k: usize, old: &[usize], l: usize, new: &[usize]) -> Move {
     let ((old, old_parties), (new, new_parties)) = (threshold(k, old), threshold(l, new));
-    Move { old, old_parties, new, new_parties }
+    Move { old, old_parties, new, new_parties, lost: BTreeSet::new(), restores: false }
 }
 
 impl World {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use quorate_api::{Code, Figures, Problem, SignedRequest};
 use quorate_net::PeerId;
-use quorate_protocol::party::PartyIndex;
+use quorate_protocol::party::{Committee, PartyIndex};
 use tokio::time::Instant;
 
-use super::{Carried, Order, Plan, in_epoch, refuse, target};
+use super::{Carried, Holders, Offer, Order, Plan, What, in_epoch, refuse, restore, target};
 use crate::ceremony::conversation::{Conversation, Said};
 use crate::ceremony::protocols::epochs::Package;
 use crate::ceremony::{Attempt, quorum};
@@ -53,37 +53,27 @@ impl Mandate {
 }
 
 /// What a coordinator chose.
-struct Chosen {
-    record: Record,
-    dealers: Vec<PartyIndex>,
-    carried: Carried,
+pub(super) struct Chosen {
+    pub(super) record: Record,
+    pub(super) dealers: Vec<PartyIndex>,
+    pub(super) carried: Carried,
+    pub(super) holders: Holders,
 }
 
 /// MOVE.1: the dealers, and whether everybody is there who is needed.
 async fn choose(shared: &Arc<Shared>, order: &Order) -> Result<Chosen, Problem> {
+    if let What::Restore { .. } = order.what {
+        return restore::choose(shared, order).await;
+    }
     let missing = || Problem::new(Code::NotFound, format!("this node holds no key `{}`", order.key));
     let key = shared.stored_key(&order.key).await?.ok_or_else(missing)?;
     in_epoch(order, epoch_of(key.epoch))?;
     let record = Record::from_bytes(&key.record)?;
     let unreadable = || refuse("the key's package cannot be read");
     let old = Package::read(record.scheme, &record.package.0).ok_or_else(unreadable)?;
-    let target = target(shared, &record, &old, &order.what)?;
+    let target = target(shared, &record, &old, &order.what, &Holders::new())?;
     let next = super::committee(&target.parties).ok_or_else(|| refuse("the parties are not distinct"))?;
-    let needed: Vec<PeerId> = next.iter().map(|party| crate::shared::peer_of(&party.identity)).collect();
-    let grace = shared.config.limits.connect_grace;
-    if let Err(error) = shared.network.wait_connected(&needed, grace).await {
-        let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-        let detail = format!(
-            "every node that shall hold the key must take part; not there: {}; start them, or ask for a key without them",
-            error.missing.join(", ")
-        );
-        let (all, absent) = (count(needed.len()), count(error.missing.len()));
-        return Err(Problem::new(Code::NotEnoughParties, detail).with_quorum(
-            all,
-            all.saturating_sub(absent),
-            error.missing,
-        ));
-    }
+    all_there(shared, &next).await?;
     let there = |peer: &PeerId| *peer == shared.id || shared.network.is_connected(*peer);
     let parties = old.parties();
     let me = parties.get(&shared.id).copied().ok_or_else(missing)?;
@@ -105,7 +95,27 @@ async fn choose(shared: &Arc<Shared>, order: &Order) -> Result<Chosen, Problem> 
         Problem::new(Code::NotEnoughParties, detail).with_quorum(record.threshold, count(ready.len()), away)
     })?;
     let carried = Carried::of(&key);
-    Ok(Chosen { record, dealers, carried })
+    Ok(Chosen { record, dealers, carried, holders: Holders::new() })
+}
+
+/// Whether all that shall hold the key are there.
+pub(super) async fn all_there(shared: &Arc<Shared>, next: &Committee) -> Result<(), Problem> {
+    let needed: Vec<PeerId> = next.iter().map(|party| crate::shared::peer_of(&party.identity)).collect();
+    let grace = shared.config.limits.connect_grace;
+    if let Err(error) = shared.network.wait_connected(&needed, grace).await {
+        let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        let detail = format!(
+            "every node that shall hold the key must take part; not there: {}; start them, or ask for a key without them",
+            error.missing.join(", ")
+        );
+        let (all, absent) = (count(needed.len()), count(error.missing.len()));
+        return Err(Problem::new(Code::NotEnoughParties, detail).with_quorum(
+            all,
+            all.saturating_sub(absent),
+            error.missing,
+        ));
+    }
+    Ok(())
 }
 
 /// Moves a key: gives what it cost once the next epoch is in force here.
@@ -120,8 +130,13 @@ pub(crate) async fn coordinate(
     let chosen = choose(shared, order).await?;
     let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
     let base = chosen.record.to_bytes()?;
-    let plan =
-        shared.plan_move(&mandate.hash, order, &attempt, &base, &chosen.dealers, chosen.carried).await?;
+    let offer = Offer {
+        record: &base,
+        dealers: &chosen.dealers,
+        carried: chosen.carried,
+        holders: chosen.holders.clone(),
+    };
+    let plan = shared.plan_move(&mandate.hash, order, &attempt, offer).await?;
     let members = members(shared, &plan)?;
     let proposal = Proposal {
         ceremony: attempt.ceremony,
@@ -148,7 +163,11 @@ pub(crate) async fn coordinate(
 }
 
 fn work(mandate: &Mandate, order: &Order, record: Vec<u8>, chosen: Chosen) -> Work {
-    let Chosen { dealers, carried, .. } = chosen;
+    let Chosen { dealers, carried, holders, .. } = chosen;
+    if let What::Restore { .. } = order.what {
+        let holders = holders.into_iter().map(|(party, peer)| (party, *peer.as_bytes())).collect();
+        return Work::Restore { record, dealers, carried, holders };
+    }
     if mandate.request.is_empty() {
         return Work::Refresh { key: order.key.to_string(), epoch: order.epoch, record, dealers, carried };
     }
@@ -162,7 +181,7 @@ fn members(shared: &Shared, plan: &Plan) -> Result<BTreeMap<PeerId, PartyIndex>,
     let mut all = plan.session_peers();
     let down = |all: &BTreeMap<PeerId, PartyIndex>| all.keys().copied().collect::<BTreeSet<_>>();
     if !the_move.in_force(&down(&all)) {
-        for (peer, party) in plan.old.parties() {
+        for (peer, party) in the_move.old_parties.clone() {
             if peer == shared.id || shared.network.is_connected(peer) {
                 all.entry(peer).or_insert(party);
             }
@@ -293,7 +312,7 @@ async fn stand_down(
         Problem::new(problem.code, format!("`{name}` does not stand down: {}", problem.detail))
     })?;
     statements.push(own?);
-    let proof = Proof::of(&plan.next.record, &plan.next.old.0, &package, statements);
+    let proof = Proof::of(&plan.next, &package, statements);
     let proof = proof.ok_or_else(|| {
         let detail = "not all nodes stand down for the next epoch: the key goes on as soon as they have said what they know";
         Problem::new(Code::KeyMoving, detail)

@@ -62,7 +62,7 @@ impl Shared {
     async fn pursue(self: &Arc<Self>, id: &KeyId, successor: &Successor) -> Result<(), Problem> {
         let next = Next::read(successor)?;
         let Some((old, new)) = packages(&next) else { return Ok(()) };
-        let the_move = the_move(&old, &new);
+        let the_move = the_move(&old, &new, &next.lost);
         let question = Control::Successor { key: id.to_string(), epoch: old.epoch, name: successor.name };
         let concerned = the_move.old_parties.keys().chain(the_move.new_parties.keys());
         let concerned: std::collections::BTreeSet<PeerId> = concerned.copied().collect();
@@ -82,7 +82,7 @@ impl Shared {
         next: &Next,
     ) -> Result<(), Problem> {
         let Some((old, new)) = packages(next) else { return Ok(()) };
-        let the_move = the_move(&old, &new);
+        let the_move = the_move(&old, &new, &next.lost);
         let now = Instant::now();
         let (words, long) = {
             let mut doubts = locked(&self.doubts);
@@ -155,7 +155,8 @@ impl Shared {
         let Some(own) = self.statement_of(&successor)? else { return Ok(()) };
         let next = Next::read(&successor)?;
         let Some((old, new)) = packages(&next) else { return Ok(()) };
-        if !old.parties().contains_key(&from) && !new.parties().contains_key(&from) {
+        let concerned = the_move(&old, &new, &next.lost);
+        if !concerned.old_parties.contains_key(&from) && !concerned.new_parties.contains_key(&from) {
             return Ok(());
         }
         let statements: Vec<Statement> = {
@@ -174,7 +175,7 @@ impl Shared {
             doubt.words.insert(from, (word, now));
             doubt.statements.values().cloned().chain([own]).collect()
         };
-        if let Some(proof) = Proof::of(&next.record, &next.old.0, &next.record.package.0, statements) {
+        if let Some(proof) = Proof::of(&next, &next.record.package.0, statements) {
             let proof = borsh::to_vec(&proof).unwrap_or_default();
             self.hear_proof(from, key, &proof).await?;
         } else if successor.phase == Phase::Acknowledged {

@@ -8,7 +8,7 @@ use quorate_net::PeerId;
 use quorate_store::Key;
 use tokio::time::Instant;
 
-use super::{Mandate, Order, Plan, What, coordinate, take_part as help};
+use super::{Holders, Mandate, Offer, Order, Plan, What, coordinate, take_part as help};
 use crate::ceremony::Attempt;
 use crate::ceremony::member::Line;
 use crate::clock;
@@ -172,7 +172,8 @@ impl Shared {
         let hash = hash(&id, *epoch);
         let attempt = Attempt::of(proposal, from);
         let order = Order { key: id, epoch: *epoch, what: What::Refresh };
-        let plan = self.plan_move(&hash, &order, &attempt, record, dealers, *carried).await?;
+        let offer = Offer { record, dealers, carried: *carried, holders: Holders::new() };
+        let plan = self.plan_move(&hash, &order, &attempt, offer).await?;
         let operation = operation(&hash);
         let hold = self.registry.join_session(&operation).ok_or_else(|| {
             Problem::new(Code::OperationRunning, "this node takes part in another refresh of the key")

@@ -139,23 +139,41 @@ macro_rules! in_share {
 }
 in_share!(Secp256k1, P256, Ed25519);
 
+/// The share that a party deals from.
+#[derive(Clone)]
+pub(crate) enum Dealer {
+    /// Of a key that it uses.
+    InUse(Arc<Material>),
+    /// Out of a backup.
+    Restored(Arc<Share>),
+}
+
+impl Dealer {
+    fn share(&self) -> &Share {
+        match self {
+            Self::InUse(material) => &material.share,
+            Self::Restored(share) => share,
+        }
+    }
+}
+
 /// Runs the session that deals the next epoch. Nothing of its result is durable yet.
 pub(crate) async fn deal(
     dealt: &Dealt,
-    own: Option<Arc<Material>>,
+    own: Option<Dealer>,
     session: SessionId,
     ceremony: &mut Ceremony<'_>,
 ) -> Result<Next, Failure> {
     async fn of<C: InShare>(
         dealt: &Dealt,
-        own: Option<Arc<Material>>,
+        own: Option<Dealer>,
         session: SessionId,
         ceremony: &mut Ceremony<'_>,
     ) -> Result<Next, Failure> {
         let unfit = || Failure::local(Problem::new(Code::Internal, "the move cannot be carried out"));
         let plan = dealt.plan::<C>().ok_or_else(unfit)?;
         let start = move |params| {
-            let share = match own.as_ref().map(|material| C::of(&material.share)) {
+            let share = match own.as_ref().map(|dealer| C::of(dealer.share())) {
                 Some(None) => return Err(BadParams::Unsuitable("the share is of another curve")),
                 Some(share) => share,
                 None => None,
