@@ -1,8 +1,8 @@
 //! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
 
 use crate::commands::{
-    backup, client, cluster, completion, demo, dev, doctor, events, key, log, node, op, people, policy,
-    recovery_key,
+    backup, client, cluster, completion, demo, dev, doctor, drill, events, key, log, node, op, people,
+    policy, recovery_key,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_api::parse_wait;
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Start the same three nodes and leave them up to try things.
     Dev(dev::DevArgs),
+    /// Lose every node of a cluster made for it, and get its keys back from backups and recovery keys.
+    Drill(drill::DrillArgs),
     /// Look at this machine: what it lacks for a node, and how to mend it.
     Doctor(doctor::DoctorArgs),
     /// Make, run and look at a node.

@@ -7,6 +7,7 @@ pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod drill;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod key_act;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, output),
         Command::Dev(args) => dev::run(&args, output),
+        Command::Drill(args) => drill::run(&args, output),
         Command::Doctor(args) => doctor::run(&args, output),
         Command::Node(command) => node::run(command, connection, output),
         Command::Key(command) => key::run(*command, connection, output),

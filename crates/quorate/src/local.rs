@@ -4,7 +4,7 @@
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::Client;
 use quorate_api::{ClientAlgorithm, ClientKey, ClientPublicKey, Hex};
-use quorate_node::config::{Client as EnrolledClient, Config, Limits, Listen, Peer, Seal};
+use quorate_node::config::{Backup, Client as EnrolledClient, Config, Limits, Listen, Peer, Seal};
 use quorate_policy::change::{AdminRule, Step};
 use quorate_policy::directory::PrincipalKind;
 use quorate_policy::genesis::Terms;
@@ -51,6 +51,8 @@ pub(crate) struct LocalCluster {
     pub(crate) nodes: Vec<LocalNode>,
     /// The file with the client's private key.
     pub(crate) client_key: PathBuf,
+    /// How the nodes back up, once they are configured.
+    pub(crate) backup: Option<Backup>,
 }
 
 /// Writes a file that only its owner may read.
@@ -106,7 +108,7 @@ impl LocalCluster {
         for (name, ports) in NAMES.iter().zip(ports.chunks_exact(2)) {
             nodes.push(LocalNode::make(folder, name, ports).await?);
         }
-        let cluster = Self { nodes, client_key };
+        let cluster = Self { nodes, client_key, backup: None };
         cluster.configure()?;
         Ok(cluster)
     }
@@ -203,7 +205,7 @@ impl LocalCluster {
             clients: vec![client.clone()],
             presign: None,
             webhooks: Vec::new(),
-            backup: None,
+            backup: self.backup.clone(),
             refresh: Default::default(),
         }
     }
@@ -296,6 +298,26 @@ impl LocalCluster {
         node.identity.clone_from(&identity);
         self.configure()?;
         Ok(identity)
+    }
+
+    /// All nodes are killed, and everything that was on their machines is gone. The client keeps its key.
+    pub(crate) fn lose_everything(&mut self) -> anyhow::Result<()> {
+        for node in &mut self.nodes {
+            node.kill();
+            fs::remove_dir_all(&node.folder)?;
+        }
+        self.nodes.clear();
+        Ok(())
+    }
+
+    /// Fresh machines with identities of their own, which are not started.
+    pub(crate) async fn begin_anew(&mut self, names: &[String]) -> anyhow::Result<()> {
+        let folder = self.client_key.parent().context("the cluster has no folder")?.to_owned();
+        let ports = free_ports(names.len().saturating_mul(2))?;
+        for (name, ports) in names.iter().zip(ports.chunks_exact(2)) {
+            self.nodes.push(LocalNode::make(&folder, name, ports).await?);
+        }
+        self.configure()
     }
 
     /// Lets every node that runs read its configuration again (SIGHUP).

@@ -1,11 +1,12 @@
 //! `quorate demo`: a whole story in one command. Three nodes create keys together and sign what real chains accept; one fails, two fail,
 //! and both come back.
 
+pub(crate) mod disaster;
 mod governance;
 mod lifecycle;
 mod passkey;
-mod report;
-mod steps;
+pub(crate) mod report;
+pub(crate) mod steps;
 
 use crate::commands::block_on;
 use crate::local::{LocalCluster, NAMES};
@@ -33,18 +34,27 @@ pub(crate) struct DemoArgs {
 pub(crate) enum Story {
     /// People decide: a payment waits for the right ones, the log proves it, an admin freezes.
     Governance,
-    /// A key outlives disks and committees: refresh, a node more, a node less, a lost disk, a higher threshold.
+    /// A key outlives disks and committees: refresh, a node more, a node less, a lost disk, a higher threshold,
+    /// and the loss of everything but backups and recovery keys.
     Lifecycle,
 }
 
 /// Runs the story; whatever happens, the processes are stopped and the folder is removed.
 pub(crate) fn run(args: &DemoArgs, output: &Output) -> anyhow::Result<()> {
-    let started = Instant::now();
     let report = Report::new(args.json, output);
+    tell_to_the_end(&report, tell(args.story, &report))
+}
+
+/// Tells a story, and how it ended.
+pub(crate) fn tell_to_the_end(
+    report: &Report<'_>,
+    story: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let started = Instant::now();
     let told = block_on(async {
         // Ctrl-C and SIGTERM end the story like an error does, so that nothing is left behind.
         tokio::select! {
-            told = tell(args.story, &report) => told,
+            told = story => told,
             stopped = interrupted() => stopped,
         }
     });

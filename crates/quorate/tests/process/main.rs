@@ -14,6 +14,7 @@ mod canary;
 mod certificates;
 mod crash;
 mod doctor;
+mod drill;
 mod events;
 mod export;
 mod folder;

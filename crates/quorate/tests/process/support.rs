@@ -125,11 +125,16 @@ impl Ran {
 
 /// Runs a command to its end, which must come.
 pub(crate) fn run(command: &mut Command) -> Ran {
+    run_within(command, HANGS)
+}
+
+/// The same for one that has more to do.
+pub(crate) fn run_within(command: &mut Command, within: Duration) -> Ran {
     let begun = Instant::now();
     let mut child = Guard(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let out = reader(child.0.stdout.take().unwrap());
     let err = reader(child.0.stderr.take().unwrap());
-    let status = ended(&mut child.0, HANGS);
+    let status = ended(&mut child.0, within);
     let (out, err) = (out.join().unwrap(), err.join().unwrap());
     Ran { code: status.code().unwrap_or(-1), out, err, took: begun.elapsed() }
 }

@@ -1,14 +1,16 @@
-//! The story of a key that outlives disks, machines and committees: new shares, a node more, a node less, a lost disk, a higher threshold.
+//! The story of a key that outlives disks, machines and committees: new shares, a node more, a node less, a lost disk, a higher threshold,
+//! and the loss of every node.
 //! The addresses stay what they were, and after every step a library that shares no code with ours accepts a signature.
 
 use crate::local::{LocalCluster, NAMES};
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::{Client, ClientError};
-use quorate_api::{Act, Code, CreateKey, Key, OperationResult, Refresh, Repair, Reshare, Sign};
+use quorate_api::{Act, Code, CreateKey, Key, OperationResult, Refresh, Repair, Reshare, Restore, Sign};
 use quorate_intent::build::{EthereumTransfer, ethereum_transfer, message};
 use quorate_intent::{Purpose, Scheme};
 use std::time::{Duration, Instant};
 
+use super::disaster::Vault;
 use super::report::{Event, Report};
 use super::steps::{ETHEREUM_TO, finish, fresh, sign};
 
@@ -29,8 +31,10 @@ pub(super) async fn story(report: &Report<'_>) -> anyhow::Result<()> {
         .tempdir()
         .context("cannot make a temporary folder")?;
 
-    report.chapter("Three nodes create two keys, of which any two can sign")?;
+    report
+        .chapter("Three people make recovery keys; three nodes create two keys, of which any two can sign")?;
     let mut cluster = LocalCluster::create(folder.path()).await?;
+    let vault = Vault::make(folder.path(), &mut cluster, report).await?;
     for node in &mut cluster.nodes {
         let pid = node.start()?;
         report.tell(&Event::node("start", node, pid))?;
@@ -85,6 +89,27 @@ pub(super) async fn story(report: &Report<'_>) -> anyhow::Result<()> {
     report.tell(&Event::Stop { node: "d".to_owned() })?;
     cluster.wait_gone("a", "d").await?;
     refused(&a, &keys.ed25519, report).await?;
+
+    report.chapter("Node d comes back, and every node backs its shares up; anybody can check that")?;
+    let node = cluster.node("d")?;
+    let pid = node.start()?;
+    report.tell(&Event::node("restart", node, pid))?;
+    known(&mut cluster, report, "d", 2).await?;
+    vault.back_up(&cluster, report).await?;
+
+    report.chapter("Everything is lost: all machines, with disks, identities and shares")?;
+    let names = Vault::strike(&mut cluster, report)?;
+
+    report
+        .chapter("Fresh machines get the shares again: from backups, and from two people who answer apart")?;
+    vault.recover(&mut cluster, &names, 3, report).await?;
+
+    report.chapter(
+        "The restored shares deal new ones, and are erased; the addresses are those of the beginning",
+    )?;
+    let a = cluster.client("a")?;
+    restore(&a, &mut keys, &names, report).await?;
+    both_sign(&cluster.client("d")?, &keys, "After the disaster", None, report).await?;
 
     for node in &mut cluster.nodes {
         node.stop();
@@ -162,6 +187,21 @@ async fn reshare(
 async fn repair(client: &Client, keys: &mut Keys, party: &str, report: &Report<'_>) -> anyhow::Result<()> {
     for key in [&mut keys.ethereum, &mut keys.ed25519] {
         let act = Act::Repair(Repair { epoch: key.epoch, party: party.to_owned(), reason: None });
+        moved(client, key, &act, report).await?;
+    }
+    Ok(())
+}
+
+async fn restore(
+    client: &Client,
+    keys: &mut Keys,
+    lost: &[String],
+    report: &Report<'_>,
+) -> anyhow::Result<()> {
+    for key in [&mut keys.ethereum, &mut keys.ed25519] {
+        let (epoch, lost) = (key.epoch, lost.to_vec());
+        let reason = Some("every node was lost".to_owned());
+        let act = Act::Restore(Restore { epoch, lost, parties: None, threshold: None, reason });
         moved(client, key, &act, report).await?;
     }
     Ok(())

@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 use super::scheme_name;
+use super::steps::foreign;
 
 /// Prints the story.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(crate) struct Report<'a> {
 /// One thing that happened. Fields that do not apply are absent.
 #[derive(Debug, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
-pub(super) enum Event {
+pub(crate) enum Event {
     Start(Process),
     Restart(Process),
     Create(Box<Created>),
@@ -90,6 +91,56 @@ pub(super) enum Event {
         node: String,
         identity: String,
     },
+    /// People made recovery keys.
+    RecoveryKeys {
+        holders: Vec<String>,
+        access: String,
+        fingerprints: Vec<String>,
+    },
+    /// A node wrote its shares, encrypted, to the place for backups.
+    BackedUp {
+        node: String,
+        keys: u64,
+        bytes: u64,
+    },
+    /// The backups were checked without a secret.
+    Verified {
+        nodes: usize,
+        keys: usize,
+        sound: bool,
+    },
+    /// All these nodes are gone with everything that was on their machines.
+    Disaster {
+        nodes: Vec<String>,
+    },
+    /// A fresh machine asks the holders of recovery keys for the shares of a lost one.
+    Asked {
+        node: String,
+        of: String,
+        keys: u64,
+        fingerprint: String,
+    },
+    /// A holder of a recovery key answered, sealed to the machine that asked.
+    Answered {
+        by: String,
+        node: String,
+    },
+    /// A fresh machine has restored shares, with which nothing signs.
+    TookIn {
+        node: String,
+        shares: usize,
+    },
+    /// A key after the disaster is what it was before.
+    Back {
+        key: String,
+        scheme: String,
+        epoch: u64,
+        public_key: String,
+        before: Vec<String>,
+        after: Vec<String>,
+    },
+    /// The report of a drill.
+    Drilled(Box<Drilled>),
     /// A node is connected with all others.
     Known {
         node: String,
@@ -103,8 +154,55 @@ pub(super) enum Event {
     },
 }
 
+/// What a drill came to.
 #[derive(Debug, Serialize)]
-pub(super) struct Process {
+pub(crate) struct Drilled {
+    pub(crate) steps: Vec<DrilledStep>,
+    pub(crate) keys: Vec<DrilledKey>,
+    /// From fresh machines to the last signature.
+    pub(crate) recovered_s: f64,
+    pub(crate) elapsed_s: f64,
+}
+
+/// A step of a drill.
+#[derive(Debug, Serialize)]
+pub(crate) struct DrilledStep {
+    pub(crate) what: String,
+    pub(crate) seconds: f64,
+}
+
+/// A key before and after.
+#[derive(Debug, Serialize)]
+pub(crate) struct DrilledKey {
+    key: String,
+    scheme: String,
+    public_key: String,
+    before: Vec<String>,
+    after: Vec<String>,
+    same: bool,
+    /// The epochs before and after.
+    epochs: [u64; 2],
+    /// The library that accepted its signature afterwards.
+    verified_by: &'static str,
+}
+
+impl DrilledKey {
+    pub(crate) fn of(before: &Key, after: &Key) -> Self {
+        Self {
+            key: after.id.to_string(),
+            scheme: scheme_name(after.scheme).to_owned(),
+            public_key: after.public_key.to_string(),
+            same: before.public_key == after.public_key && before.addresses == after.addresses,
+            before: addresses(before),
+            after: addresses(after),
+            epochs: [before.epoch, after.epoch],
+            verified_by: foreign(after.scheme),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Process {
     node: String,
     pid: u32,
     api: String,
@@ -112,7 +210,7 @@ pub(super) struct Process {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Created {
+pub(crate) struct Created {
     key: String,
     scheme: String,
     threshold: u16,
@@ -124,7 +222,7 @@ pub(super) struct Created {
 
 /// One verified signature. The fields of the first block are a promise to programs that read them.
 #[derive(Debug, Serialize)]
-pub(super) struct Signed {
+pub(crate) struct Signed {
     scheme: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     chain: Option<String>,
@@ -150,7 +248,7 @@ pub(super) struct Signed {
 }
 
 impl Event {
-    pub(super) fn node(step: &str, node: &LocalNode, pid: u32) -> Self {
+    pub(crate) fn node(step: &str, node: &LocalNode, pid: u32) -> Self {
         let process = Process {
             node: node.name.clone(),
             pid,
@@ -184,6 +282,17 @@ impl Event {
             public_key: key.public_key.to_string(),
             addresses: addresses(key),
             figures: done.figures.clone(),
+        }
+    }
+
+    pub(crate) fn back(before: &Key, after: &Key) -> Self {
+        Self::Back {
+            key: after.id.to_string(),
+            scheme: scheme_name(after.scheme).to_owned(),
+            epoch: after.epoch,
+            public_key: after.public_key.to_string(),
+            before: addresses(before),
+            after: addresses(after),
         }
     }
 
@@ -228,17 +337,17 @@ impl Event {
 }
 
 impl<'a> Report<'a> {
-    pub(super) const fn new(json: bool, output: &'a Output) -> Self {
+    pub(crate) const fn new(json: bool, output: &'a Output) -> Self {
         Self { json, output }
     }
 
     /// A heading, for people only.
-    pub(super) fn chapter(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn chapter(&self, text: &str) -> anyhow::Result<()> {
         if self.json { Ok(()) } else { self.output.text(&format!("\n── {text}")) }
     }
 
     /// Prints one event.
-    pub(super) fn tell(&self, event: &Event) -> anyhow::Result<()> {
+    pub(crate) fn tell(&self, event: &Event) -> anyhow::Result<()> {
         if self.json {
             return self.output.text(&serde_json::to_string(event)?);
         }
@@ -292,6 +401,38 @@ impl<'a> Report<'a> {
             Event::Lost { node, identity } => {
                 format!("   node {node} is gone with its disk; identity of the new one {}", short(identity))
             }
+            Event::RecoveryKeys { holders, access, .. } => {
+                format!("   recovery keys of {}: {access} open a backup, at no node and in no backup", holders.join(", "))
+            }
+            Event::BackedUp { node, keys, bytes } => {
+                format!("   node {node} backed {keys} keys up: {bytes} bytes, encrypted to the recovery keys")
+            }
+            Event::Verified { nodes, keys, sound } => {
+                let verdict = if *sound { "every share can be opened" } else { "NOT SOUND" };
+                format!("   backups of {nodes} nodes and {keys} keys checked without a secret: {verdict}")
+            }
+            Event::Disaster { nodes } => format!(
+                "   nodes {} are killed; their folders with identities, passphrases, shares and logs are deleted",
+                nodes.join(", ")
+            ),
+            Event::Asked { node, of, keys, fingerprint } => format!(
+                "   fresh machine {node} asks for the shares of {} in {keys} keys\n     fingerprint {fingerprint}",
+                short(of)
+            ),
+            Event::Answered { by, node } => format!("   {by} answers {node}, sealed to its one-time key"),
+            Event::TookIn { node, shares } => {
+                format!("   {node} has {shares} shares again; nothing signs with them yet")
+            }
+            Event::Back { key, scheme, epoch, public_key, before, after } => {
+                let mut text = format!("   {scheme}  {key}, epoch {epoch}\n     public key {public_key}, as before\n");
+                for (before, after) in before.iter().zip(after) {
+                    let same = if before == after { "still" } else { "WAS" };
+                    text.push_str(&format!("     {same:<10} {before}\n"));
+                }
+                text.pop();
+                text
+            }
+            Event::Drilled(drilled) => drilled_text(drilled),
             Event::Known { node, peers } => format!("   node {node} is connected with {peers} others"),
             Event::End { ok: true, elapsed_s, .. } => {
                 format!("\n── Done in {elapsed_s:.1} s; everything that was made is removed")
@@ -299,6 +440,25 @@ impl<'a> Report<'a> {
             Event::End { elapsed_s, .. } => format!("\n── Failed after {elapsed_s:.1} s"),
         })
     }
+}
+
+fn drilled_text(drilled: &Drilled) -> String {
+    let mut text = String::from("\n── Disaster drill\n");
+    for step in &drilled.steps {
+        text.push_str(&format!("   {:>7.2} s  {}\n", step.seconds, step.what));
+    }
+    text.push_str(&format!("   {:>7.2} s  from fresh machines to the last signature\n", drilled.recovered_s));
+    for key in &drilled.keys {
+        let same = if key.same { "same addresses" } else { "OTHER ADDRESSES" };
+        let [from, to] = key.epochs;
+        text.push_str(&format!(
+            "   {}: {same}, epoch {from} → {to}, signature accepted by {}\n",
+            key.scheme, key.verified_by
+        ));
+        key.after.iter().for_each(|address| text.push_str(&format!("     {address}\n")));
+    }
+    text.pop();
+    text
 }
 
 fn created(c: &Created) -> String {

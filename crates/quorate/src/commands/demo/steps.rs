@@ -17,11 +17,18 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// The keys of the story, one a scheme.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     secp256k1: Key,
     p256: Key,
     ed25519: Key,
     bip340: Key,
+}
+
+impl Keys {
+    /// All of them.
+    pub(crate) fn all(&self) -> [&Key; 4] {
+        [&self.secp256k1, &self.p256, &self.ed25519, &self.bip340]
+    }
 }
 
 /// A fresh idempotency key: every step of the story is a request of its own.
@@ -41,7 +48,7 @@ pub(super) async fn finish(client: &Client, operation: Operation) -> anyhow::Res
 }
 
 /// One key of each scheme, any two of three nodes can sign.
-pub(super) async fn create_keys(client: &Client, report: &Report<'_>) -> anyhow::Result<Keys> {
+pub(crate) async fn create_keys(client: &Client, report: &Report<'_>) -> anyhow::Result<Keys> {
     let create = async |scheme: Scheme| {
         let wanted = CreateKey {
             scheme,
@@ -106,10 +113,15 @@ pub(super) fn check(key: &Key, result: &SignResult, plain: Option<&[u8]>) -> any
         verify(key.scheme, &signature.public_key.0, &to_sign, &signature.signature.0)
             .map_err(|reason| anyhow!("a foreign library refuses the signature: {reason}"))?;
     }
-    Ok(match key.scheme {
+    Ok(foreign(key.scheme))
+}
+
+/// The library that judges signatures of a scheme.
+pub(super) const fn foreign(scheme: Scheme) -> &'static str {
+    match scheme {
         Scheme::EcdsaSecp256k1 | Scheme::Bip340 => "libsecp256k1",
         Scheme::EcdsaP256 | Scheme::Ed25519 => "aws-lc",
-    })
+    }
 }
 
 /// The demonstration's receiver on Ethereum; nobody's.
@@ -165,7 +177,7 @@ pub(super) async fn sign_message(
 }
 
 /// Every kind of signature, each by another pair of nodes and asked of another node.
-pub(super) async fn sign_everything(
+pub(crate) async fn sign_everything(
     cluster: &LocalCluster,
     keys: &Keys,
     report: &Report<'_>,
