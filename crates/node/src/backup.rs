@@ -86,7 +86,7 @@ async fn remind(shared: &Shared) {
         Ok(waiting) => {
             tracing::warn!(
                 shares = waiting.len(),
-                "restored shares wait: nothing signs with them before their keys are moved to a new epoch"
+                "restored shares wait: nothing signs with them before `quorate key restore` moves their keys to a new epoch"
             );
         }
         Err(error) => tracing::error!(%error, "it is not known whether restored shares wait"),

@@ -119,7 +119,8 @@ impl Shared {
     ) -> Result<Vec<RestoredKey>, Problem> {
         let rows = self.store.restored().await.map_err(|error| store_problem(&error))?;
         let mut shown = Vec::with_capacity(rows.len());
-        for row in rows {
+        // Without the name are those that an earlier build restored.
+        for row in rows.into_iter().filter(|row| !row.key.is_empty()) {
             let waiting = self.open_restored(row)?;
             if visible(&waiting.record) {
                 shown.push(self.show_restored(&waiting)?);

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
-    Act, Code, Key, KeyId, KeyStatus, ListQuery, MoveResult, OperationResult, Order, Problem, Restore,
+    Act, Code, Key, KeyId, KeyStatus, ListQuery, MoveResult, OperationResult, OperationStatus, Order,
+    Problem, Restore,
 };
 use quorate_backup::{Archive, Place, text};
 use quorate_keys::backup::entry::Restored;
@@ -401,4 +402,45 @@ async fn a_crash_during_a_restore_loses_nothing() {
     }
     assert_eq!(cases, 12);
     assert!(at_once > 0 && at_once < cases, "{at_once} of {cases} ended well at once");
+}
+
+const RULES: &str = r#"
+@id("use")
+permit (principal in Group::"admins", action in Action::"sign", resource);
+@id("back")
+@quorum("2 of Group::\"admins\"")
+permit (principal in Group::"admins", action == Action::"restore", resource);
+"#;
+
+/// Declaring parties lost is an act of its own: people agree to it, each at the node where they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_agree_before_parties_are_declared_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut old = backed_up(3, folder.path()).await;
+    let key = old.create(Scheme::Ed25519, 2, message_purpose()).await;
+    let shares = [shares_of(&old, 0, folder.path()).await, shares_of(&old, 1, folder.path()).await];
+    for at in 0..3 {
+        old.stop(at).await;
+    }
+    let mut cluster = Cluster::prepare(3).await;
+    cluster.govern(&[("rules", RULES)]).await;
+    take(&cluster, 0, &shares[0]).await;
+    take(&cluster, 1, &shares[1]).await;
+    cluster.start_all().await;
+    let order = || Act::Restore(lost(0, &["a", "b", "c"]));
+    let refused = cluster.as_user(0, "dave").act(&key.id, &order(), &unique("no"), WAIT).await;
+    assert_eq!(problem(refused.unwrap_err()).code, Code::PolicyDenied);
+    let alice = cluster.as_user(0, "alice");
+    let asked = alice.act(&key.id, &order(), &unique("back"), Duration::ZERO).await.unwrap();
+    assert_eq!(asked.status, OperationStatus::PendingApproval);
+    let words = format!("{:?}", asked.approvals);
+    assert!(words.contains("declare node-a, node-b, node-c lost") && words.contains("fire"), "{words}");
+    cluster.rule(1, "bob", "approve", &asked).await.unwrap();
+    assert!(alice.key(&key.id).await.is_err(), "one approval is not two");
+    cluster.rule(0, "carol", "approve", &asked).await.unwrap();
+    let done = cluster.ended(0, "alice", &asked).await;
+    let Some(OperationResult::Moved(moved)) = &done.result else { panic!("not restored: {done:?}") };
+    same(&key, &moved.key);
+    let text = crate::cluster::message("again");
+    cluster.as_user(2, "alice").sign(&key.id, &text, &unique("sign"), WAIT).await.unwrap();
 }

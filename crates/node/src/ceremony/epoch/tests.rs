@@ -269,6 +269,28 @@ impl World {
     }
 }
 
+/// Some parties of before are lost: another machine stands in for them, or nobody.
+fn with_lost(mut this: Move, dice: &mut Dice) -> Move {
+    let parties: Vec<(PeerId, PartyIndex)> = this.old_parties.clone().into_iter().collect();
+    for (at, (gone, index)) in parties.into_iter().enumerate() {
+        if at > 0 && dice.chance(40) {
+            continue;
+        }
+        this.restores = true;
+        let fresh = peer(usize::from(index.get()) + 6);
+        this.old_parties.remove(&gone);
+        if dice.chance(50) {
+            this.old_parties.insert(fresh, index);
+        } else {
+            this.lost.insert(index);
+        }
+        if this.new_parties.remove(&gone).is_some() {
+            this.new_parties.insert(fresh, index);
+        }
+    }
+    this
+}
+
 /// Committees of 1 to 5 before and after, any thresholds, in part the same nodes.
 fn any_move(dice: &mut Dice) -> Move {
     let pick = |dice: &mut Dice| loop {
@@ -280,13 +302,14 @@ fn any_move(dice: &mut Dice) -> Move {
     let old = pick(dice);
     let new = if dice.chance(50) { old.clone() } else { pick(dice) };
     let (k, l) = (1 + dice.below(old.len()), 1 + dice.below(new.len()));
-    moving(k, &old, l, &new)
+    let this = moving(k, &old, l, &new);
+    if dice.chance(25) { with_lost(this, dice) } else { this }
 }
 
 /// covers: S35, B11
 #[test]
 fn never_both_epochs_and_always_one() {
-    let (mut intersecting, mut in_force, mut kept, mut with_losses) = (0, 0, 0, 0);
+    let (mut intersecting, mut in_force, mut kept, mut with_losses, mut restored) = (0, 0, 0, 0, 0);
     for seed in 0..6_000_u64 {
         let mut dice = Dice(seed);
         let this = any_move(&mut dice);
@@ -305,6 +328,7 @@ fn never_both_epochs_and_always_one() {
         assert!(switched.windows(2).all(|two| two[0] == two[1]), "seed {seed}: {:?}", world.nodes);
         if switched.first() == Some(&true) {
             in_force += 1;
+            restored += u32::from(world.this.restores);
             continue;
         }
         // Nobody is locked out: who could act for the key before can, if the lost ones cannot act for its successor.
@@ -320,8 +344,8 @@ fn never_both_epochs_and_always_one() {
     }
     // Each branch was taken often.
     assert!(
-        intersecting > 500 && in_force > 500 && kept > 500 && with_losses > 1000,
-        "{intersecting} {in_force} {kept} {with_losses}"
+        intersecting > 500 && in_force > 500 && kept > 500 && with_losses > 1000 && restored > 50,
+        "{intersecting} {in_force} {kept} {with_losses} {restored}"
     );
 }
 
@@ -353,6 +377,31 @@ fn a_successor_needs_its_members_and_enough_of_those_before() {
     let narrow = moving(4, &[1, 2, 3, 4, 5], 2, &[6, 7, 8]);
     assert!(!narrow.in_force(&set(&[1, 2, 6, 7, 8])));
     assert!(narrow.in_force(&set(&[1, 2, 3, 4, 6, 7, 8])));
+}
+
+#[test]
+fn a_restore_needs_all_that_are_left_and_all_that_stand_in() {
+    let set = |who: &[usize]| who.iter().map(|n| peer(*n)).collect::<BTreeSet<_>>();
+    let party = |n: u16| PartyIndex::new(n).unwrap();
+    // Of a, b, c nobody is left; g and h have the shares of a and b, and i is new.
+    let mut all = moving(2, &[1, 2, 3], 2, &[7, 8, 9]);
+    assert!(!all.in_force(&set(&[7, 8, 9])), "nobody was declared lost");
+    all.restores = true;
+    all.old_parties = BTreeMap::from([(peer(7), party(1)), (peer(8), party(2))]);
+    all.lost = BTreeSet::from([party(3)]);
+    assert!(all.in_force(&set(&[7, 8, 9])));
+    assert!(!all.in_force(&set(&[7, 8])) && !all.in_force(&set(&[7, 9])));
+    // Of five, d and e are left; they are no quorum, and must know all the same.
+    let mut some = moving(3, &[1, 2, 3, 4, 5], 2, &[7, 8]);
+    some.restores = true;
+    some.old_parties = BTreeMap::from([(peer(7), party(1)), (peer(4), party(4)), (peer(5), party(5))]);
+    some.lost = BTreeSet::from([party(2), party(3)]);
+    assert!(!some.in_force(&set(&[7, 8, 4])), "e would go on asking for the old epoch");
+    assert!(some.in_force(&set(&[7, 8, 4, 5])));
+    // Too few are lost or stand in: whoever is neither could sign.
+    some.lost = BTreeSet::new();
+    some.old_parties = BTreeMap::from([(peer(7), party(1))]);
+    assert!(!some.in_force(&set(&[7, 8])), "one share is no quorum");
 }
 
 #[test]
