@@ -49,7 +49,7 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::CreateKey,
         Self::Sign,
         Self::ChangeDirectory,
