@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use quorate_api::{Act, Code, Figures, KeyId, MoveResult, OperationResult, Problem};
+use quorate_api::{Act, Code, Figures, KeyId, MoveResult, OperationResult, Problem, SignedRequest};
+use quorate_net::PeerId;
 use quorate_policy::facts::Action;
 use quorate_store::Key;
 use tokio::time::Instant;
@@ -10,8 +11,9 @@ use tokio::time::Instant;
 use super::{About, Asked, ask, burned};
 use crate::ceremony::Attempt;
 use crate::ceremony::moving::{self, Carried, Mandate, Offer, Order, Plan, What};
+use crate::control::Control;
 use crate::governance::permit::Subject;
-use crate::judge::Judged;
+use crate::judge::{Ask, Judged, read};
 use crate::keys::Record;
 use crate::keys::moving::revision_of;
 use crate::operations::stored_result;
@@ -150,12 +152,24 @@ async fn carried_out(shared: &Shared, order: &Order, judged: &Judged) -> Result<
     Ok(by.is_some_and(|by| by == judged.operation.as_str()))
 }
 
+/// MOVE.14: whoever proposes to move a key on from an epoch that is over is shown what followed it.
+pub(crate) async fn show_what_followed(shared: &Shared, to: PeerId, request: &[u8]) {
+    let Some(judged) = SignedRequest::decode(request).ok().and_then(|request| read(request).ok()) else {
+        return;
+    };
+    let Ask::Act(id, act) = &judged.ask else { return };
+    let Some(order) = order(id, act) else { return };
+    if let Ok(Some(proof)) = shared.proof_after(id, order.epoch).await {
+        shared.tell(to, &Control::InForce { key: id.to_string(), proof }).await;
+    }
+}
+
 /// What a member looks at when it is asked to help to move a key. Of a key that is new to it, it knows what the proposal says.
 pub(crate) async fn judge(
     shared: &Arc<Shared>,
     id: &KeyId,
     act: &Act,
-    from: quorate_net::PeerId,
+    from: PeerId,
     record: &[u8],
     carried: Carried,
 ) -> Result<Asked, Problem> {
