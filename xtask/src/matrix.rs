@@ -14,6 +14,9 @@ pub(crate) struct Options {
     /// Runs the sample of this seed, as a test run does, instead of all cells
     #[arg(long)]
     sample: Option<u64>,
+    /// Runs only the cells whose description begins like this, such as "a killed before"
+    #[arg(long)]
+    only: Option<String>,
     /// Says of each cell what became of it
     #[arg(long)]
     verbose: bool,
@@ -32,6 +35,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
         Some(seed) => command.env("QUORATE_MATRIX_SEED", seed.to_string()),
         None => command.env("QUORATE_MATRIX", "all"),
     };
+    if let Some(only) = &options.only {
+        command.env("QUORATE_MATRIX_ONLY", only);
+    }
     if options.verbose {
         command.env("QUORATE_MATRIX_VERBOSE", "1");
     }

@@ -209,7 +209,9 @@ async fn run(
         faults.forget();
     }
     let answered = match first {
-        Ok(operation) => Some(operation),
+        Ok(operation) if operation.status.is_final() => Some(operation),
+        // A node that stops says how far it is.
+        Ok(_) => None,
         // Whatever a dying node says.
         Err(_) if was_coordinator => None,
         Err(ClientError::Problem(problem)) if problem.code.retryable() => None,
@@ -231,10 +233,12 @@ async fn run(
 }
 
 /// How much of the matrix is run, and by which seed it is drawn.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Extent {
     all: bool,
     seed: u64,
+    /// Only single cells whose description begins like this.
+    only: Option<String>,
 }
 
 impl Extent {
@@ -243,6 +247,7 @@ impl Extent {
         Self {
             all: std::env::var("QUORATE_MATRIX").is_ok_and(|text| text == "all"),
             seed: number("QUORATE_MATRIX_SEED").unwrap_or(1),
+            only: std::env::var("QUORATE_MATRIX_ONLY").ok().filter(|only| !only.is_empty()),
         }
     }
 }
@@ -251,6 +256,8 @@ impl Extent {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) there: usize,
+    /// Somebody looks at some of them, so they show nothing of the whole.
+    pub(crate) picked: bool,
     pub(crate) run: usize,
     pub(crate) fired: usize,
     pub(crate) went_on: usize,
@@ -267,15 +274,24 @@ async fn all_cells(ceremony: Ceremony, scheme: Scheme, sample: usize, labs: usiz
     let begun = Instant::now();
     let extent = Extent::of_environment();
     let mut first = Lab::new(ceremony.nodes(), scheme).await;
-    let cells: Vec<Cell> = enumerate(&mut first, ceremony, scheme).await.into_iter().collect();
+    let mut cells: Vec<Cell> = enumerate(&mut first, ceremony, scheme).await.into_iter().collect();
     let mut seeded = Seeded(extent.seed);
     let there = cells.len();
-    let pairs = if extent.all { there / 2 } else { sample / 4 };
+    if let Some(only) = &extent.only {
+        cells.retain(|cell| cell.to_string().starts_with(only));
+    }
+    let pairs = if extent.only.is_some() || cells.is_empty() {
+        0
+    } else if extent.all {
+        there / 2
+    } else {
+        sample / 4
+    };
     let mut drawn: Vec<Vec<Cell>> = Vec::new();
     for _ in 0..pairs {
         drawn.push(seeded.draw(cells.clone(), 2));
     }
-    let singles = seeded.draw(cells, if extent.all { there } else { sample });
+    let singles = seeded.draw(cells, if extent.all || extent.only.is_some() { there } else { sample });
     drawn.extend(singles.into_iter().map(|cell| vec![cell]));
     let count = drawn.len();
     let drawn: VecDeque<(Vec<Cell>, u64)> = drawn.into_iter().map(|cells| (cells, seeded.next())).collect();
@@ -319,7 +335,7 @@ async fn all_cells(ceremony: Ceremony, scheme: Scheme, sample: usize, labs: usiz
             }
         }));
     }
-    let mut tally = Tally { there, ..Tally::default() };
+    let mut tally = Tally { there, picked: extent.only.is_some(), ..Tally::default() };
     let mut failures = Vec::new();
     for worker in workers {
         for (cells, seen) in worker.await.unwrap() {

@@ -49,7 +49,12 @@ pub(crate) async fn insist(lab: &Lab, at: usize, ask: &Ask, name: &str) -> Resul
     let begun = Instant::now();
     loop {
         match ask.ask(&lab.cluster.client(at), name).await {
-            Ok(operation) => return Ok(operation),
+            Ok(operation) if operation.status.is_final() => return Ok(operation),
+            Ok(operation) => {
+                if begun.elapsed() > PATIENCE {
+                    return Err(format!("the same request is {:?} at node {at}", operation.status));
+                }
+            }
             Err(error) => {
                 let problem = problem(error)?;
                 if !problem.code.retryable() {
@@ -130,14 +135,27 @@ pub(crate) async fn after_move(
         })
     };
     let (was, will) = (key.epoch, key.epoch + 1);
+    // Who is left out, and was not needed for it, may have been away: it learns it when it wants to use the key (MOVE.14).
+    let moved = |all: &[Held]| {
+        all.iter().enumerate().all(|(at, held)| {
+            let name = &lab.cluster.configs[at].name;
+            let unaware = old.contains(name) && held.epoch == Some(was) && held.successors.is_empty();
+            if new.contains(name) { held.epoch == Some(will) } else { held.epoch.is_none() || unaware }
+        })
+    };
     // Exactly one epoch at all parties, and nobody in doubt about it.
-    let all =
-        settled(lab, &key.id, |all| !in_doubt(all) && (exactly(all, &old, was) || exactly(all, &new, will)))
-            .await?;
-    let went_on = exactly(&all, &new, will);
+    let all = settled(lab, &key.id, |all| !in_doubt(all) && (exactly(all, &old, was) || moved(all))).await?;
+    let went_on = !exactly(&all, &old, was);
     let quorums = if went_on { ceremony.quorums_after() } else { ceremony.quorums_before() };
     all_sign(lab, key, &quorums).await?;
     insist(lab, again_at, &before.ask, &before.name).await?;
+    settled(lab, &key.id, moved).await?;
+    for at in 0..lab.cluster.nodes.len() {
+        if !new.contains(&lab.cluster.configs[at].name) {
+            // It may be refused the first time, and knows then.
+            drop(lab.cluster.sign(at, &key.id, &unique("asked at the one that left")).await);
+        }
+    }
     settled(lab, &key.id, |all| {
         exactly(all, &new, will) && all.iter().all(|held| held.successors.is_empty())
     })

@@ -26,9 +26,12 @@ use quorate_api::intent::Scheme;
 use self::cells::matrix;
 use self::ceremony::Ceremony;
 
-/// Runs a sample of a ceremony's cells, or all, in eight clusters at once.
+/// Runs a sample of a ceremony's cells, or all, in five clusters at once.
 async fn survives(ceremony: Ceremony, sample: usize) {
-    let tally = matrix(ceremony, Scheme::Ed25519, sample, 8).await;
+    let tally = matrix(ceremony, Scheme::Ed25519, sample, 5).await;
+    if tally.picked {
+        return;
+    }
     // What was to go wrong did, and both ends were seen: so it was where it matters.
     assert!(tally.there >= sample && tally.fired * 10 >= tally.run * 8, "{tally:?}");
     assert!(tally.went_on > 0 && tally.went_on < tally.run, "{tally:?}");
@@ -36,43 +39,43 @@ async fn survives(ceremony: Ceremony, sample: usize) {
 
 /// The same where pairs are set up, which costs much: fewer at once, and the sample is too small to show both ends.
 async fn survives_with_set_up(ceremony: Ceremony, scheme: Scheme, sample: usize) {
-    let tally = matrix(ceremony, scheme, sample, 2).await;
-    assert!(tally.there > 100 && tally.fired * 10 >= tally.run * 7, "{tally:?}");
+    let tally = matrix(ceremony, scheme, sample, 3).await;
+    assert!(tally.picked || tally.there > 100 && tally.fired * 10 >= tally.run * 7, "{tally:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_creation_survives_whatever_goes_wrong() {
-    survives(Ceremony::Create, 40).await;
+    survives(Ceremony::Create, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_survives_whatever_goes_wrong() {
-    survives(Ceremony::Refresh, 40).await;
+    survives(Ceremony::Refresh, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_party_that_joins_while_things_go_wrong_is_in_or_out() {
-    survives(Ceremony::Grow, 40).await;
+    survives(Ceremony::Grow, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_party_that_is_replaced_while_things_go_wrong_is_in_or_out() {
-    survives(Ceremony::Replace, 40).await;
+    survives(Ceremony::Replace, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_party_that_leaves_while_things_go_wrong_is_in_or_out() {
-    survives(Ceremony::Leave, 40).await;
+    survives(Ceremony::Leave, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_threshold_that_is_raised_while_things_go_wrong_is_the_old_or_the_new_one() {
-    survives(Ceremony::Raise, 40).await;
+    survives(Ceremony::Raise, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_survives_whatever_goes_wrong() {
-    survives(Ceremony::Repair, 40).await;
+    survives(Ceremony::Repair, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,7 +85,7 @@ async fn a_destruction_survives_whatever_goes_wrong() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_survives_whatever_goes_wrong() {
-    survives(Ceremony::Import, 32).await;
+    survives(Ceremony::Import, 24).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,10 +95,10 @@ async fn an_export_survives_whatever_goes_wrong() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_creation_with_set_up_survives_whatever_goes_wrong() {
-    survives_with_set_up(Ceremony::Create, Scheme::EcdsaSecp256k1, 8).await;
+    survives_with_set_up(Ceremony::Create, Scheme::EcdsaSecp256k1, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_with_set_up_survives_whatever_goes_wrong() {
-    survives_with_set_up(Ceremony::Refresh, Scheme::EcdsaP256, 8).await;
+    survives_with_set_up(Ceremony::Refresh, Scheme::EcdsaP256, 5).await;
 }
