@@ -40,6 +40,8 @@ pub(super) enum Need {
     Softhsm,
     /// `strace`, which kills a program at a write of the test's choice. Tests find it in `QUORATE_TEST_STRACE`.
     Strace,
+    /// `age`, which opens the files of exports. Tests find it in `QUORATE_TEST_AGE`.
+    Age,
 }
 
 impl Need {
@@ -57,6 +59,7 @@ impl Need {
             Self::Moto => "moto",
             Self::Softhsm => "softhsm2-util",
             Self::Strace => "strace",
+            Self::Age => "age",
         }
     }
 
@@ -74,6 +77,7 @@ impl Need {
             Self::Schemathesis => "it makes requests from the OpenAPI file and judges the answers by it",
             Self::Softhsm => "a PKCS#11 module and tokens that seal folders as an HSM does",
             Self::Strace => "it kills a program at each of its writes in turn",
+            Self::Age => "it opens files that we seal, and shares no code with us",
         }
     }
 
@@ -90,6 +94,7 @@ impl Need {
             Self::Schemathesis | Self::Moto => &["python3", "python3-venv"],
             Self::Softhsm => &["softhsm2"],
             Self::Strace => &["strace"],
+            Self::Age => &["age"],
         }
     }
 
@@ -106,6 +111,7 @@ impl Need {
             Self::Moto => Some("QUORATE_TEST_MOTO"),
             Self::Softhsm => Some("QUORATE_TEST_SOFTHSM"),
             Self::Strace => Some("QUORATE_TEST_STRACE"),
+            Self::Age => Some("QUORATE_TEST_AGE"),
         }
     }
 }

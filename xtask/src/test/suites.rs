@@ -88,7 +88,15 @@ pub(super) const SUITES: &[Suite] = &[
         about: "the daemon and the program as processes: kills, restarts, hostile peers",
         packages: Packages::Named(&["quorate-node", "quorate"]),
         // The last one for the Python of the hook in docs/presign.md.
-        needs: &[Need::CCompiler, Need::Openssl, Need::Curl, Need::Schemathesis, Need::Softhsm, Need::Strace],
+        needs: &[
+            Need::CCompiler,
+            Need::Openssl,
+            Need::Curl,
+            Need::Schemathesis,
+            Need::Softhsm,
+            Need::Strace,
+            Need::Age,
+        ],
         steps: &[Step::Tests],
     },
     Suite {

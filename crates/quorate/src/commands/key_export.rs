@@ -23,16 +23,18 @@ use process::Assembler;
 use quorate_api::client::{Client, ClientError};
 use quorate_api::intent::Scheme;
 use quorate_api::{
-    Act, Export, ExportResult, Hex, Key, KeyId, KeyStatus, MAX_EXPORT_AHEAD, Operation, OperationResult,
-    Skipped, check_label,
+    Act, Export, ExportResult, Hex, Key, KeyId, KeyStatus, MAX_EXPORT_AHEAD, Operation, OperationId,
+    OperationResult, Skipped, check_label,
 };
 use quorate_material::{Format, WRITTEN, check_written};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{SignalKind, signal};
 use wire::{Done, Job, Product, Ready, Use};
 
 /// Arguments of `quorate key export`.
@@ -190,7 +192,17 @@ async fn export(
     confirm(args, &key, output)?;
     let act =
         Act::Export(Export { reason: args.reason.clone(), recipient: ready.recipient, expires: job.expires });
-    let operation = order(client, &key.id, &act, ends, output).await?;
+    let asked = RefCell::new(None);
+    let operation = tokio::select! {
+        done = order(client, &key.id, &act, ends, &asked, output) => done?,
+        why = stopped() => {
+            let reject = match &*asked.borrow() {
+                Some(id) => format!("reject the operation, so that nobody marks the key for nothing: `quorate reject {id}`"),
+                None => "look at `quorate op list`".to_owned(),
+            };
+            anyhow::bail!("stopped by {why}, and the one-time key is gone: {reject}");
+        }
+    };
     let Some(OperationResult::ExportKey(result)) = &operation.result else {
         anyhow::bail!(
             "the node answered without shares: ask anew; `quorate key show {}` says whether it counts as exposed",
@@ -282,15 +294,16 @@ async fn order(
     key: &KeyId,
     act: &Act,
     ends: Instant,
+    known: &RefCell<Option<OperationId>>,
     output: &Output,
 ) -> anyhow::Result<Operation> {
     let repeat = key::idempotency_key(None)?;
     let progress = Progress::start("gathering shares");
-    let mut known = None;
     let mut lost = false;
     loop {
         let left = ends.saturating_duration_since(Instant::now());
-        let asked = match &known {
+        let id = known.borrow().clone();
+        let asked = match &id {
             // Short, so that whoever must agree is named at once.
             None => client.act(key, act, &repeat, left.min(Duration::from_millis(500))).await,
             Some(id) => client.wait(id, left, progress.step(), |operation| progress.show(operation)).await,
@@ -306,7 +319,7 @@ async fn order(
                         operation.id, operation.id
                     ));
                 }
-                known = Some(operation.id);
+                known.replace(Some(operation.id));
             }
             // The same request again is the same operation, and its shares still open here.
             Err(ClientError::NoAnswer(_)) if !left.is_zero() => {
@@ -315,11 +328,26 @@ async fn order(
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            Err(ClientError::Connect { .. }) if known.is_some() && !left.is_zero() => {
+            Err(ClientError::Connect { .. }) if id.is_some() && !left.is_zero() => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Ends when somebody wants this command to end; gives how.
+async fn stopped() -> &'static str {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => terminated.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => "Ctrl-C",
+        Some(()) = terminated => "a signal",
+        else => std::future::pending().await,
     }
 }
 

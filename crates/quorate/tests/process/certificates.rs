@@ -21,12 +21,12 @@ permit (principal is Service, action == Action::"sign:message", resource);
 "#;
 
 /// A program that is not ours, in the folder; it must succeed.
-fn tool(variable: &str, name: &str, folder: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn tool(variable: &str, name: &str, folder: &Path, arguments: &[&str]) -> Ran {
     let given = std::env::var_os(variable).unwrap_or_else(|| name.into());
     run(Command::new(given).args(arguments).current_dir(folder).stdin(std::process::Stdio::null()))
 }
 
-fn openssl(folder: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) -> Ran {
     tool("QUORATE_TEST_OPENSSL", "openssl", folder, arguments)
 }
 

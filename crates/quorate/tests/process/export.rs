@@ -3,6 +3,7 @@
 //! covers: S41
 
 mod cheated;
+mod formats;
 mod isolated;
 mod refused;
 

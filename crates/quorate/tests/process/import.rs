@@ -25,7 +25,7 @@ impl Cluster {
         self.nodes.iter().map(|node| format!("--identity={}={}", node.name, node.identity)).collect()
     }
 
-    fn import(&self, from: &Path, more: &[&str]) -> Ran {
+    pub(crate) fn import(&self, from: &Path, more: &[&str]) -> Ran {
         let pins = self.pins();
         let from = from.to_str().unwrap();
         let mut args = vec!["import", "--from", from, "--threshold", "2", "--yes", "--wait", "40s"];
@@ -34,14 +34,14 @@ impl Cluster {
         self.key(&args)
     }
 
-    fn secret(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn secret(&self, name: &str, content: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         write_private(&path, content.as_bytes());
         path
     }
 }
 
-fn imported(ran: Ran) -> Value {
+pub(crate) fn imported(ran: Ran) -> Value {
     let operation = ran.ok().json();
     let key = operation["result"]["key"].clone();
     assert_eq!(

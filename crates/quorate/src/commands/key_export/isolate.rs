@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use quorate_node::config::LockMemory;
-use quorate_node::host;
+use quorate_node::host::{self, Finding, Status};
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -47,13 +47,7 @@ pub(super) fn isolate(within: Duration, allow_swap: bool) -> anyhow::Result<(Dea
     }
     let unlocked = hardened.memory.err();
     if let Some(why) = &unlocked {
-        let swap = host::swap();
-        if swap.status != host::Status::Ok && !allow_swap {
-            anyhow::bail!(
-                "the private key could be written to a disk: memory cannot be locked ({why}), and of swap this machine says: {}; mend one of the two, or give `--allow-swap`",
-                swap.found
-            );
-        }
+        stays_in_memory(why, &host::swap(), allow_swap)?;
     }
     let deadline = Deadline::start(within)?;
     end_with_parent();
@@ -62,6 +56,17 @@ pub(super) fn isolate(within: Duration, allow_swap: bool) -> anyhow::Result<(Dea
     none(Resource::Nofile, 3).context("cannot give up opening files (RLIMIT_NOFILE)")?;
     none(Resource::Fsize, 0).context("cannot give up writing files (RLIMIT_FSIZE)")?;
     Ok((deadline, unlocked))
+}
+
+/// Whether what is not locked may be in memory all the same.
+fn stays_in_memory(unlocked: &str, swap: &Finding, allow_swap: bool) -> anyhow::Result<()> {
+    if swap.status == Status::Ok || allow_swap {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "the private key could be written to a disk: memory cannot be locked ({unlocked}), and of swap this machine says: {}; mend one of the two, or give `--allow-swap`",
+        swap.found
+    )
 }
 
 fn close_inherited() {
@@ -86,3 +91,30 @@ fn end_with_parent() {
 
 #[cfg(not(target_os = "linux"))]
 fn end_with_parent() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_in_clear_is_refused_unless_somebody_says_so() {
+        let of = |status| Finding {
+            check: "swap",
+            status,
+            found: "`/dev/sda2` is not encrypted".to_owned(),
+            fix: None,
+        };
+        let mut refused = 0;
+        for status in [Status::Ok, Status::Warning, Status::Problem] {
+            assert!(stays_in_memory("8192 KiB", &of(status), true).is_ok());
+            if let Err(error) = stays_in_memory("8192 KiB", &of(status), false) {
+                let said = error.to_string();
+                assert!(
+                    said.contains("/dev/sda2") && said.contains("8192 KiB") && said.contains("--allow-swap")
+                );
+                refused += 1;
+            }
+        }
+        assert_eq!(refused, 2);
+    }
+}

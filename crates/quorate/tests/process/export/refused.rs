@@ -1,7 +1,7 @@
 //! What is refused before a key counts as exposed, each with its way out; and people who agree first.
 
 use super::{age_key, decrypt, line};
-use crate::support::{Cluster, Guard, HANGS, Ran, ended, program, run, write_private};
+use crate::support::{Cluster, Guard, HANGS, Ran, ended, program, run, terminate, write_private};
 use quorate_api::KeyStatus;
 use quorate_api::intent::Scheme;
 use std::io::{BufRead as _, BufReader};
@@ -123,6 +123,18 @@ fn quorate(folder: &Path, arguments: &[&str]) -> Ran {
     run(program().args(arguments).current_dir(folder))
 }
 
+/// A command that waits for approvals, what it says further, and the operation.
+fn waiting(at: &Path, arguments: &[&str]) -> (Guard, impl Iterator<Item = String> + use<>, String) {
+    let mut command = program();
+    command.args(arguments).current_dir(at).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Guard(command.spawn().unwrap());
+    let mut said = BufReader::new(child.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let waits = said.find(|line| line.contains("waits for approvals")).unwrap();
+    let operation = waits.split(' ').next().unwrap().to_owned();
+    assert!(waits.contains(&format!("quorate reject {operation}")), "{waits}");
+    (child, said, operation)
+}
+
 /// The command waits while people decide; a key that was out once is refused from then on, as its policy says.
 #[test]
 fn people_agree_while_the_command_waits() {
@@ -165,21 +177,32 @@ fn people_agree_while_the_command_waits() {
     let sign = ["key", "sign", &key, "--message", "m", "--wait", "30s"];
     ask(&alice, &sign).ok();
 
+    // Stopped while it waits: it says what is left to do, and leaves nothing else.
+    let to = age_key().to_public().to_string();
+    let sealed = ["key", "export", &key, "--reason", "x", "--yes", "--to", &to, "--out", "key.age"];
+    let (mut child, mut said, operation) = waiting(at, &[&sealed[..], &alice].concat());
+    assert!(at.join("key.age").exists());
+    terminate(child.0.id());
+    assert_eq!(ended(&mut child.0, HANGS).code(), Some(1));
+    let last = said.find(|line| line.contains("stopped by")).unwrap();
+    assert!(last.contains(&format!("quorate reject {operation}")) && !at.join("key.age").exists(), "{last}");
+    ask(&bob, &["reject", &operation, "--yes"]).ok();
+
     let message = "a sweep";
     let export = ["key", "export", &key, "--reason", "cold storage", "--yes", "--sign-message", message];
-    let mut command = program();
-    command.args([&export[..], &alice, &["--wait", "1s"]].concat()).current_dir(at);
-    let mut child = Guard(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-    let mut said = BufReader::new(child.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let waits = said.find(|line| line.contains("waits for approvals")).unwrap();
-    let operation = waits.split(' ').next().unwrap();
-    assert!(waits.contains(&format!("quorate reject {operation}")), "{waits}");
+    let (mut child, said, operation) = waiting(at, &[&export[..], &alice, &["--wait", "1s"]].concat());
+    let operation = operation.as_str();
     // Longer than `--wait`, which does not matter here.
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert!(child.0.try_wait().unwrap().is_none(), "it waits");
     assert_eq!(ask(&bob, &["key", "show", &key]).ok().json()["status"], "active", "one is not two");
     let shown = ask(&bob, &["op", "show", operation]).ok().out;
     assert!(shown.contains("cold storage") && shown.contains("private key"), "{shown}");
+    // The node that was asked goes away and comes back: the same operation, and the same one-time key.
+    cluster.nodes[0].kill();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    cluster.nodes[0].start();
+    cluster.wait_connected();
     ask(&bob, &["approve", operation, "--yes"]).ok();
     let out = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
     assert!(ended(&mut child.0, HANGS).success(), "{out}{:?}", said.collect::<Vec<_>>());
