@@ -39,7 +39,11 @@ use wire::{Done, Job, Product, Ready, Use};
 
 /// Arguments of `quorate key export`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "\
+quorate key export [OPTIONS] --reason <REASON> <KEY> --to <RECIPIENT>... --out <FILE>
+       quorate key export [OPTIONS] --reason <REASON> <KEY> <--sign-message <TEXT>|--sign-digest <HEX>>",
+    after_help = "\
 The private key is put together in a process of its own, used once, and wiped. It is never printed, and no option prints it.
 The key counts as exposed for ever, from the moment at which the first node gives its share.
 This command waits until the request ends (`--expires`, a day at most), for people who must agree too; `--wait` does not matter here.
@@ -47,7 +51,8 @@ This command waits until the request ends (`--expires`, a day at most), for peop
 Examples:
   quorate key export key_… --reason 'moving to cold storage, ticket 4711' --to age1… --out treasury.age
   age --decrypt --identity cold.txt treasury.age
-  quorate key export key_… --reason 'the sweep of ticket 4711' --expires 2h --sign-message @sweep.txt")]
+  quorate key export key_… --reason 'the sweep of ticket 4711' --expires 2h --sign-message @sweep.txt"
+)]
 pub(crate) struct ExportArgs {
     /// The key's identifier.
     key: KeyId,

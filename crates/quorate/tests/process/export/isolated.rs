@@ -1,12 +1,13 @@
 //! The process in which the key is whole: what it has, what others can do to it, and how it ends.
 
 use super::{age_key, decrypt, line};
+use crate::canary::{Needle, Search};
 use crate::proxy::between;
 use crate::support::{CLIENT, Cluster, Guard, HANGS, ended, program};
 use quorate_api::KeyStatus;
 use quorate_api::intent::Scheme;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -202,6 +203,73 @@ fn nobody_looks_into_the_process_and_it_ends_with_the_command() {
     child.0.kill().unwrap();
     child.0.wait().unwrap();
     wait_gone(pid, Duration::from_secs(5));
+}
+
+/// What a process may write of its memory, as root reads it.
+fn memory(pid: u32) -> Vec<(String, Vec<u8>)> {
+    let file = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let written =
+        maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")));
+    let read = |line: &str| {
+        let (from, to) = line.split(' ').next()?.split_once('-')?;
+        let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        file.read_exact_at(&mut bytes, from).ok()?;
+        Some((line.to_owned(), bytes))
+    };
+    written.filter_map(read).collect()
+}
+
+/// The command that asked, and wrote the file, never had the key: it is nowhere in its memory.
+#[test]
+fn the_command_itself_has_no_key() {
+    if !privileged() {
+        // Nobody but root reads the memory of a process that is closed: then this is what is to be seen.
+        assert!(fs::File::open("/proc/1/mem").is_err());
+        return;
+    }
+    let cluster = Cluster::start("");
+    let key = cluster.create(0, Scheme::EcdsaSecp256k1);
+    let ((reached, at), (go, wait)) = (channel(), channel());
+    let (reached, wait) = (Mutex::new((reached, 0)), Mutex::new(wait));
+    let shown = format!("/v1/keys/{key}");
+    let url = between(cluster.nodes[0].api, move |path, _, body| {
+        let mut reached = reached.lock().unwrap();
+        if path == shown {
+            reached.1 += 1;
+        }
+        // The key is looked at before, and after everything is done.
+        if path == shown && reached.1 == 2 {
+            reached.0.send(()).unwrap();
+            let _ = wait.lock().unwrap().recv_timeout(HANGS);
+        }
+        body
+    });
+    let file = cluster.folder.path().join("key.age");
+    let holder = age_key();
+    let to = holder.to_public().to_string();
+    let more = ["--to", &to, "--out", file.to_str().unwrap()];
+    let mut child = Guard(exporting(&cluster, &url, key.as_str(), &more, None).spawn().unwrap());
+    at.recv_timeout(HANGS).unwrap();
+    let text = decrypt(&file, &holder);
+    let needles = [
+        Needle::new("the private key".to_owned(), &line(&text, "number")),
+        Needle::new("the public key".to_owned(), &line(&text, "public-key")),
+    ];
+    let search = Search::new(&needles);
+    let regions = memory(child.0.id());
+    let volume: usize = regions.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!(volume > 100_000, "{volume} bytes");
+    let mut seen = 0;
+    for (name, bytes) in &regions {
+        let found = search.find(bytes);
+        assert!(!found.contains(&0), "the private key is in {name}");
+        seen += found.len();
+    }
+    assert!(seen > 0, "the search does not even find the public key");
+    go.send(()).unwrap();
+    assert!(ended(&mut child.0, HANGS).success());
 }
 
 /// Whatever holds the answer back: at the end of the request the one-time key is gone, and with it what shares could be opened with.
