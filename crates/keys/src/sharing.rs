@@ -7,6 +7,9 @@
 mod birkhoff;
 mod solve;
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -20,6 +23,10 @@ use quorate_protocol::rng::HedgedRng;
 
 /// Most secrets of a dealing, points of its commitment and rows of a party: a tree has fewer inner coefficients than leaves.
 pub const MAX_WIDTH: usize = MAX_LEAVES;
+
+/// Most members that the ranks of one node ask for together. Each quorum solves a system of this many equations, which takes cubic time; a
+/// threshold has a formula and needs no such bound.
+pub const MAX_RANKED: usize = 32;
 
 /// Number of secrets that a dealing has under this structure: the constant and the further coefficients of every node. `k` for `k` of `n`.
 pub fn width(access: &Access) -> usize {
@@ -37,6 +44,12 @@ pub enum Unshareable {
     Impossible,
     /// The party could act alone: its share would be the secret.
     Alone(PartyIndex),
+    /// The party is in no minimal quorum: its share would mean nothing.
+    Idle(PartyIndex),
+    /// Whether the party is in any minimal quorum takes too long to find out.
+    Unclear(PartyIndex),
+    /// Some ranks ask for more of their members together than [`MAX_RANKED`].
+    TooManyOfRanks,
     /// Some ranks have more combinations than are checked one by one.
     TooManyRanks,
     /// Some combination under ranks has no solution on this curve, or one that it should not have.
@@ -48,7 +61,16 @@ impl Unshareable {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Impossible => "the access structure cannot be satisfied, or is too large",
-            Self::Alone(_) => "a party alone would hold the key: ask for two parties at least",
+            Self::Alone(_) => "a party alone would hold the key: ask for another beside it",
+            Self::Idle(_) => {
+                "a party is in no minimal quorum, so its share would mean nothing: leave it out, or ask for it where it shall count"
+            }
+            Self::Unclear(_) => {
+                "whether a party is in any minimal quorum takes too many combinations to find out: give it another weight, or use fewer places"
+            }
+            Self::TooManyOfRanks => {
+                "ranks may ask for 32 of their members together, weights counted: ask for fewer, or use a threshold"
+            }
             Self::TooManyRanks => {
                 "the ranks of the access structure have more combinations than can be checked: use fewer members or a threshold"
             }
@@ -65,9 +87,24 @@ impl fmt::Display for Unshareable {
     }
 }
 
-/// Whether secrets may be shared under the structure on this curve: it is valid, no party suffices alone, and every combination under
-/// ranks was tried: the smallest satisfying ones give the secret, the largest others do not. Thresholds need no trial, whatever their
-/// children are (`spec/11-sharing.md`). To be asked before a key is made; costs up to a second for the largest ranks.
+impl Unshareable {
+    /// Says it in words, with the name of the party that it is about.
+    pub fn about(self, name: &dyn Fn(PartyIndex) -> String) -> String {
+        match self {
+            Self::Alone(party) | Self::Idle(party) | Self::Unclear(party) => {
+                self.reason().replacen("a party", &format!("`{}`", name(party)), 1)
+            }
+            Self::Impossible | Self::TooManyOfRanks | Self::TooManyRanks | Self::Unsolvable => {
+                self.reason().to_owned()
+            }
+        }
+    }
+}
+
+/// Whether secrets may be shared under the structure on this curve: it is valid, no party suffices alone, each is in some minimal quorum,
+/// and every combination under ranks was tried: the smallest satisfying ones give the secret, the largest others do not. Thresholds need no
+/// trial, whatever their children are (`spec/11-sharing.md`). To be asked before a key is made; costs up to half a second for the largest
+/// structures.
 ///
 /// # Errors
 /// [`Unshareable`] says why not.
@@ -77,6 +114,21 @@ pub fn check<C: Curve>(access: &Access) -> Result<(), Unshareable> {
     }
     if let Some(party) = access.lone_party() {
         return Err(Unshareable::Alone(party));
+    }
+    check_but_alone::<C>(access)
+}
+
+/// The same where a party may suffice alone, as one of several recovery keys.
+///
+/// # Errors
+/// [`Unshareable`] says why not.
+pub fn check_but_alone<C: Curve>(access: &Access) -> Result<(), Unshareable> {
+    if !access.is_valid() {
+        return Err(Unshareable::Impossible);
+    }
+    if let Some(idle) = access.idle_party() {
+        let why = if idle.certain { Unshareable::Idle } else { Unshareable::Unclear };
+        return Err(why(idle.party));
     }
     check_ranks::<C>(access)
 }
@@ -188,7 +240,7 @@ fn assign<C: Curve>(
         satisfied.map(|(x, (order, _))| (x, *order)).take(access.needed()).collect();
     // SHARE.5  their weights
     let weights = solve::weights::<C>(access.needed(), &used)?;
-    for (x, (_, child)) in (1u64..).zip(&children) {
+    for (x, (_, child)) in (1u64..).zip(&children).filter(|(_, (_, child))| child.contains(party)) {
         match used.iter().position(|(used, _)| *used == x).and_then(|at| weights.get(at)) {
             Some(weight) => assign(child, quorum, factor * *weight, party, rows)?,
             None => rows.extend((0..rows_of(child, party)).map(|_| Scalar::ZERO())),

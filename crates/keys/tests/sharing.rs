@@ -128,6 +128,7 @@ fn reconstruct<C: Curve>(access: &Access, dealing: &Vector<C>, set: &[PartyIndex
 struct Counts {
     shared: usize,
     refused: usize,
+    idle: usize,
     quorums: usize,
     unqualified: usize,
 }
@@ -136,11 +137,22 @@ struct Counts {
 /// the secret ones.
 fn one<C: Curve>(access: &Access, rng: &mut HedgedRng, counts: &mut Counts) {
     let all = access.parties();
-    if check::<C>(access).is_err() {
+    // By definition: in no set that can act and in which nobody can be left out.
+    let quorums: Vec<_> = subsets(&all).into_iter().filter(|set| access.is_minimal_quorum(set)).collect();
+    let idle = all.iter().copied().find(|party| !quorums.iter().any(|quorum| quorum.contains(party)));
+    if let Err(why) = check::<C>(access) {
         counts.refused += 1;
-        assert!(access.lone_party().is_some() || has_ranks(access), "{access}");
+        match why {
+            Unshareable::Alone(party) => assert_eq!(access.lone_party(), Some(party)),
+            Unshareable::Idle(party) => {
+                counts.idle += 1;
+                assert_eq!(idle, Some(party), "{access}");
+            }
+            other => assert!(has_ranks(access) && idle.is_none(), "{access}: {other}"),
+        }
         return;
     }
+    assert_eq!(idle, None, "{access}");
     counts.shared += 1;
     assert!((2..=MAX_WIDTH).contains(&width(access)));
     let dealing = Vector::<C>::random(access, rng);
@@ -192,6 +204,7 @@ fn many<C: Curve>(cases: u32) -> Counts {
 fn qualified_sets_have_the_secret_and_others_nothing() {
     let counts = many::<Secp256k1>(600);
     assert_eq!(counts.shared + counts.refused, 600);
+    assert!(counts.idle > 20, "{counts:?}");
     assert!(counts.shared > 200 && counts.quorums > 600 && counts.unqualified > 600, "{counts:?}");
     assert!(many::<P256>(60).shared > 20);
     assert!(many::<Ed25519>(60).shared > 20);
@@ -274,4 +287,31 @@ fn structures_that_cannot_be_shared_are_named() {
     assert_eq!(both(&ranks(2, 3, 10)), Ok(()));
     assert_eq!(both(&ranks(8, 4, 20)), Err(Unshareable::TooManyRanks));
     assert_eq!(both(&ranks(8, 1, 8)), Ok(()));
+    let weights = of(6, [1, 1, 1, 2, 2, 2, 3].map(leaf).to_vec());
+    assert_eq!(both(&weights), Err(Unshareable::Idle(p(3))));
+    assert_eq!(
+        Unshareable::Idle(p(3)).about(&|_| "carol".to_owned()),
+        "`carol` is in no minimal quorum, so its share would mean nothing: leave it out, or ask for it where it shall count"
+    );
+}
+
+/// Ranks cost a system of equations for each quorum and combination: bounded, so that neither a check nor a signature waits on it.
+#[test]
+fn large_ranks_are_refused_and_the_largest_are_quick() {
+    // One of the highest rank, and all of many places that weights make out of a few parties.
+    let ranks = |k: u16, places: u16| {
+        let low = (0..places).map(|at| leaf(2 + at % 40)).collect();
+        Access::Ranks(vec![Rank { k: 1, of: vec![leaf(1)] }, Rank { k, of: low }])
+    };
+    assert_eq!(check::<Secp256k1>(&ranks(32, 32)), Err(Unshareable::TooManyOfRanks));
+    assert_eq!(check::<Secp256k1>(&ranks(200, 200)), Err(Unshareable::TooManyOfRanks));
+    assert_eq!(check::<Secp256k1>(&ranks(29, 32)), Err(Unshareable::TooManyRanks), "4,960 systems");
+    let largest = ranks(31, 31);
+    let begun = std::time::Instant::now();
+    assert_eq!(check::<Secp256k1>(&largest), Ok(()));
+    assert_eq!(check::<Ed25519>(&ranks(30, 30)), Ok(()));
+    let quorum = largest.parties();
+    assert!(quorum.iter().all(|party| coefficients::<P256>(&largest, &quorum, *party).is_some()));
+    // Seconds on a busy machine with an unoptimised program; 256 places took minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -2,7 +2,7 @@
 
 mod sets;
 
-pub use self::sets::Sets;
+pub use self::sets::{Idle, Sets};
 
 use alloc::vec::Vec;
 use core::fmt;

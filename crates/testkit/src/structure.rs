@@ -3,14 +3,14 @@
 use quorate_protocol::access::{Access, Rank};
 use quorate_protocol::party::PartyIndex;
 
-/// A structure over at most five parties that no party satisfies alone: a tree of up to three levels with parties in several leaves,
+/// A structure over at most five parties that no party satisfies alone, each of them in some minimal quorum: a tree of up to three levels with parties in several leaves,
 /// weights, and ranks at any node. Shapes that are impossible are drawn again.
 #[must_use]
 pub fn structure(seed: u64) -> Access {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     loop {
         let access = node(&mut dice, 0);
-        if access.is_valid() && access.lone_party().is_none() {
+        if access.is_valid() && access.lone_party().is_none() && access.idle_party().is_none() {
             return access;
         }
     }

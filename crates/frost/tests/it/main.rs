@@ -7,6 +7,7 @@
 )]
 
 mod adversary;
+mod everywhere;
 mod happy;
 mod kat;
 mod moved;

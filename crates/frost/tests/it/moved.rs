@@ -12,7 +12,7 @@ use quorate_testkit::{Fate, World, parties};
 use std::rc::Rc;
 
 /// The shares of the next epoch: moved by these dealers to this structure.
-fn moved<C: Curve>(shares: &[KeyShare<C>], dealers: &[u16], access: &Access) -> Vec<KeyShare<C>> {
+pub(crate) fn moved<C: Curve>(shares: &[KeyShare<C>], dealers: &[u16], access: &Access) -> Vec<KeyShare<C>> {
     let share = |i: PartyIndex| shares.iter().find(|s| s.index() == i).unwrap();
     let committee = parties(&access.parties().into_iter().map(PartyIndex::get).collect::<Vec<_>>());
     let old = shares[0].public().clone();

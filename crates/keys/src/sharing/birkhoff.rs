@@ -4,10 +4,13 @@ use alloc::vec::Vec;
 
 use quorate_protocol::curve::Curve;
 
-use super::{Unshareable, solve};
+use super::{MAX_RANKED, Unshareable, solve};
 
 /// Most combinations that are tried for one node.
 const MAX_COMBINATIONS: usize = 4096;
+
+/// Most multiplications that the trial of one node may cost, about: the cube of each system's size.
+const MAX_WORK: usize = 1 << 22;
 
 /// One child of the node: its place, the order of its derivative, and its rank.
 type Child = (u64, usize, usize);
@@ -20,7 +23,12 @@ type Child = (u64, usize, usize);
 /// coefficients from `K_l` on. So if the others, cut to `K_l` coefficients, do not span the secret, the set does not either; they do not if
 /// together with a child at place 0, which is the secret, they are regular.
 pub(super) fn check<C: Curve>(ranks: &[(usize, usize)]) -> Result<(), Unshareable> {
-    let mut trial = Trial { children: Vec::new(), needed: Vec::new(), left: MAX_COMBINATIONS };
+    let all = ranks.iter().fold(0usize, |all, (k, _)| all.saturating_add(*k));
+    if all > MAX_RANKED {
+        return Err(Unshareable::TooManyOfRanks);
+    }
+    let most = MAX_WORK.checked_div(all.saturating_pow(3)).unwrap_or_default().min(MAX_COMBINATIONS);
+    let mut trial = Trial { children: Vec::new(), needed: Vec::new(), left: most };
     let (mut order, mut x) = (0usize, 0u64);
     for (rank, (k, count)) in ranks.iter().enumerate() {
         for _ in 0..*count {

@@ -149,7 +149,7 @@ fn below(rng: &mut HedgedRng, bound: u16) -> u16 {
     u16::from_le_bytes(rng.bytes()) % bound
 }
 
-/// A structure over some of the parties 1 to 6 that nobody satisfies alone.
+/// A structure over some of the parties 1 to 6 that nobody satisfies alone and that has a use for each.
 fn draw(rng: &mut HedgedRng) -> Access {
     loop {
         let chosen: Vec<u16> = (1..=6).filter(|_| below(rng, 3) > 0).collect();
@@ -170,7 +170,7 @@ fn draw(rng: &mut HedgedRng) -> Access {
                 ranks(1, high, 1 + below(rng, most), low)
             }
         };
-        if access.is_valid() && access.lone_party().is_none() {
+        if access.is_valid() && access.lone_party().is_none() && access.idle_party().is_none() {
             return access;
         }
     }

@@ -8,6 +8,9 @@ use crate::party::PartyIndex;
 /// Most sets that are looked at for one list. Up to 14 parties every list is complete.
 const MAX_STEPS: usize = 1 << 15;
 
+/// Most sets that are looked at to find out which parties are of use.
+const MAX_PIVOT_STEPS: usize = 1 << 14;
+
 /// A list of sets of parties, each in rising order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sets {
@@ -79,6 +82,64 @@ impl Access {
                 let rest: Vec<_> = all.iter().copied().filter(|p| !quorum.contains(p)).collect();
                 !self.is_qualified(&rest)
             })
+    }
+}
+
+/// A party that a structure has no use for: it is in no minimal quorum, so whoever can act with it can act without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// The party.
+    pub party: PartyIndex,
+    /// Whether that is certain: where there are too many sets to look at, a use that was not found may exist.
+    pub certain: bool,
+}
+
+impl Access {
+    /// The least party that is in no minimal quorum, or for which none was found. None in structures in which no party stands twice.
+    pub fn idle_party(&self) -> Option<Idle> {
+        let all = self.parties();
+        let mut leaves = 0usize;
+        self.leaves(&mut |_| leaves = leaves.saturating_add(1));
+        // Each child of a threshold or of ranks turns the scale somewhere, and separate children do not hinder each other.
+        if leaves == all.len() {
+            return None;
+        }
+        let mut steps = MAX_PIVOT_STEPS;
+        all.iter().find_map(|&party| {
+            let others: Vec<_> = all.iter().copied().filter(|other| *other != party).collect();
+            match self.turns_the_scale(party, &mut Vec::new(), &others, &mut steps) {
+                Some(true) => None,
+                found => Some(Idle { party, certain: found == Some(false) }),
+            }
+        })
+    }
+
+    /// Whether the party makes a set qualified that is not: the chosen ones with some of the rest. `None` when the steps are used up.
+    /// What is chosen is never qualified by itself.
+    fn turns_the_scale(
+        &self,
+        party: PartyIndex,
+        chosen: &mut Vec<PartyIndex>,
+        rest: &[PartyIndex],
+        steps: &mut usize,
+    ) -> Option<bool> {
+        *steps = steps.checked_sub(1)?;
+        let with = |more: &[PartyIndex]| self.is_qualified(&[chosen.as_slice(), more, &[party]].concat());
+        if with(&[]) {
+            return Some(true);
+        }
+        let Some((next, rest)) = rest.split_first().filter(|_| with(rest)) else { return Some(false) };
+        chosen.push(*next);
+        let found = if self.is_qualified(chosen) {
+            Some(false)
+        } else {
+            self.turns_the_scale(party, chosen, rest, steps)
+        };
+        chosen.pop();
+        match found {
+            Some(false) => self.turns_the_scale(party, chosen, rest, steps),
+            found => found,
+        }
     }
 }
 

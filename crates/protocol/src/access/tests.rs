@@ -140,6 +140,38 @@ fn the_smallest_quorum_counts_parties() {
     assert_eq!(smallest(two_pairs), (2, false), "two pairs could act apart");
 }
 
+#[test]
+fn a_party_that_nobody_needs_is_found() {
+    let weights = |k, weights: &[usize]| {
+        let leaves = (1..).zip(weights).flat_map(|(i, weight)| core::iter::repeat_n(leaf(i), *weight));
+        Access::Threshold { k, of: leaves.collect() }
+    };
+    let idle = |i| Some(Idle { party: p(i), certain: true });
+    // 3 + 3 reach 6, and 1 more changes nothing: neither with one of them nor without.
+    assert_eq!(weights(6, &[3, 3, 1]).idle_party(), idle(3));
+    assert_eq!(weights(6, &[3, 3, 1, 2]).idle_party(), None, "3 + 1 + 2");
+    assert_eq!(weights(4, &[1, 4, 1]).idle_party(), idle(1), "2 acts alone");
+    assert_eq!(weights(3, &[2, 1, 1]).idle_party(), None);
+    // 1 and (1 or 2): whoever has 1 needs no 2.
+    let absorbed =
+        Access::Threshold { k: 2, of: vec![leaf(1), Access::Threshold { k: 1, of: vec![leaf(1), leaf(2)] }] };
+    assert_eq!(absorbed.idle_party(), idle(2));
+    // A rank whose members stand above it too.
+    let ranks = |low: Vec<Access>| {
+        Access::Ranks(vec![Rank { k: 1, of: vec![leaf(1), leaf(2)] }, Rank { k: 1, of: low }])
+    };
+    assert_eq!(ranks(vec![leaf(3), leaf(3)]).idle_party(), None);
+    assert_eq!(ranks(vec![leaf(1), leaf(2), leaf(3)]).idle_party(), idle(3), "1 and 2 each act alone");
+    // Where no party stands twice, each is of use: no search, also with 64 parties.
+    assert_eq!(Access::threshold(32, &(1..=64).map(p).collect::<Vec<_>>()).unwrap().idle_party(), None);
+    // Many parties with weights: a use is found without a look at all sets.
+    let wide: Vec<usize> = (0..64).map(|at| 1 + at % 4).collect();
+    assert_eq!(weights(80, &wide).idle_party(), None);
+    // The sum is even without party 40, so that its weight of 1 never matters; that cannot be found out by looking.
+    let even: Vec<usize> = (0..40).map(|at| if at == 39 { 1 } else { 4 }).collect();
+    assert_eq!(weights(80, &even).idle_party(), Some(Idle { party: p(40), certain: false }));
+}
+
 /// Every structure that is listed completely: a set is qualified exactly if it holds a listed quorum, and exactly if no listed set
 /// holds it.
 #[test]
@@ -179,6 +211,8 @@ fn the_lists_agree_with_the_definition() {
             sets += 1;
         }
         assert!(quorums.sets.iter().all(|quorum| access.is_minimal_quorum(quorum)));
+        let idle = all.iter().copied().find(|p| !quorums.sets.iter().any(|quorum| quorum.contains(p)));
+        assert_eq!(access.idle_party(), idle.map(|party| Idle { party, certain: true }), "{access}");
     }
     assert_eq!(sets, 16 + 32 + 32);
 }
