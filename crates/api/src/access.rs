@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounded::MAX_PARTIES;
+use crate::bounded::{MAX_PARTIES, check_node_name};
 
 pub use parse::AccessError;
 
@@ -69,6 +69,23 @@ impl Access {
         Self::Threshold { k, of: names.into_iter().map(|name| Self::Node(name.into())).collect() }
     }
 
+    /// Reads a structure over other names than those of nodes. Words of the notation, white space and its signs cannot be in a name;
+    /// `check_name` says what else is none.
+    ///
+    /// # Errors
+    /// Where the text is wrong and what was expected.
+    pub fn parse_over(text: &str, check_name: fn(&str) -> Result<(), String>) -> Result<Self, AccessError> {
+        let access = parse::parse(text, check_name)?;
+        let whole = |message: String| AccessError { at: 1, message };
+        if access.names().len() > MAX_PARTIES {
+            return Err(whole(format!("more than {MAX_PARTIES} nodes: share the key among fewer")));
+        }
+        if access.nesting() > MAX_NESTING {
+            return Err(whole(format!("more than {MAX_NESTING} levels: say it with fewer parentheses")));
+        }
+        Ok(access)
+    }
+
     /// The nodes that the structure names, in alphabetical order, each once.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
@@ -112,6 +129,25 @@ impl Access {
         self.names().into_iter().find(|alone| self.is_satisfied_by(&|name| name == *alone))
     }
 
+    /// The same structure in another form, made from the nodes up: of a node, of `k` parts, of ranks with what each adds. `None` if a
+    /// node has no such form.
+    pub fn build<T>(
+        &self,
+        node: &dyn Fn(&str) -> Option<T>,
+        threshold: &dyn Fn(u16, Vec<T>) -> T,
+        ranks: &dyn Fn(Vec<(u16, Vec<T>)>) -> T,
+    ) -> Option<T> {
+        let all =
+            |of: &[Self]| of.iter().map(|part| part.build(node, threshold, ranks)).collect::<Option<_>>();
+        match self {
+            Self::Node(name) => node(name),
+            Self::Threshold { k, of } => Some(threshold(*k, all(of)?)),
+            Self::Ranks(list) => {
+                Some(ranks(list.iter().map(|rank| Some((rank.k, all(&rank.of)?))).collect::<Option<_>>()?))
+            }
+        }
+    }
+
     fn nesting(&self) -> usize {
         let deepest = |of: &mut dyn Iterator<Item = &Self>| of.map(Self::nesting).max().unwrap_or_default();
         match self {
@@ -126,15 +162,7 @@ impl FromStr for Access {
     type Err = AccessError;
 
     fn from_str(text: &str) -> Result<Self, AccessError> {
-        let access = parse::parse(text)?;
-        let whole = |message: String| AccessError { at: 1, message };
-        if access.names().len() > MAX_PARTIES {
-            return Err(whole(format!("more than {MAX_PARTIES} nodes: share the key among fewer")));
-        }
-        if access.nesting() > MAX_NESTING {
-            return Err(whole(format!("more than {MAX_NESTING} levels: say it with fewer parentheses")));
-        }
-        Ok(access)
+        Self::parse_over(text, check_node_name)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::id::KeyId;
 use crate::key::KeyStatus;
 use crate::moving::{Refresh, Repair, Reshare, Restore};
 use crate::operation::OperationKind;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::schema;
 use crate::sign::Skipped;
 use serde::{Deserialize, Serialize};
@@ -165,7 +165,12 @@ impl Act {
             ActKind::Destroy => Self::Destroy(parse_body(body)?),
             ActKind::Keep => Self::Keep(parse_body(body)?),
             ActKind::Refresh => Self::Refresh(parse_body(body)?),
-            ActKind::Reshare => Self::Reshare(parse_body(body)?),
+            ActKind::Reshare => {
+                let reshare: Reshare = parse_body(body)?;
+                let whole = |why| Problem::new(Code::InvalidRequest, format!("the body: {why}"));
+                reshare.check().map_err(whole)?;
+                Self::Reshare(reshare)
+            }
             ActKind::Repair => Self::Repair(parse_body(body)?),
             ActKind::Restore => Self::Restore(parse_body(body)?),
             ActKind::Export => Self::Export(parse_body(body)?),

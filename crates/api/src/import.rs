@@ -1,8 +1,9 @@
 //! Importing a key, and the keys to which shares are sealed.
 
+use crate::access::Access;
 use crate::bounded;
 use crate::id::Hex;
-use crate::key::CreateKey;
+use crate::key::{CreateKey, said_in_full};
 use crate::schema;
 use quorate_intent::{Purpose, Scheme};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,8 @@ pub const MAX_SEALED: usize = 16 * 1024;
 /// Most points of a commitment.
 pub const MAX_COMMITMENT: usize = 1024;
 
-/// Body of `POST /v1/keys/import`: share a private key out that the client has. The client splits it, seals each party its part, and forgets it;
+/// Body of `POST /v1/keys/import`: share a private key out that the client has, for those who can sign by either `threshold` with `parties`,
+/// or `access`. The client splits it, seals each party its part, and forgets it;
 /// the nodes check their parts, and make new shares before the key is used, so that the client knows none that is in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -25,14 +27,23 @@ pub struct ImportKey {
     /// The signature scheme; it cannot change later.
     #[schema(value_type = schema::Scheme)]
     pub scheme: Scheme,
-    /// How many parties can sign: *threshold of n*.
-    #[serde(deserialize_with = "bounded::threshold")]
+    /// How many parties can sign: *threshold of n*. Not beside `access`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "bounded::optional_threshold"
+    )]
     #[schema(minimum = 2, maximum = 64)]
-    pub threshold: u16,
-    /// The names of the nodes that each get a share, in the order of their numbers.
-    #[serde(deserialize_with = "bounded::some_node_names")]
-    #[schema(min_items = 1, max_items = 64, value_type = Vec<schema::NodeName>)]
-    pub parties: Vec<String>,
+    pub threshold: Option<u16>,
+    /// Who can sign, over the names of nodes, as in `user and 2 of (a, b, c)`. The nodes it names get their shares and are numbered in
+    /// alphabetical order. Not beside `threshold` and `parties`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::access")]
+    #[schema(value_type = Option<schema::Access>)]
+    pub access: Option<Access>,
+    /// The names of the nodes that each get a share, in the order of their numbers; needed with `threshold`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
+    #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
+    pub parties: Option<Vec<String>>,
     /// What the key may sign; the defaults of its scheme if absent (`message` and `raw` stand alone).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::purposes")]
     #[schema(value_type = Option<Vec<schema::Purpose>>)]
@@ -51,20 +62,28 @@ pub struct ImportKey {
     pub chain_code: Hex,
     /// Until when the parts may be used, in unix seconds.
     pub expires: u64,
-    /// Each party's part, sealed to its node, in the order of the parties.
+    /// Each party's part, sealed to its node, in the order of the numbers.
     #[serde(deserialize_with = "bounded::deals")]
     #[schema(min_items = 1, max_items = 64)]
     pub deals: Vec<Hex>,
 }
 
 impl ImportKey {
+    /// Whether who can sign is said exactly once, and in full.
+    ///
+    /// # Errors
+    /// A sentence that says what to leave out or add.
+    pub fn check(&self) -> Result<(), &'static str> {
+        said_in_full(self.threshold, self.access.as_ref(), self.parties.as_deref())
+    }
+
     /// The key that is wanted, without its secrets.
     pub fn create(&self) -> CreateKey {
         CreateKey {
             scheme: self.scheme,
-            threshold: Some(self.threshold),
-            access: None,
-            parties: Some(self.parties.clone()),
+            threshold: self.threshold,
+            access: self.access.clone(),
+            parties: self.parties.clone(),
             purposes: self.purposes.clone(),
             label: self.label.clone(),
         }
@@ -73,9 +92,19 @@ impl ImportKey {
     /// What the sealed parts belong to: a hash over everything else in the body. A part opens in no other import.
     pub fn binding(&self) -> [u8; 32] {
         // Without `..`, so that a field that is added cannot be left out.
-        let Self { scheme, threshold, parties, purposes, label, commitment, chain_code, expires, deals: _ } =
-            self;
-        let parts = (scheme, threshold, parties, purposes, label, commitment, chain_code, expires);
+        let Self {
+            scheme,
+            threshold,
+            access,
+            parties,
+            purposes,
+            label,
+            commitment,
+            chain_code,
+            expires,
+            deals: _,
+        } = self;
+        let parts = (scheme, threshold, access, parties, purposes, label, commitment, chain_code, expires);
         // Names, numbers and hex always have JSON.
         blake3::derive_key(
             "quorate 2026 api import binding v1",

@@ -49,13 +49,49 @@ impl CreateKey {
     /// # Errors
     /// A sentence that says what to leave out or add.
     pub fn check(&self) -> Result<(), &'static str> {
-        match (&self.threshold, &self.access, &self.parties) {
-            (Some(_), None, _) | (None, Some(_), None) => Ok(()),
-            (Some(_), Some(_), _) => Err("give either `threshold` or `access`, not both"),
-            (None, Some(_), Some(_)) => Err("`access` names its nodes: leave out `parties`"),
-            (None, None, _) => Err("say who can sign: `threshold` or `access` is missing"),
-        }
+        said_once(self.threshold, self.access.as_ref(), self.parties.as_deref())
     }
+}
+
+/// Whether who can sign is said exactly once.
+pub(crate) fn said_once(
+    threshold: Option<u16>,
+    access: Option<&Access>,
+    parties: Option<&[String]>,
+) -> Result<(), &'static str> {
+    match (threshold, access, parties) {
+        (Some(_), None, _) | (None, Some(_), None) => Ok(()),
+        (Some(_), Some(_), _) => Err("give either `threshold` or `access`, not both"),
+        (None, Some(_), Some(_)) => Err("`access` names its nodes: leave out `parties`"),
+        (None, None, _) => Err("say who can sign: `threshold` or `access` is missing"),
+    }
+}
+
+/// The same where `threshold` does not stand for all known nodes.
+pub(crate) fn said_in_full(
+    threshold: Option<u16>,
+    access: Option<&Access>,
+    parties: Option<&[String]>,
+) -> Result<(), &'static str> {
+    said_once(threshold, access, parties)?;
+    if threshold.is_some() && parties.is_none() {
+        return Err("`threshold` needs `parties`: name every node that shall hold a share");
+    }
+    Ok(())
+}
+
+/// Who can sign in one form, and the nodes in the order in which they are numbered: that of `parties`, or the alphabet.
+pub(crate) fn in_one_form(
+    threshold: Option<u16>,
+    access: Option<&Access>,
+    parties: Option<&[String]>,
+) -> Option<(Access, Vec<String>)> {
+    said_in_full(threshold, access, parties).ok()?;
+    if let Some(access) = access {
+        return Some((access.clone(), access.names().into_iter().map(str::to_owned).collect()));
+    }
+    let parties = parties?.to_vec();
+    Some((Access::threshold(threshold?, parties.iter().map(String::as_str)), parties))
 }
 
 /// Whether a key can be used.

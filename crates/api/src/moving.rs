@@ -1,8 +1,9 @@
 //! What is asked for when a key's shares are replaced, and what came of it.
 
+use crate::access::Access;
 use crate::act::ActKind;
 use crate::bounded;
-use crate::key::Key;
+use crate::key::{Key, in_one_form, said_in_full};
 use crate::schema;
 use crate::sign::Figures;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub struct Refresh {
     pub reason: Option<String>,
 }
 
-/// Body of `POST /v1/keys/{key}/reshare`.
+/// Body of `POST /v1/keys/{key}/reshare`. Who can sign afterwards is said by either `threshold` with `parties`, or `access`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reshare {
@@ -33,18 +34,45 @@ pub struct Reshare {
     #[serde(deserialize_with = "bounded::epoch")]
     #[schema(maximum = 1_000_000_000)]
     pub epoch: u64,
-    /// How many parties can sign afterwards.
-    #[serde(deserialize_with = "bounded::threshold")]
+    /// How many parties can sign afterwards. Not beside `access`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "bounded::optional_threshold"
+    )]
     #[schema(minimum = 2, maximum = 64)]
-    pub threshold: u16,
-    /// The names of the nodes that hold a share afterwards.
-    #[serde(deserialize_with = "bounded::some_node_names")]
-    #[schema(min_items = 1, max_items = 64, value_type = Vec<schema::NodeName>)]
-    pub parties: Vec<String>,
+    pub threshold: Option<u16>,
+    /// Who can sign afterwards, over the names of nodes, as in `user and 2 of (a, b, c)`, `3 of (a*2, b, c)` or
+    /// `1 of (m1, m2) over 2 of (t1, t2, t3)`. The nodes it names hold the shares; none of them can sign alone. Not beside `threshold` and
+    /// `parties`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::access")]
+    #[schema(value_type = Option<schema::Access>)]
+    pub access: Option<Access>,
+    /// The names of the nodes that hold a share afterwards; needed with `threshold`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
+    #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
+    pub parties: Option<Vec<String>>,
     /// Why, for the others and the log.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
     #[schema(value_type = Option<schema::Label>)]
     pub reason: Option<String>,
+}
+
+impl Reshare {
+    /// Whether who can sign is said exactly once, and in full.
+    ///
+    /// # Errors
+    /// A sentence that says what to leave out or add.
+    pub fn check(&self) -> Result<(), &'static str> {
+        said_in_full(self.threshold, self.access.as_ref(), self.parties.as_deref())
+    }
+
+    /// Who can sign afterwards, and the nodes that hold the shares, in the order in which those that are new are numbered: that of
+    /// `parties`, or the alphabet. The same for every reader of the body. `None` if [`check`](Self::check) finds something.
+    #[must_use]
+    pub fn wanted(&self) -> Option<(Access, Vec<String>)> {
+        in_one_form(self.threshold, self.access.as_ref(), self.parties.as_deref())
+    }
 }
 
 /// Body of `POST /v1/keys/{key}/repair`.

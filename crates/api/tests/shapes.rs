@@ -3,8 +3,9 @@
 #![expect(clippy::string_slice, reason = "test code")]
 
 use quorate_api::{
-    Code, CreateKey, Event, EventKind, Hex, KeyId, ListQuery, MAX_EVENT_DETAIL, OperationId, OperationQuery,
-    OperationStatus, Problem, Sign, format_wait, openapi, parse_body, parse_wait, routes,
+    Act, ActKind, Code, CreateKey, Event, EventKind, Hex, ImportKey, KeyId, ListQuery, MAX_EVENT_DETAIL,
+    OperationId, OperationQuery, OperationStatus, Problem, Sign, format_wait, openapi, parse_body,
+    parse_wait, routes,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -117,6 +118,74 @@ fn a_create_body_is_read_strictly() {
     ] {
         assert!(parse_body::<CreateKey>(text.as_bytes()).is_err(), "{text}");
     }
+}
+
+/// A reshare and an import say who can sign as a new key does; a threshold needs its parties by name.
+#[test]
+fn who_can_sign_is_said_once_and_in_full() {
+    let part = "00".repeat(40);
+    let import = json!({
+        "scheme": "ed25519", "commitment": ["aa"], "chain_code": "00".repeat(32), "expires": 1, "deals": [part]
+    });
+    let read = |mut body: Value, who: &Value| {
+        for (field, value) in who.as_object().unwrap() {
+            body[field] = value.clone();
+        }
+        body.to_string().into_bytes()
+    };
+    let reshare = |who: &Value| Act::parse(ActKind::Reshare, &read(json!({ "epoch": 3 }), who));
+    let import = |who: &Value| parse_body::<ImportKey>(&read(import.clone(), who));
+    for (who, access, names) in [
+        (json!({ "threshold": 2, "parties": ["b", "a", "c"] }), "2 of (b, a, c)", ["b", "a", "c"].as_slice()),
+        (json!({ "access": "(c and(2 of ( b,a , d)))" }), "c and 2 of (b, a, d)", &["a", "b", "c", "d"]),
+    ] {
+        let Ok(Act::Reshare(parsed)) = reshare(&who) else { panic!("{who}") };
+        let (wanted, numbered) = parsed.wanted().unwrap();
+        assert_eq!(
+            (wanted.to_string().as_str(), numbered.iter().map(String::as_str).collect()),
+            (access, names.to_vec())
+        );
+        // What is sent is the canonical text, and reads as the same.
+        let sent = serde_json::to_vec(&parsed).unwrap();
+        assert!(matches!(Act::parse(ActKind::Reshare, &sent), Ok(Act::Reshare(again)) if again == parsed));
+        assert_eq!(
+            serde_json::to_value(&parsed).unwrap().get("access").is_some(),
+            who.get("access").is_some()
+        );
+        assert_eq!(import(&who).unwrap().check(), Ok(()));
+    }
+    let refused = [
+        (json!({}), "is missing"),
+        (json!({ "parties": ["a", "b"] }), "is missing"),
+        (json!({ "threshold": 2 }), "needs `parties`"),
+        (json!({ "threshold": 2, "access": "a and b" }), "not both"),
+        (json!({ "threshold": 2, "parties": ["a", "b"], "access": "a and b" }), "not both"),
+        (json!({ "access": "a and b", "parties": ["a", "b"] }), "leave out `parties`"),
+        (json!({ "access": "a or b" }), "could sign alone"),
+        (json!({ "access": "2 of (a, b" }), "at character 11"),
+        (json!({ "threshold": 1, "parties": ["a", "b"] }), "one share alone"),
+        (json!({ "threshold": 2, "parties": ["a", "a"] }), "more than once"),
+    ];
+    assert_eq!(refused.len(), 10);
+    for (who, words) in refused {
+        let problem = reshare(&who).unwrap_err();
+        assert!(problem.code == Code::InvalidRequest && problem.detail.contains(words), "{who}: {problem}");
+        let why = match import(&who) {
+            Ok(import) => import.check().unwrap_err().to_owned(),
+            Err(problem) => problem.detail,
+        };
+        assert!(why.contains(words), "{who}: {why}");
+    }
+    // A part that was sealed for one structure opens under no other, nor where the same is said in the other way.
+    let binding = |who: Value| import(&who).unwrap().binding();
+    let tree = binding(json!({ "access": "c and 2 of (b, a, d)" }));
+    assert_eq!(tree, binding(json!({ "access": "(c) and 2 of (b,a,d)" })), "the canonical text counts");
+    let others = [
+        binding(json!({ "access": "b and 2 of (c, a, d)" })),
+        binding(json!({ "access": "2 of (a, b, c, d)" })),
+        binding(json!({ "threshold": 2, "parties": ["a", "b", "c", "d"] })),
+    ];
+    assert!(!others.contains(&tree) && others[1] != others[2]);
 }
 
 #[test]

@@ -2,39 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use quorate_api::{Access as Named, AccessRank, CreateKey};
+use quorate_api::{Access as Named, AccessRank, Code, CreateKey, Problem};
+use quorate_intent::Scheme;
 use quorate_protocol::access::{Access, Rank};
 use quorate_protocol::party::PartyIndex;
+
+use crate::ceremony::protocols;
 
 /// Most quorums that a key is shown with.
 pub(crate) const SHOWN_QUORUMS: usize = 32;
 
 /// The structure that a request asks for, over the names of its parties in their order. `None` if a name is not among them.
 pub(crate) fn wanted(create: &CreateKey, names: &[String]) -> Option<Access> {
-    let index_of = |name: &str| {
-        let at = names.iter().position(|known| known == name)?;
-        PartyIndex::new(u16::try_from(at.checked_add(1)?).ok()?)
-    };
-    match &create.access {
-        Some(access) => indexed(access, &index_of),
-        None => {
-            let parties = names.iter().map(|name| index_of(name)).collect::<Option<Vec<_>>>()?;
-            Some(Access::Threshold {
-                k: create.threshold.unwrap_or_default(),
-                of: parties.into_iter().map(Access::Party).collect(),
-            })
-        }
-    }
+    let plain = || Named::threshold(create.threshold.unwrap_or_default(), names.iter().map(String::as_str));
+    let access = create.access.clone().unwrap_or_else(plain);
+    numbered(&access, names)
 }
 
-fn indexed(access: &Named, index_of: &dyn Fn(&str) -> Option<PartyIndex>) -> Option<Access> {
-    let all = |of: &[Named]| of.iter().map(|part| indexed(part, index_of)).collect::<Option<Vec<_>>>();
-    Some(match access {
-        Named::Node(name) => Access::Party(index_of(name)?),
-        Named::Threshold { k, of } => Access::Threshold { k: *k, of: all(of)? },
-        Named::Ranks(ranks) => Access::Ranks(
-            ranks.iter().map(|rank| Some(Rank { k: rank.k, of: all(&rank.of)? })).collect::<Option<_>>()?,
-        ),
+/// A structure over the nodes numbered from 1 in this order. `None` if it names another.
+pub(crate) fn numbered(access: &Named, names: &[String]) -> Option<Access> {
+    indexed(access, &|name| {
+        let at = names.iter().position(|known| known == name)?;
+        PartyIndex::new(u16::try_from(at.checked_add(1)?).ok()?)
+    })
+}
+
+/// Whether keys of the scheme can be shared under the structure, every combination tried.
+///
+/// # Errors
+/// What cannot be, in the words of whoever asked.
+pub(crate) fn check(
+    scheme: Scheme,
+    access: &Access,
+    names: &BTreeMap<PartyIndex, String>,
+) -> Result<(), Problem> {
+    protocols::check_access(scheme, access).map_err(|why| {
+        let name = |party: PartyIndex| names.get(&party).cloned().unwrap_or_else(|| party.to_string());
+        let detail = format!("`{}` cannot be: {}", named(access, names), why.about(&name));
+        Problem::new(Code::Unprocessable, detail)
+    })
+}
+
+/// The same structure over the indices of parties. `None` for a name that has none.
+pub(crate) fn indexed(access: &Named, index_of: &dyn Fn(&str) -> Option<PartyIndex>) -> Option<Access> {
+    access.build(&|name| index_of(name).map(Access::Party), &|k, of| Access::Threshold { k, of }, &|ranks| {
+        Access::Ranks(ranks.into_iter().map(|(k, of)| Rank { k, of }).collect())
     })
 }
 
@@ -58,7 +70,6 @@ pub(crate) fn smallest(access: &Access) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quorate_intent::Scheme;
 
     #[test]
     fn a_structure_keeps_its_meaning_between_names_and_indices() {

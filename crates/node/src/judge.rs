@@ -84,7 +84,10 @@ pub(crate) fn read(request: SignedRequest) -> Result<Judged, Problem> {
     let ask = if rest.is_empty() {
         Ask::Create(parse_body(request.body())?)
     } else if rest == "/import" {
-        Ask::Import(Box::new(parse_body(request.body())?))
+        let import: ImportKey = parse_body(request.body())?;
+        let whole = |why| Problem::new(Code::InvalidRequest, format!("the body: {why}"));
+        import.check().map_err(whole)?;
+        Ask::Import(Box::new(import))
     } else {
         let (key, act) = rest.strip_prefix('/').and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
         let key = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;

@@ -23,6 +23,7 @@ pub(crate) mod op;
 pub(crate) mod people;
 pub(crate) mod policy;
 pub(crate) mod recovery_key;
+mod structure;
 
 use crate::cli::{Cli, Command};
 use crate::output::Output;

@@ -2,7 +2,6 @@
 
 use super::print::WORDS;
 use super::{Access, AccessRank, MAX_ACCESS, MAX_PLACES};
-use crate::bounded::check_node_name;
 
 /// Deepest parentheses, those that group nothing included.
 const MAX_DEPTH: usize = 32;
@@ -36,10 +35,12 @@ struct Parser<'a> {
     depth: usize,
     /// How many places may still be named.
     places: usize,
+    /// What is a name.
+    check_name: fn(&str) -> Result<(), String>,
 }
 
-pub(super) fn parse(text: &str) -> Result<Access, AccessError> {
-    let mut parser = Parser { text, at: 0, depth: 0, places: MAX_PLACES };
+pub(super) fn parse(text: &str, check_name: fn(&str) -> Result<(), String>) -> Result<Access, AccessError> {
+    let mut parser = Parser { text, at: 0, depth: 0, places: MAX_PLACES, check_name };
     if text.len() > MAX_ACCESS {
         return Err(parser.error(format!("longer than {MAX_ACCESS} bytes")));
     }
@@ -201,7 +202,7 @@ impl<'a> Parser<'a> {
                 Err(self.error(message))
             }
             Token::Word(name) | Token::Quoted(name) => {
-                check_node_name(name).map_err(|why| self.error_at(begin, format!("`{name}`: {why}")))?;
+                (self.check_name)(name).map_err(|why| self.error_at(begin, format!("`{name}`: {why}")))?;
                 self.at = end;
                 self.place(1, begin)?;
                 Ok(Access::Node(name.to_owned()))

@@ -100,6 +100,7 @@ pub(crate) async fn ask(
     // The record opens with the share or not at all: whoever changed its parties is noticed.
     shared.check_record(id, &key, &record).await?;
     (about(act.kind()).check)(&key)?;
+    moves::check(&record, act)?;
     Ok(Asked { id: id.clone(), key, record, act: act.clone() })
 }
 

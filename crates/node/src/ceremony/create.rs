@@ -157,10 +157,7 @@ pub(crate) fn plan(
     let names: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
     let access = access::wanted(create, &names)
         .ok_or_else(|| refuse("the access structure names a node that is no party".to_owned()))?;
-    protocols::check_access(create.scheme, &access).map_err(|why| {
-        let asked = access::named(&access, &members.iter().map(|m| (m.index, m.name.clone())).collect());
-        refuse(format!("`{asked}` cannot be: {why}"))
-    })?;
+    access::check(create.scheme, &access, &members.iter().map(|m| (m.index, m.name.clone())).collect())?;
     let id = key_id(judged, attempt);
     let (created_by, tenant) = shared.owner(judged.request.client());
     let record = Record {

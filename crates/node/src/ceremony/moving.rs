@@ -14,7 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_api::{Code, Figures, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, Problem};
+use quorate_api::{
+    Access as Named, Code, Figures, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, Problem,
+};
 use quorate_net::PeerId;
 use quorate_protocol::access::Access;
 use quorate_protocol::party::{Committee, IdentityKey, Party, PartyIndex};
@@ -33,6 +35,7 @@ use super::act::mark;
 use super::epoch::Move;
 use super::protocols::epochs::{self, Dealer, Dealt, Package};
 use super::{Attempt, Ceremony, Failure, protocols};
+use crate::access;
 use crate::clock;
 use crate::gate::moving;
 use crate::keys::moving::{self as next, Lost, Next, epoch_of};
@@ -53,8 +56,8 @@ pub(crate) struct Order {
 pub(crate) enum What {
     /// New shares for the same parties.
     Refresh,
-    /// These parties, of which so many can sign.
-    Reshare { threshold: u16, parties: Vec<String> },
+    /// Who can sign, and the nodes that hold the shares, in the order in which new ones are numbered.
+    Reshare { access: Named, parties: Vec<String> },
     /// A new share for the party of this name, under the identity that it has now.
     Repair { party: String },
     /// Dealt by restored shares: these parties are lost.
@@ -155,7 +158,7 @@ fn target(
             target.lost = PartyIndex::new(lost.index);
             Ok(target)
         }
-        What::Reshare { threshold, parties } => {
+        What::Reshare { access, parties } => {
             let distinct: BTreeSet<&String> = parties.iter().collect();
             if distinct.len() != parties.len() {
                 return Err(refuse("a party is named twice"));
@@ -178,22 +181,16 @@ fn target(
                 next.push(RecordParty { index: last_index, name: name.clone(), identity });
             }
             next.sort_by_key(|party| party.index);
-            let indices: Vec<PartyIndex> =
-                next.iter().filter_map(|party| PartyIndex::new(party.index)).collect();
-            let access = Access::threshold(*threshold, &indices).ok_or_else(|| {
-                refuse(format!(
-                    "{threshold} of {} cannot be: the threshold is 1 to the number of parties",
-                    parties.len()
-                ))
-            })?;
-            Ok(Target {
-                access,
-                threshold: *threshold,
-                parties: next,
-                last_index,
-                lost: None,
-                gone: Vec::new(),
-            })
+            let names: BTreeMap<PartyIndex, String> = next
+                .iter()
+                .filter_map(|party| Some((PartyIndex::new(party.index)?, party.name.clone())))
+                .collect();
+            let index_of = |name: &str| names.iter().find(|(_, known)| *known == name).map(|(at, _)| *at);
+            let access = access::indexed(access, &index_of)
+                .ok_or_else(|| refuse("the access structure names a node that is no party"))?;
+            access::check(record.scheme, &access, &names)?;
+            let threshold = access::smallest(&access);
+            Ok(Target { access, threshold, parties: next, last_index, lost: None, gone: Vec::new() })
         }
     }
 }

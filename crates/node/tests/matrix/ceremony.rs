@@ -126,8 +126,9 @@ impl Ceremony {
         let reshare = || {
             Act::Reshare(Reshare {
                 epoch: key.epoch,
-                threshold: self.threshold(),
-                parties: names(self.after()),
+                threshold: Some(self.threshold()),
+                access: None,
+                parties: Some(names(self.after())),
                 reason: None,
             })
         };

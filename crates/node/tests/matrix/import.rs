@@ -23,8 +23,9 @@ pub(crate) async fn prepare(client: &Client, repeat: &str) -> ImportKey {
     let dealing = Dealing::split(key, &access, &mut rng).unwrap();
     let mut body = ImportKey {
         scheme: Scheme::Ed25519,
-        threshold: 2,
-        parties: keys.iter().map(|key| key.name.clone()).collect(),
+        threshold: Some(2),
+        access: None,
+        parties: Some(keys.iter().map(|key| key.name.clone()).collect()),
         purposes: Some(vec![Purpose::Message]),
         label: Some("brought along".to_owned()),
         commitment: dealing.commitment().iter().map(|point| Hex(point.to_bytes())).collect(),

@@ -32,19 +32,37 @@ impl Import {
     }
 
     pub(crate) async fn prepare_as(client: &Client, scheme: Scheme, scalar: &[u8; 32]) -> Self {
-        let said = client.sealing_keys().await.unwrap();
+        Self::prepare_under(client, scheme, scalar, None).await
+    }
+
+    /// For those who can sign under a structure; 2 of all nodes without one.
+    pub(crate) async fn prepare_under(
+        client: &Client,
+        scheme: Scheme,
+        scalar: &[u8; 32],
+        access: Option<&str>,
+    ) -> Self {
+        let mut said = client.sealing_keys().await.unwrap();
         assert_eq!(said.absent, [""; 0]);
         assert!(said.keys.iter().all(NodeSealingKey::holds));
-        let count = said.keys.len();
+        let access: Option<quorate_api::Access> = access.map(|text| text.parse().unwrap());
+        if let Some(access) = &access {
+            said.keys.retain(|key| access.names().contains(&key.name.as_str()));
+            said.keys.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        let names: Vec<String> = said.keys.iter().map(|key| key.name.clone()).collect();
+        let plain = || quorate_api::Access::threshold(2, names.iter().map(String::as_str));
+        let structure = numbered(&access.clone().unwrap_or_else(plain), &names);
         let (commitment, parts) = match scheme {
-            Scheme::EcdsaSecp256k1 | Scheme::Bip340 => split::<Secp256k1>(scalar, count),
-            Scheme::EcdsaP256 => split::<P256>(scalar, count),
-            Scheme::Ed25519 => split::<Ed25519>(scalar, count),
+            Scheme::EcdsaSecp256k1 | Scheme::Bip340 => split::<Secp256k1>(scalar, &structure),
+            Scheme::EcdsaP256 => split::<P256>(scalar, &structure),
+            Scheme::Ed25519 => split::<Ed25519>(scalar, &structure),
         };
         let body = ImportKey {
             scheme,
-            threshold: 2,
-            parties: said.keys.iter().map(|key| key.name.clone()).collect(),
+            threshold: access.is_none().then_some(2),
+            parties: access.is_none().then_some(names),
+            access,
             purposes: Some(vec![Purpose::Message]),
             label: Some("brought along".to_owned()),
             commitment,
@@ -86,13 +104,21 @@ impl Import {
     }
 }
 
-fn split<C: Curve>(scalar: &[u8; 32], count: usize) -> (Vec<Hex>, Vec<Vec<u8>>) {
-    let parties: Vec<PartyIndex> =
-        (1..=u16::try_from(count).unwrap()).map(|index| PartyIndex::new(index).unwrap()).collect();
-    let access = Access::threshold(2, &parties).unwrap();
+fn numbered(access: &quorate_api::Access, names: &[String]) -> Access {
+    let index = |name: &str| {
+        let at = names.iter().position(|known| known == name)? + 1;
+        Some(Access::Party(PartyIndex::new(u16::try_from(at).unwrap()).unwrap()))
+    };
+    let ranks = |ranks: Vec<(u16, Vec<Access>)>| {
+        Access::Ranks(ranks.into_iter().map(|(k, of)| quorate_protocol::access::Rank { k, of }).collect())
+    };
+    access.build(&index, &|k, of| Access::Threshold { k, of }, &ranks).unwrap()
+}
+
+fn split<C: Curve>(scalar: &[u8; 32], access: &Access) -> (Vec<Hex>, Vec<Vec<u8>>) {
     let mut rng = HedgedRng::new(Entropy::new([3; 32]), scalar, b"test import");
     let key = SecretScalar::<C>::new(Scalar::from_bytes(scalar).unwrap());
-    let dealing = Dealing::split(key, &access, &mut rng).unwrap();
+    let dealing = Dealing::split(key, access, &mut rng).unwrap();
     let commitment = dealing.commitment().iter().map(|point| Hex(point.to_bytes())).collect();
     let rows = |(_, rows): (PartyIndex, quorate_keys::sharing::Rows<C>)| {
         rows.secrets().iter().flat_map(|row| row.expose().to_bytes()).collect()

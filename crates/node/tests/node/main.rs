@@ -21,6 +21,7 @@ mod members;
 mod metrics;
 mod moving;
 mod named;
+mod notation;
 mod passkey;
 mod presign;
 mod races;

@@ -25,15 +25,20 @@ fn refresh(epoch: u64) -> Act {
 }
 
 fn reshare(epoch: u64, threshold: u16, parties: &[&str]) -> Act {
-    let parties = parties.iter().map(|name| format!("node-{name}")).collect();
-    Act::Reshare(Reshare { epoch, threshold, parties, reason: None })
+    let parties = Some(parties.iter().map(|name| format!("node-{name}")).collect());
+    Act::Reshare(Reshare { epoch, threshold: Some(threshold), access: None, parties, reason: None })
 }
 
 fn repair(epoch: u64, party: &str) -> Act {
     Act::Repair(Repair { epoch, party: format!("node-{party}"), reason: None })
 }
 
-async fn moved(cluster: &Cluster, at: usize, key: &KeyId, act: &Act) -> Result<MoveResult, Problem> {
+pub(crate) async fn moved(
+    cluster: &Cluster,
+    at: usize,
+    key: &KeyId,
+    act: &Act,
+) -> Result<MoveResult, Problem> {
     let answer = cluster.client(at).act(key, act, &unique("move"), WAIT).await;
     match answer.map_err(problem)?.result {
         Some(OperationResult::Moved(result)) => Ok(*result),
@@ -172,7 +177,7 @@ async fn parties_come_and_go_and_thresholds_change() {
     }
     let key = cluster.create(Scheme::Ed25519, 2, message_purpose()).await;
     for (order, why) in [
-        (reshare(0, 5, &["a", "b", "c", "d"]), "5 of 4 cannot be"),
+        (reshare(0, 5, &["a", "b", "c", "d"]), "`5 of (node-a, node-b, node-c, node-d)` cannot be"),
         (reshare(0, 2, &["a", "b", "x"]), "knows no node `node-x`"),
     ] {
         let refused = moved(&cluster, 0, &key.id, &order).await.unwrap_err();

@@ -1,6 +1,8 @@
 //! `quorate key`: create, list and show keys, and what is done to them.
 
-use super::{block_on, key_act, key_export, key_import, key_move, key_restore, key_sign, key_verify};
+use super::{
+    block_on, key_act, key_export, key_import, key_move, key_restore, key_sign, key_verify, structure,
+};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
@@ -32,7 +34,7 @@ pub(crate) enum KeyCommand {
     Sign(key_sign::SignArgs),
     /// Give the nodes of a key new shares: what was stolen before is worthless.
     Refresh(key_move::RefreshArgs),
-    /// Give a key to other nodes, or to another number of them.
+    /// Give a key to other nodes, or let another number or other sets of them sign.
     Reshare(key_move::ReshareArgs),
     /// Give a node its share again after it lost its disk.
     Repair(key_move::RepairArgs),
@@ -155,6 +157,9 @@ fn create(args: CreateArgs, connection: &Connection, output: &Output) -> anyhow:
         purposes: Some(args.purposes).filter(|purposes| !purposes.is_empty()),
         label: args.label,
     };
+    if let Some(access) = &create.access {
+        structure::announce("with it", access, output)?;
+    }
     let client = connect(connection)?;
     let repeat = idempotency_key(args.idempotency_key)?;
     let operation = run_operation("creating the key", &client, connection, &repeat, output, async |wait| {

@@ -6,14 +6,14 @@
 mod deal;
 mod source;
 
-use super::{block_on, key};
+use super::{block_on, key, structure};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
 use crate::output::Output;
 use clap::Args;
 use quorate_api::intent::{Network, PublicKey, Purpose, Scheme};
-use quorate_api::{Hex, NodeSealingKey, OperationResult, check_label};
+use quorate_api::{Access, Hex, NodeSealingKey, OperationResult, check_label};
 use quorate_material::{Ask, CurveId, DerivationPath, Format, Material, MaterialError, Secret, read};
 use quorate_node::config::LockMemory;
 use quorate_node::host::harden;
@@ -28,6 +28,7 @@ The private key comes from a file that only its owner can read, from an open des
 Examples:
   quorate key import --from geth-keystore.json --threshold 2
   quorate key import --format bip39 --scheme ed25519 --path \"m/44'/501'/0'/0'\" --threshold 2
+  quorate key import --from key.pem --access 'user and 2 of (a, b, c)'
   quorate key import --from-fd 3 --scheme ecdsa-p256 --threshold 2 --yes \\
       --identity node-a=9f… --identity node-b=04… --identity node-c=77…")]
 pub(crate) struct ImportArgs {
@@ -56,8 +57,12 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_parser = key::scheme())]
     scheme: Option<Scheme>,
     /// How many parties can sign: 2 means 2 of n.
-    #[arg(long, short)]
-    threshold: u16,
+    #[arg(long, short, required_unless_present = "access")]
+    threshold: Option<u16>,
+    /// Who can sign, over the names of nodes: `2 of (a, b, c)`, `user and 2 of (a, b, c)`, weights as in `3 of (a*2, b, c)`, ranks as in
+    /// `1 of (m1, m2) over 2 of (t1, t2, t3)`. None of them can sign alone.
+    #[arg(long, value_name = "STRUCTURE", conflicts_with_all = ["threshold", "parties"])]
+    access: Option<Access>,
     /// The nodes that each get a share, separated by commas; all known nodes if absent.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     parties: Vec<String>,
@@ -114,12 +119,13 @@ pub(crate) fn run(args: ImportArgs, connection: &Connection, output: &Output) ->
     let material = material(&args)?;
     let scheme = scheme(&args, &material)?;
     let public = PublicKey::new(scheme, material.public_key())?;
-    confirm(&args, &material, &public, &parties, output)?;
+    let who = deal::Who::of(args.threshold, args.access.as_ref(), &parties, scheme)?;
+    confirm(&args, &material, &public, &who, &parties, output)?;
 
     let repeat = key::idempotency_key(args.idempotency_key)?;
     let wanted = deal::Wanted {
         scheme,
-        threshold: args.threshold,
+        who,
         purposes: Some(args.purposes).filter(|purposes| !purposes.is_empty()),
         label: args.label,
         expires: connection.expires,
@@ -163,7 +169,11 @@ fn parties(
     said: Vec<NodeSealingKey>,
     absent: &[String],
 ) -> anyhow::Result<Vec<NodeSealingKey>> {
-    let names: Vec<String> = match key::node_names(args.parties.clone())? {
+    let named = match &args.access {
+        Some(access) => Some(access.names().into_iter().map(str::to_owned).collect()),
+        None => key::node_names(args.parties.clone())?,
+    };
+    let names: Vec<String> = match named {
         Some(names) => names,
         None if absent.is_empty() => said.iter().map(|node| node.name.clone()).collect(),
         None => anyhow::bail!(
@@ -247,6 +257,7 @@ fn confirm(
     args: &ImportArgs,
     material: &Material,
     public: &PublicKey,
+    who: &deal::Who,
     parties: &[NodeSealingKey],
     output: &Output,
 ) -> anyhow::Result<()> {
@@ -258,7 +269,8 @@ fn confirm(
     for note in material.notes() {
         text.push_str(&format!("note: {}\n", note.text()));
     }
-    text.push_str(&format!("{} of {} nodes can sign with it:\n", args.threshold, parties.len()));
+    text.push_str(&format!("who can sign with it: {}\n", structure::described(&who.named)?));
+    text.push_str("the nodes:\n");
     for node in parties {
         text.push_str(&format!("  {}  {}\n", node.name, node.identity));
     }

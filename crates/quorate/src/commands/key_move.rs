@@ -1,7 +1,7 @@
 //! `quorate key refresh|reshare|repair`: new shares, for the same nodes, for others, or for one that lost its own.
 
-use super::block_on;
 use super::key::{cost, idempotency_key, node_names, run_operation, show, started};
+use super::{block_on, structure};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
@@ -9,7 +9,8 @@ use crate::output::Output;
 use clap::Args;
 use quorate_api::client::Client;
 use quorate_api::{
-    Act, Key, KeyId, ListQuery, OperationResult, Refresh, Repair, Reshare, check_label, check_node_name,
+    Access, Act, Key, KeyId, ListQuery, OperationResult, Refresh, Repair, Reshare, check_label,
+    check_node_name,
 };
 
 /// What all of them take.
@@ -47,15 +48,20 @@ many of those that hold it now as can sign. Whoever is left out erases its share
 Examples:
   quorate key reshare key_… --threshold 2 --parties a,b,c,d     add d
   quorate key reshare key_… --threshold 3 --parties a,b,c,d     three must sign from now on
-  quorate key reshare key_… --threshold 2 --parties a,c,d       remove b")]
+  quorate key reshare key_… --threshold 2 --parties a,c,d       remove b
+  quorate key reshare key_… --access 'a and 2 of (b, c, d)'     a must always sign")]
 pub(crate) struct ReshareArgs {
     /// The key's identifier.
     key: KeyId,
     /// How many nodes can sign afterwards.
-    #[arg(long, short)]
-    threshold: u16,
+    #[arg(long, short, required_unless_present = "access", requires = "parties")]
+    threshold: Option<u16>,
+    /// Who can sign afterwards, over the names of nodes: `2 of (a, b, c)`, `user and 2 of (a, b, c)`, weights as in `3 of (a*2, b, c)`,
+    /// ranks as in `1 of (m1, m2) over 2 of (t1, t2, t3)`. The nodes it names hold the shares.
+    #[arg(long, value_name = "STRUCTURE", conflicts_with_all = ["threshold", "parties"])]
+    access: Option<Access>,
     /// The nodes that hold a share afterwards, separated by commas.
-    #[arg(long, value_delimiter = ',', value_name = "NAMES", required = true)]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", requires = "threshold")]
     parties: Vec<String>,
     #[command(flatten)]
     common: Common,
@@ -89,16 +95,25 @@ pub(crate) struct RepairArgs {
 pub(crate) fn refresh(args: RefreshArgs, connection: &Connection, output: &Output) -> anyhow::Result<()> {
     let reason = args.common.reason.clone();
     act(&args.key, args.common, connection, output, "refreshing the key", |key| {
-        Act::Refresh(Refresh { epoch: key.epoch, reason })
+        Ok(Act::Refresh(Refresh { epoch: key.epoch, reason }))
     })
 }
 
 /// `quorate key reshare`
 pub(crate) fn reshare(args: ReshareArgs, connection: &Connection, output: &Output) -> anyhow::Result<()> {
     let reason = args.common.reason.clone();
-    let parties = node_names(args.parties)?.unwrap_or_default();
+    let reshare = Reshare {
+        epoch: 0,
+        threshold: args.threshold,
+        access: args.access,
+        parties: node_names(args.parties)?,
+        reason,
+    };
+    let (wanted, _) = reshare.wanted().ok_or_else(|| usage("say who can sign afterwards"))?;
     act(&args.key, args.common, connection, output, "resharing the key", |key| {
-        Act::Reshare(Reshare { epoch: key.epoch, threshold: args.threshold, parties, reason })
+        structure::announce("now", &key.access, output)?;
+        structure::announce("afterwards", &wanted, output)?;
+        Ok(Act::Reshare(Reshare { epoch: key.epoch, ..reshare }))
     })
 }
 
@@ -106,7 +121,7 @@ pub(crate) fn reshare(args: ReshareArgs, connection: &Connection, output: &Outpu
 pub(crate) fn repair(args: RepairArgs, connection: &Connection, output: &Output) -> anyhow::Result<()> {
     check_node_name(&args.party).map_err(|error| usage(format!("`{}`: {error}", args.party)))?;
     let order = |party: String, reason: Option<String>| {
-        move |key: &Key| Act::Repair(Repair { epoch: key.epoch, party, reason })
+        move |key: &Key| Ok(Act::Repair(Repair { epoch: key.epoch, party, reason }))
     };
     if let Some(key) = args.key {
         let make = order(args.party, args.common.reason.clone());
@@ -158,13 +173,13 @@ fn act(
     connection: &Connection,
     output: &Output,
     what: &'static str,
-    make: impl FnOnce(&Key) -> Act,
+    make: impl FnOnce(&Key) -> anyhow::Result<Act>,
 ) -> anyhow::Result<()> {
     common.reason.as_deref().map_or(Ok(()), check_label).map_err(usage)?;
     let repeat = idempotency_key(common.idempotency_key)?;
     // The order names the epoch that its author saw.
     let key = block_on(async { Ok(connect(connection)?.key(id).await?) })?;
-    let act = make(&key);
+    let act = make(&key)?;
     let client = connect(connection)?;
     let operation = run_operation(what, &client, connection, &repeat, output, async |wait| {
         client.act(id, &act, &repeat, wait).await

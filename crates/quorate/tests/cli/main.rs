@@ -312,6 +312,50 @@ fn who_can_sign_is_said_once() {
     assert_eq!(node.requests.lock().unwrap().len(), 1, "nothing was asked");
 }
 
+/// Who can sign now and afterwards is shown with all quorums before a key is given to others, and said to the node in one notation.
+#[test]
+fn a_reshare_shows_who_can_sign_before_and_after() {
+    let bench = Bench::new();
+    let node = bench.node(|request| {
+        let mut key = key();
+        if request.method() == Method::Get {
+            return (200, key.to_string());
+        }
+        key["access"] = "a and 2 of (b, c, d)".into();
+        key["quorums"] = json!([["a", "b", "c"], ["a", "b", "d"], ["a", "c", "d"]]);
+        let figures = created()["result"]["figures"].clone();
+        let mut operation = created();
+        operation["kind"] = "reshare_key".into();
+        operation["result"] = json!({ "kind": "moved", "act": "reshare", "key": key, "figures": figures });
+        (200, operation.to_string())
+    });
+    let reshare = |more: &[&str]| bench.at(&node, &[&["key", "reshare", KEY], more].concat());
+    let done = reshare(&["--access", "(a) and (2 of (b,c,d))"]);
+    assert_eq!(code(&done), 0, "{}", stderr(&done));
+    let shown = stderr(&done);
+    let (before, after) = shown.split_once("who can sign afterwards: a and 2 of (b, c, d)").unwrap();
+    assert!(before.contains("who can sign now: 2 of (a, b, c)\n  a, b\n  a, c\n  b, c"), "{shown}");
+    assert!(after.contains("\n  a, b, c\n  a, b, d\n  a, c, d"), "{shown}");
+    assert!(stdout(&done).contains("a, c, d"), "{}", stdout(&done));
+    let body =
+        |at: usize| -> Value { serde_json::from_slice(node.requests.lock().unwrap()[at].body()).unwrap() };
+    assert_eq!(body(1), json!({ "epoch": 1, "access": "a and 2 of (b, c, d)" }));
+    assert_eq!(code(&reshare(&["--threshold", "2", "--parties", "a,c,d"])), 0);
+    assert_eq!(body(3), json!({ "epoch": 1, "threshold": 2, "parties": ["a", "c", "d"] }));
+    let refused: [&[&str]; 6] = [
+        &[],
+        &["--threshold", "2"],
+        &["--parties", "a,b"],
+        &["--access", "a and b", "--threshold", "2", "--parties", "a,b"],
+        &["--access", "a and b", "--parties", "a,b"],
+        &["--access", "2 of (a, b"],
+    ];
+    for arguments in refused {
+        assert_eq!(code(&reshare(arguments)), 2, "{arguments:?}");
+    }
+    assert_eq!(node.requests.lock().unwrap().len(), 4, "nothing was asked");
+}
+
 #[test]
 fn every_way_to_say_what_to_sign_becomes_its_intent() {
     let bench = Bench::new();

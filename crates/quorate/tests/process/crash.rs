@@ -186,8 +186,9 @@ fn moves(turn: usize, epoch: u64) -> Act {
         0 => Act::Refresh(Refresh { epoch, reason: None }),
         turn => Act::Reshare(Reshare {
             epoch,
-            threshold: if turn == 1 { 3 } else { 2 },
-            parties: parties(),
+            threshold: Some(if turn == 1 { 3 } else { 2 }),
+            access: None,
+            parties: Some(parties()),
             reason: None,
         }),
     }

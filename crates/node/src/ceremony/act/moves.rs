@@ -5,10 +5,12 @@ use std::sync::Arc;
 use quorate_api::{Act, Code, Figures, KeyId, MoveResult, OperationResult, Problem, SignedRequest};
 use quorate_net::PeerId;
 use quorate_policy::facts::Action;
+use quorate_protocol::party::PartyIndex;
 use quorate_store::Key;
 use tokio::time::Instant;
 
 use super::{About, Asked, ask, burned};
+use crate::access;
 use crate::ceremony::Attempt;
 use crate::ceremony::moving::{self, Carried, Mandate, Offer, Order, Plan, What};
 use crate::control::Control;
@@ -31,9 +33,10 @@ pub(super) const RESHARE: About = About {
     action: Action::Reshare,
     despite_freeze: false,
     words: |act| match act {
-        Act::Reshare(reshare) => {
-            format!("from now on {} of {} can sign: reshare", reshare.threshold, reshare.parties.join(", "))
-        }
+        Act::Reshare(reshare) => match reshare.wanted() {
+            Some((access, _)) => format!("from now on {access} can sign: reshare"),
+            None => "reshare".to_owned(),
+        },
         _ => "reshare".to_owned(),
     },
     check: burned,
@@ -79,8 +82,8 @@ pub(crate) fn order(id: &KeyId, act: &Act) -> Option<Order> {
     let (epoch, what) = match act {
         Act::Refresh(refresh) => (refresh.epoch, What::Refresh),
         Act::Reshare(reshare) => {
-            let (threshold, parties) = (reshare.threshold, reshare.parties.clone());
-            (reshare.epoch, What::Reshare { threshold, parties })
+            let (access, parties) = reshare.wanted()?;
+            (reshare.epoch, What::Reshare { access, parties })
         }
         Act::Repair(repair) => (repair.epoch, What::Repair { party: repair.party.clone() }),
         Act::Restore(restore) => {
@@ -90,6 +93,19 @@ pub(crate) fn order(id: &KeyId, act: &Act) -> Option<Order> {
         Act::Disable(_) | Act::Enable(_) | Act::Destroy(_) | Act::Keep(_) | Act::Export(_) => return None,
     };
     Some(Order { key: id.clone(), epoch, what })
+}
+
+/// What stands against the structure that a key shall have: known before anybody is asked to agree. Who its parties are is looked at when
+/// the key is moved.
+pub(super) fn check(record: &Record, act: &Act) -> Result<(), Problem> {
+    let Act::Reshare(reshare) = act else { return Ok(()) };
+    let whole = || Problem::new(Code::InvalidRequest, "the body does not say who can sign");
+    let (access, names) = reshare.wanted().ok_or_else(whole)?;
+    let structure = access::numbered(&access, &names).ok_or_else(|| {
+        Problem::new(Code::Unprocessable, "the access structure names a node that is no party")
+    })?;
+    let numbers = (1..).zip(names).filter_map(|(at, name)| Some((PartyIndex::new(at)?, name)));
+    access::check(record.scheme, &structure, &numbers.collect())
 }
 
 /// Coordinates a move that a client asked for.

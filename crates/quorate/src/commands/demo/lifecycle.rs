@@ -177,8 +177,13 @@ async fn reshare(
     report: &Report<'_>,
 ) -> anyhow::Result<()> {
     for key in [&mut keys.ethereum, &mut keys.ed25519] {
-        let parties = parties.iter().map(|name| (*name).to_owned()).collect();
-        let act = Act::Reshare(Reshare { epoch: key.epoch, threshold, parties, reason: None });
+        let act = Act::Reshare(Reshare {
+            epoch: key.epoch,
+            threshold: Some(threshold),
+            access: None,
+            parties: Some(parties.iter().map(|name| (*name).to_owned()).collect()),
+            reason: None,
+        });
         moved(client, key, &act, report).await?;
     }
     Ok(())

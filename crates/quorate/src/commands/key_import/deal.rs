@@ -1,9 +1,12 @@
 //! Splitting a private key and sealing each node its part. Spec: `spec/13-import-export.md`, IMP.1.
 
+use crate::commands::structure;
+use crate::failure::usage;
 use anyhow::Context as _;
 use quorate_api::intent::{Purpose, Scheme};
-use quorate_api::{Hex, ImportKey, Method, NodeSealingKey, Request};
+use quorate_api::{Access as Named, Hex, ImportKey, Method, NodeSealingKey, Request};
 use quorate_keys::import::Dealing;
+use quorate_keys::sharing;
 use quorate_material::{CurveId, Material};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Curve, Ed25519, P256, Scalar, Secp256k1, SecretScalar};
@@ -16,11 +19,45 @@ use zeroize::Zeroizing;
 /// What is wanted of the key.
 pub(super) struct Wanted {
     pub(super) scheme: Scheme,
-    pub(super) threshold: u16,
+    pub(super) who: Who,
     pub(super) purposes: Option<Vec<Purpose>>,
     pub(super) label: Option<String>,
     /// How long the parts may be used: as long as the request.
     pub(super) expires: Duration,
+}
+
+/// Who can sign: in words, over the numbers of the nodes, and as the request says it.
+pub(super) struct Who {
+    pub(super) named: Named,
+    structure: Access,
+    threshold: Option<u16>,
+    access: Option<Named>,
+}
+
+impl Who {
+    /// Checks that a key of the scheme can be shared so, before the key is split.
+    pub(super) fn of(
+        threshold: Option<u16>,
+        access: Option<&Named>,
+        nodes: &[NodeSealingKey],
+        scheme: Scheme,
+    ) -> anyhow::Result<Self> {
+        let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        let plain = || Named::threshold(threshold.unwrap_or_default(), names.iter().map(String::as_str));
+        let named = access.cloned().unwrap_or_else(plain);
+        let structure = structure::numbered(&named, &names)?;
+        let checked = match scheme {
+            Scheme::EcdsaSecp256k1 | Scheme::Bip340 => sharing::check::<Secp256k1>(&structure),
+            Scheme::EcdsaP256 => sharing::check::<P256>(&structure),
+            Scheme::Ed25519 => sharing::check::<Ed25519>(&structure),
+        };
+        let name = |party: PartyIndex| {
+            let at = usize::from(party.get()).saturating_sub(1);
+            names.get(at).cloned().unwrap_or_else(|| party.to_string())
+        };
+        checked.map_err(|why| usage(format!("`{named}` cannot be: {}", why.about(&name))))?;
+        Ok(Self { named, structure, threshold, access: access.cloned() })
+    }
 }
 
 /// Splits the key, which is overwritten, and seals the parts for one request.
@@ -32,9 +69,9 @@ pub(super) fn deal(
     repeat: &str,
 ) -> anyhow::Result<ImportKey> {
     let (commitment, parts) = match material.curve() {
-        CurveId::Secp256k1 => split::<Secp256k1>(&material, wanted.threshold, nodes.len()),
-        CurveId::P256 => split::<P256>(&material, wanted.threshold, nodes.len()),
-        CurveId::Ed25519 => split::<Ed25519>(&material, wanted.threshold, nodes.len()),
+        CurveId::Secp256k1 => split::<Secp256k1>(&material, &wanted.who.structure),
+        CurveId::P256 => split::<P256>(&material, &wanted.who.structure),
+        CurveId::Ed25519 => split::<Ed25519>(&material, &wanted.who.structure),
     }?;
     let chain_code = match material.chain_code() {
         Some(code) => *code,
@@ -44,8 +81,9 @@ pub(super) fn deal(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
     let mut import = ImportKey {
         scheme: wanted.scheme,
-        threshold: wanted.threshold,
-        parties: nodes.iter().map(|node| node.name.clone()).collect(),
+        threshold: wanted.who.threshold,
+        parties: wanted.who.access.is_none().then(|| nodes.iter().map(|node| node.name.clone()).collect()),
+        access: wanted.who.access,
         purposes: wanted.purposes,
         label: wanted.label,
         commitment,
@@ -74,22 +112,17 @@ pub(super) fn deal(
 /// The commitment, and each party's part.
 type Split = (Vec<Hex>, Vec<Zeroizing<Vec<u8>>>);
 
-fn split<C: Curve>(material: &Material, threshold: u16, nodes: usize) -> anyhow::Result<Split> {
-    let parties: Vec<PartyIndex> = (1_u16..).take(nodes).filter_map(PartyIndex::new).collect();
-    let access = Access::threshold(threshold, &parties);
-    let access = access.with_context(|| {
-        format!("{threshold} of {nodes} cannot be: the threshold is 2 to the number of nodes")
-    })?;
+fn split<C: Curve>(material: &Material, access: &Access) -> anyhow::Result<Split> {
     let scalar = Scalar::<C>::from_bytes(material.scalar()).map(SecretScalar::new);
     let scalar = scalar.context("the private key is not below the order of the group")?;
     // The key itself is mixed in: should the system's randomness be known to somebody, the parts are not.
     let mut rng = HedgedRng::new(Entropy::new(random()?), material.scalar(), b"quorate key import");
-    let dealing = Dealing::split(scalar, &access, &mut rng);
-    let dealing =
-        dealing.context("with this threshold one node alone would hold the key: ask for two at least")?;
+    let dealing = Dealing::split(scalar, access, &mut rng);
+    let dealing = dealing.context("one node alone would hold the key: ask for two at least")?;
     let commitment = dealing.commitment().iter().map(|point| Hex(point.to_bytes())).collect();
-    let mut parts = Vec::with_capacity(nodes);
-    for (_, rows) in dealing.into_deals() {
+    let deals = dealing.into_deals();
+    let mut parts = Vec::with_capacity(deals.len());
+    for (_, rows) in deals {
         let mut part = Zeroizing::new(Vec::with_capacity(32 * rows.secrets().len()));
         for row in rows.secrets() {
             part.extend_from_slice(&*Zeroizing::new(row.expose().to_bytes()));
