@@ -44,7 +44,7 @@ pub struct EntryReport {
     pub id: String,
     /// Keys in it.
     pub keys: usize,
-    /// Who can open it, such as `2 of (1, 2, 3)`.
+    /// Who can open it, such as `2 of (alice, bob, carol)`.
     pub access: String,
     /// Names of the recovery keys, in order of number.
     pub recipients: Vec<String>,
@@ -176,7 +176,7 @@ async fn node(
             .filter(|(key, epoch)| !items.iter().any(|item| item.key_id == *key && item.epoch == *epoch))
             .count();
         report.entries.push(EntryReport {
-            access: entry.recipients().access().to_string(),
+            access: crate::text::named_access(entry.recipients()),
             recipients: entry.recipients().members().iter().map(|member| member.name.clone()).collect(),
             problem: (absent > 0).then(|| format!("{absent} keys are not in it, though the index says so")),
             ..blank(String::new())

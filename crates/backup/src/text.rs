@@ -10,10 +10,13 @@
 
 use std::path::Path;
 
+use quorate_api::{Access as Named, AccessError, AccessRank};
 use quorate_keys::backup::recipients::{
-    BadRecipients, Fingerprint, MAX_RECIPIENTS, Recipient, Recipients, RecoveryKey, RecoverySecret,
+    BadRecipients, Fingerprint, Recipient, Recipients, RecoveryKey, RecoverySecret, is_name,
 };
-use quorate_protocol::access::Access;
+use quorate_keys::sharing;
+use quorate_protocol::access::{Access, Rank};
+use quorate_protocol::curve::{Ed25519, P256, Secp256k1};
 use quorate_protocol::party::PartyIndex;
 use quorate_seal::{Context, HEADER_LEN, Params, Passphrase, SealError, Sealer};
 use zeroize::Zeroizing;
@@ -190,7 +193,8 @@ pub fn open_secret(
     Err(TextError::Missing { what: "secret recovery key" })
 }
 
-/// Reads the public halves from files, and who of them can open: `2 of 3`, or an expression over their names.
+/// Reads the public halves from files, and who of them can open: `2 of (alice, bob, carol)`, or any other access structure over
+/// their names.
 ///
 /// # Errors
 /// [`TextError`].
@@ -205,7 +209,7 @@ pub fn recipients(files: &[impl AsRef<Path>], access: &str) -> Result<Recipients
         }
         members.extend(found);
     }
-    let access = parse_access(access, &members)?;
+    let access = structure(access, &members)?;
     Ok(Recipients::new(access, members)?)
 }
 
@@ -223,22 +227,79 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, TextError> {
     Ok(text)
 }
 
-fn parse_access(text: &str, members: &[Recipient]) -> Result<Access, TextError> {
-    let wrong = |reason: String| TextError::Access { text: text.to_owned(), reason };
-    let count = members.len().min(MAX_RECIPIENTS);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let [k, "of", n] = words.as_slice() else {
-        return Err(wrong("write `K of N`, such as `2 of 3`".to_owned()));
+/// Who can open, in the notation of access structures over the names of the recovery keys.
+///
+/// # Errors
+/// [`TextError::Access`] says where the text is wrong.
+pub fn parse_access(text: &str) -> Result<Named, TextError> {
+    let name = |name: &str| {
+        let why = "the name of a recovery key has 1 to 64 letters, digits and `-_.@`";
+        if is_name(name) { Ok(()) } else { Err(why.to_owned()) }
     };
-    let (k, n): (u16, usize) = match (k.parse(), n.parse()) {
-        (Ok(k), Ok(n)) => (k, n),
-        _ => return Err(wrong("write `K of N`, such as `2 of 3`".to_owned())),
+    let wrong = |error: AccessError| TextError::Access {
+        text: text.to_owned(),
+        reason: format!("{error}. Name the recovery keys, such as `2 of (alice, bob, carol)`"),
     };
-    if n != members.len() {
-        return Err(wrong(format!("there are {} recovery keys", members.len())));
+    Named::parse_over(text, name).map_err(wrong)
+}
+
+/// Who can open, in the words in which it is written.
+#[must_use]
+pub fn named_access(recipients: &Recipients) -> String {
+    fn named(access: &Access, recipients: &Recipients) -> Named {
+        let all = |of: &[Access]| of.iter().map(|part| named(part, recipients)).collect();
+        match access {
+            Access::Party(party) => Named::Node(
+                recipients
+                    .iter()
+                    .find(|(index, _)| index == party)
+                    .map_or_else(|| party.to_string(), |(_, recipient)| recipient.name.clone()),
+            ),
+            Access::Threshold { k, of } => Named::Threshold { k: *k, of: all(of) },
+            Access::Ranks(ranks) => {
+                Named::Ranks(ranks.iter().map(|rank| AccessRank { k: rank.k, of: all(&rank.of) }).collect())
+            }
+        }
     }
-    let indices: Vec<_> = (1..=u16::try_from(count).unwrap_or(0)).filter_map(PartyIndex::new).collect();
-    Access::threshold(k, &indices).ok_or_else(|| wrong("it cannot be satisfied".to_owned()))
+    named(recipients.access(), recipients).to_string()
+}
+
+/// The structure over the recovery keys numbered from 1 in this order. Each is named, counts somewhere, and every set that shall open a
+/// backup can, on every curve.
+fn structure(text: &str, members: &[Recipient]) -> Result<Access, TextError> {
+    let wrong = |reason: String| TextError::Access { text: text.to_owned(), reason };
+    let named = parse_access(text)?;
+    let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    let written = named.names();
+    if let Some(stranger) = written.iter().find(|name| !names.contains(name)) {
+        return Err(wrong(format!(
+            "`{stranger}` is none of the recovery keys, which are {}",
+            names.join(", ")
+        )));
+    }
+    if let Some(left_out) = names.iter().find(|name| !written.contains(name)) {
+        let reason = format!("the recovery key `{left_out}` is not in it: name it, or leave its file out");
+        return Err(wrong(reason));
+    }
+    let index_of = |name: &str| {
+        let at = names.iter().position(|known| *known == name)?;
+        PartyIndex::new(u16::try_from(at.checked_add(1)?).ok()?)
+    };
+    let access = named.build(
+        &|name| index_of(name).map(Access::Party),
+        &|k, of| Access::Threshold { k, of },
+        &|ranks| Access::Ranks(ranks.into_iter().map(|(k, of)| Rank { k, of }).collect()),
+    );
+    let access = access.ok_or_else(|| wrong("there are too many recovery keys".to_owned()))?;
+    let name = |party: PartyIndex| {
+        let at = usize::from(party.get()).saturating_sub(1);
+        names.get(at).map_or_else(|| party.to_string(), |name| (*name).to_owned())
+    };
+    sharing::check_but_alone::<Secp256k1>(&access)
+        .and_then(|()| sharing::check_but_alone::<P256>(&access))
+        .and_then(|()| sharing::check_but_alone::<Ed25519>(&access))
+        .map_err(|why| wrong(why.about(&name)))?;
+    Ok(access)
 }
 
 #[cfg(test)]
@@ -285,7 +346,7 @@ mod tests {
     #[test]
     fn structures_name_every_key() {
         let folder = tempfile::tempdir().unwrap();
-        let files: Vec<_> = ["a", "b", "c"]
+        let files: Vec<_> = ["a", "B.1", "c@x.org"]
             .iter()
             .zip(1u8..)
             .map(|(name, seed)| {
@@ -295,14 +356,37 @@ mod tests {
                 path
             })
             .collect();
-        let set = recipients(&files, "2 of 3").unwrap();
-        assert_eq!(set.access().to_string(), "2 of (1, 2, 3)");
-        assert_eq!(set.members()[2].name, "c");
-        for wrong in ["2 of 4", "4 of 3", "0 of 3", "", "two of three"] {
-            assert!(matches!(recipients(&files, wrong), Err(TextError::Access { .. })), "{wrong}");
+        let set = recipients(&files, "2 of (c@x.org, B.1, a)").unwrap();
+        assert_eq!(set.access().to_string(), "2 of (3, 2, 1)");
+        assert_eq!(set.members()[2].name, "c@x.org");
+        let mut structures = 0;
+        for text in [
+            "2 of (a, B.1, c@x.org)",
+            "a and (B.1 or c@x.org)",
+            "a or B.1 and c@x.org",
+            "3 of (a*2, B.1, c@x.org)",
+            "1 of (a) over 1 of (B.1, c@x.org)",
+        ] {
+            assert_eq!(named_access(&recipients(&files, text).unwrap()), text);
+            structures += 1;
+        }
+        assert_eq!(structures, 5);
+        assert_eq!(named_access(&recipients(&files[..1], "a").unwrap()), "a", "one alone");
+        for (wrong, words) in [
+            ("2 of 3", "such as `2 of (alice, bob, carol)`"),
+            ("", "at character 1"),
+            ("4 of (a, B.1, c@x.org)", "`4` is not between 1 and 3"),
+            ("2 of (a, B.1, d)", "`d` is none of the recovery keys, which are a, B.1, c@x.org"),
+            ("a and B.1", "`c@x.org` is not in it: name it, or leave its file out"),
+            ("a and (a or B.1 or c@x.org)", "`B.1` is in no minimal quorum"),
+            ("2 of (a, B.1, c/x)", "`c/x`: the name of a recovery key"),
+        ] {
+            let error = recipients(&files, wrong).unwrap_err();
+            assert!(matches!(error, TextError::Access { .. }), "{wrong}");
+            assert!(error.to_string().contains(words), "{wrong}: {error}");
         }
         let twice = [files[0].clone(), files[0].clone()];
-        assert!(matches!(recipients(&twice, "2 of 2"), Err(TextError::Recipients(_))));
-        assert!(matches!(recipients(&[folder.path().join("d")], "1 of 1"), Err(TextError::Read { .. })));
+        assert!(matches!(recipients(&twice, "1 of (a)"), Err(TextError::Recipients(_))));
+        assert!(matches!(recipients(&[folder.path().join("d")], "d"), Err(TextError::Read { .. })));
     }
 }

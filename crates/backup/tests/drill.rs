@@ -214,7 +214,7 @@ async fn all_nodes_are_lost_and_the_keys_sign_again() {
             path
         })
         .collect();
-    let recipients = text::recipients(&files, "2 of 3").unwrap();
+    let recipients = text::recipients(&files, "2 of (agent-0, agent-1, agent-2)").unwrap();
     let clock = Instant::now();
     let mut report = Vec::new();
     let mut step = |what: String| report.push(format!("{:>6.2} s  {what}", clock.elapsed().as_secs_f64()));

@@ -90,7 +90,7 @@ pub struct Backup {
     pub every: Duration,
     /// Files with the public halves of recovery keys, as `quorate recovery-key create` writes them.
     pub recipients: Vec<PathBuf>,
-    /// How many of them can open a backup: `2 of 3`.
+    /// Who of them can open a backup, over their names: `2 of (alice, bob, carol)`, or any other access structure.
     pub access: String,
     /// Most keys whose shares lie in one file. Restoring one of them opens all of them. Default 16.
     #[serde(default = "keys_per_file")]

@@ -169,6 +169,12 @@ impl fmt::Display for BadRecipients {
 }
 impl core::error::Error for BadRecipients {}
 
+/// Whether a recipient can be called so: letters, digits and `-_.@`, at most [`MAX_NAME_LEN`].
+pub fn is_name(name: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    (1..=MAX_NAME_LEN).contains(&name.len()) && name.chars().all(known)
+}
+
 impl Recipients {
     /// Joins structure and keys; party `i` of the structure is the `i`-th recipient.
     ///
@@ -178,10 +184,9 @@ impl Recipients {
         if members.is_empty() || members.len() > MAX_RECIPIENTS {
             return Err(BadRecipients::Count);
         }
-        let named = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
         for (at, member) in members.iter().enumerate() {
             let earlier = members.iter().take(at);
-            if member.name.is_empty() || member.name.len() > MAX_NAME_LEN || !member.name.chars().all(named) {
+            if !is_name(&member.name) {
                 return Err(BadRecipients::Name);
             }
             if earlier.clone().any(|other| other.name == member.name) {

@@ -84,6 +84,9 @@ fn backup(config: &Config, found: &mut Vec<String>) {
     if let Err(error) = quorate_backup::Place::parse(&backup.to) {
         found.push(format!("backup.to: {error}"));
     }
+    if let Err(error) = quorate_backup::text::parse_access(&backup.access) {
+        found.push(format!("backup.access: {error}"));
+    }
     if backup.every < Duration::from_secs(60) {
         found.push("backup.every must be at least a minute".to_owned());
     }

@@ -95,6 +95,7 @@ fn values_that_do_not_go_together_are_all_named() {
         .replace("ed25519:d75a", "ed25519:zzzz")
         .replace("passphrase_file = \"pass\"", "passphrase_file = \"pass\"\npassphrase_env = \"X\"")
         .replace("\"1500ms\"", "\"0s\"");
+    let bad = format!("{bad}\n[backup]\nto = \"shelf\"\nrecipients = [\"alice.pub\"]\naccess = \"2 of 3\"\n");
     let Err(ConfigError::Check(problems)) = parse(&bad, &[]).unwrap().check() else { panic!("it is wrong") };
     let all = problems.join("\n");
     for expected in [
@@ -104,10 +105,11 @@ fn values_that_do_not_go_together_are_all_named() {
         "client `alice`",
         "exactly one",
         "attempt_deadline",
+        "backup.access: `2 of 3` is no recovery structure: at character 7: expected `(` after `of`. Name the recovery keys",
     ] {
         assert!(all.contains(expected), "{all}");
     }
-    assert_eq!(problems.len(), 6, "{all}");
+    assert_eq!(problems.len(), 7, "{all}");
     let nobody = TEXT.replace("passphrase_file = \"pass\"", "");
     assert!(parse(&nobody, &[]).unwrap().check().is_err());
 }

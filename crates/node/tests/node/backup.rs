@@ -30,7 +30,7 @@ fn to(folder: &Path) -> Backup {
         to: folder.join("backups").to_str().unwrap().to_owned(),
         every: Duration::from_secs(3600),
         recipients: files.collect(),
-        access: "2 of 3".to_owned(),
+        access: "2 of (alice, bob, carol)".to_owned(),
         keys_per_file: 16,
     }
 }
@@ -156,13 +156,13 @@ async fn a_backup_that_fails_is_told_and_the_node_goes_on() {
     let shelf = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::prepare(2).await;
     let mut broken = to(shelf.path());
-    broken.access = "2 of 4".to_owned();
+    broken.access = "2 of (alice, bob)".to_owned();
     cluster.configs[0].backup = Some(broken);
     cluster.start_all().await;
     until(async || !told(&cluster, EventKind::BackupFailed).await.is_empty()).await;
     let failures = told(&cluster, EventKind::BackupFailed).await;
     let detail = failures[0].detail.clone().unwrap();
-    assert!(detail.contains("there are 3 recovery keys"), "{detail}");
+    assert!(detail.contains("`carol` is not in it"), "{detail}");
     let (_, metrics) = cluster.get(0, "/metrics").await;
     assert!(metrics.contains("quorate_backup_failures_total 1"));
     cluster.create(Scheme::Ed25519, 2, None).await;

@@ -34,7 +34,7 @@ fn shelf(folder: &Path) -> Backup {
         to: folder.join("backups").to_str().unwrap().to_owned(),
         every: Duration::from_secs(3600),
         recipients: vec![path],
-        access: "1 of 1".to_owned(),
+        access: "alice".to_owned(),
         keys_per_file: 16,
     }
 }

@@ -4,6 +4,7 @@ use crate::commands::block_on;
 use crate::failure::usage;
 use crate::output::{Output, ago, fields, table};
 use clap::Args;
+use quorate_backup::text::named_access;
 use quorate_backup::{Place, Survey, survey};
 use quorate_keys::backup::entry::{AnyEntry, MAX_ENTRY_LEN};
 use std::path::Path;
@@ -66,10 +67,7 @@ fn text(survey: &Survey) -> String {
             ("node", format!("{} {}", node.name, node.identity)),
             ("index", format!("{}, {} keys, {}", node.sequence, node.keys, ago(node.created_at))),
             ("entries", format!("{}, {bad} bad", node.entries.len())),
-            (
-                "opens with",
-                first.map_or_else(String::new, |e| format!("{}: {}", e.access, e.recipients.join(", "))),
-            ),
+            ("opens with", first.map_or_else(String::new, |entry| entry.access.clone())),
         ]));
         for problem in &node.problems {
             text.push_str(&format!("  problem: {problem}\n"));
@@ -111,7 +109,7 @@ fn file(path: &Path, output: &Output) -> anyhow::Result<()> {
     let entry = entry.map_err(|fault| anyhow::anyhow!("`{shown}`: {fault}"))?;
     let node = hex::encode(entry.node().to_bytes());
     let recipients: Vec<_> = entry.recipients().members().iter().map(|m| m.name.clone()).collect();
-    let access = entry.recipients().access().to_string();
+    let access = named_access(entry.recipients());
     let keys: Vec<_> = entry
         .items()
         .iter()
@@ -129,7 +127,7 @@ fn file(path: &Path, output: &Output) -> anyhow::Result<()> {
         let mut text = fields(&[
             ("node", node.clone()),
             ("made", ago(entry.created_at())),
-            ("opens with", format!("{access}: {}", recipients.join(", "))),
+            ("opens with", access.clone()),
             ("keys", entry.items().len().to_string()),
         ]);
         let rows: Vec<[String; 4]> = entry
