@@ -31,6 +31,7 @@ mod requests;
 mod sealing;
 mod shutdown;
 mod softhsm;
+mod states;
 mod story;
 mod support;
 mod traces;
