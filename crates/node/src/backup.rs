@@ -1,5 +1,6 @@
 //! Backs up this node's shares, by the clock and when asked to. Spec: `spec/14-backup.md`.
 
+pub(crate) mod others;
 pub(crate) mod restore;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{Code, OperationResult, Problem, SignatureResult};
 use quorate_protocol::party::{IdentityKey, PartyIndex};
 
+use crate::backup::others::KnownEpoch;
 use crate::ceremony::moving::{Carried, Told};
 use crate::keys::moving::Statement;
 use crate::source::WireSource;
@@ -86,6 +87,10 @@ pub(crate) enum Control {
     TellRestored { ticket: Ticket, key: String },
     /// The answer to it.
     Restored { ticket: Ticket, held: Option<HeldRestored> },
+    /// What do you know of the epochs of these keys? Their names are those of their birth.
+    TellEpochs { ticket: Ticket, keys: Vec<[u8; 32]> },
+    /// The answer to it, about those that the sender knows.
+    Epochs { ticket: Ticket, known: Vec<KnownEpoch> },
 }
 
 /// What the sender holds of a key.
@@ -314,6 +319,7 @@ impl Control {
                 | Self::InForce { .. }
                 | Self::SealingKey { .. }
                 | Self::Restored { .. }
+                | Self::Epochs { .. }
         )
     }
 

@@ -75,6 +75,7 @@ mod witness;
 pub use admin::{AdminError, ask_running, back_up_running};
 pub use audit::{log_key, logged_result, participants, witness_key};
 pub use backup::BackedUp;
+pub use backup::others::{AskError, Heard, PeerKnows, Silent, ask_peers};
 pub use backup::restore::{Force, Known, RestoreError, RestoreReport, restore};
 pub use config::{Config, ConfigError};
 pub use folder::{FolderError, InitReport, init, init_in_hsm, init_with, sign_genesis};

@@ -370,7 +370,7 @@ impl Node {
 }
 
 #[expect(clippy::field_reassign_with_default, reason = "the struct is non-exhaustive")]
-fn net_limits() -> quorate_net::Limits {
+pub(crate) fn net_limits() -> quorate_net::Limits {
     let mut limits = quorate_net::Limits::default();
     // A proposal carries a whole request.
     limits.max_frame = SignedRequest::MAX_ENCODED + 512 * 1024;
@@ -523,6 +523,11 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
             answer(shared, from, move |shared| async move { shared.tell_restored(from, ticket, &key).await })
         }
         Control::Restored { ticket, held } => shared.asked_for_restored.answer(from, ticket, held),
+        Control::TellEpochs { ticket, keys } => {
+            answer(shared, from, move |shared| async move { shared.tell_epochs(from, ticket, &keys).await })
+        }
+        // Whoever asks does not run as a node.
+        Control::Epochs { .. } => {}
         Control::Relay { ticket, request, source } => {
             relay(shared, from, ticket, request, from_wire(source));
         }

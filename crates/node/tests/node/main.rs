@@ -16,6 +16,7 @@ mod export;
 mod faults;
 mod governed;
 mod import;
+mod known_epochs;
 mod limits;
 mod members;
 mod metrics;

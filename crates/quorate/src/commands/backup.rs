@@ -1,6 +1,7 @@
 //! `quorate backup`: check backups, and bring keys back from them.
 
 mod create;
+mod elsewhere;
 mod letters;
 mod now;
 mod restore;

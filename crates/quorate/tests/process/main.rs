@@ -10,6 +10,7 @@
 )]
 
 mod abuse;
+mod backup;
 mod canary;
 mod certificates;
 mod crash;

@@ -187,6 +187,19 @@ impl Sqlite {
         row.map(read).transpose().map_err(|failure| self.named(failure))
     }
 
+    pub(crate) async fn all_moved_away(&self, limit: u32) -> Result<Vec<MovedAway>, StoreError> {
+        let rows = sqlx::query("SELECT epoch, record, at FROM moved_away ORDER BY at DESC LIMIT ?")
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|error| self.named(error))?;
+        let read = |row: &SqliteRow| -> Result<MovedAway, Failure> {
+            let (epoch, at) = (unsigned(row, "epoch")?, unsigned(row, "at")?);
+            Ok(MovedAway { epoch, record: row.try_get("record")?, at })
+        };
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
+    }
+
     pub(crate) fn must_erase(&self) -> bool {
         self.must_erase.load(Ordering::Relaxed)
     }

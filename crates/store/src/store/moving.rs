@@ -100,6 +100,14 @@ impl Store {
         Ok(())
     }
 
+    /// Keys that went on without this node, the newest first.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn all_moved_away(&self, limit: u32) -> Result<Vec<MovedAway>, StoreError> {
+        ask!(self, all_moved_away(limit))
+    }
+
     /// The proof that an epoch of a key ended.
     ///
     /// # Errors

@@ -1,26 +1,29 @@
 //! `quorate backup restore`.
 
+use super::elsewhere::Elsewhere;
 use super::letters::{fetch, read_answer, read_request};
 use crate::commands::recovery_key::{self, OptionalPassphrase};
 use crate::commands::{block_on, node};
 use crate::failure::usage;
-use crate::output::{Output, table};
+use crate::output::{Output, fields, table};
 use anyhow::Context as _;
 use clap::Args;
-use quorate_backup::{Archive, Place};
+use quorate_backup::Place;
 use quorate_keys::backup::entry::{AnyEntry, ContentId, Restored};
 use quorate_keys::backup::pve::Part;
 use quorate_keys::backup::request::{Answer, open_answer};
-use quorate_node::{Force, Known};
-use quorate_protocol::party::IdentityKey;
-use std::collections::BTreeSet;
+use quorate_node::{Force, Silent};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Arguments of `quorate backup restore`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The node must have been made (`quorate node init`) and must not be running. What is restored cannot sign: when enough nodes have restored
 their shares of a key, it is moved to a new epoch, and only shares of that one sign.
+
+Before anything is kept, the epochs in the backup are compared with what others know: the indexes of all nodes in the place, the peers that the
+configuration names and that can be reached, and logs that are given. Whoever says nothing is named.
 
 Example:
   quorate backup restore a.request --one-time a.one-time --from s3://acme-keys/quorate --config quorate.toml a.alice.answer a.carol.answer")]
@@ -41,7 +44,13 @@ pub(crate) struct RestoreArgs {
     /// The configuration file of the node that takes the shares.
     #[arg(long, value_name = "FILE", default_value = "quorate.toml")]
     config: PathBuf,
-    /// Restore although a later epoch of a key is known. Say why: it is logged.
+    /// A log that was exported before (`quorate log export`): what it says of the keys counts too. May be repeated.
+    #[arg(long = "log", value_name = "FILE")]
+    logs: Vec<PathBuf>,
+    /// How long to wait for the other nodes, such as 10s.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::cli::validity)]
+    patience: Duration,
+    /// Restore although a later epoch of a key is known, or that it was destroyed. Say why: it is logged.
     #[arg(long, requires = "reason")]
     force: bool,
     /// Why it is forced.
@@ -72,16 +81,42 @@ pub(crate) fn run(args: &RestoreArgs, output: &Output) -> anyhow::Result<()> {
             entry.verify().with_context(|| format!("entry `{id}`"))?;
             shares.extend(join(id, &entry, &mut answers, output)?);
         }
-        let known = known(&place).await?;
-        Ok(quorate_node::restore(&config, &shares, &known, force.as_ref(), &request.reason).await?)
+        let mut elsewhere = Elsewhere::default();
+        elsewhere.read_place(&place).await?;
+        for log in &args.logs {
+            elsewhere.read_log(log, &shares)?;
+        }
+        let keys: Vec<_> = shares.iter().map(|share| share.key_id).collect();
+        elsewhere.read_peers(quorate_node::ask_peers(&config, &keys, args.patience).await?);
+        for Silent { node, reason } in &elsewhere.sources.silent {
+            output.hint(&format!("`{node}` was not heard: {reason}"));
+        }
+        if force.is_none() {
+            elsewhere.check(&shares)?;
+        }
+        let known = elsewhere.known();
+        let report = quorate_node::restore(&config, &shares, &known, force.as_ref(), &request.reason).await?;
+        Ok((report, elsewhere.sources))
     })?;
-    output.result(&report, || {
+    let (report, sources) = report;
+    let mut value = serde_json::to_value(&report)?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("asked".to_owned(), serde_json::to_value(&sources)?);
+    }
+    output.result(&value, || {
         let rows: Vec<[String; 3]> = report
             .shares
             .iter()
             .map(|share| [share.key.clone(), share.epoch.to_string(), share.party.to_string()])
             .collect();
         let mut text = table(["KEY", "EPOCH", "SHARE OF"], &rows);
+        let silent: Vec<_> =
+            sources.silent.iter().map(|silent| format!("{}: {}", silent.node, silent.reason)).collect();
+        text.push('\n');
+        text.push_str(&fields(&[
+            ("peers asked", sources.peers.join(", ")),
+            ("not heard", silent.join("\n")),
+        ]));
         text.push_str(
             "\nnothing signs with these shares: when enough nodes have restored theirs, each key is moved to a new epoch\n\
              delete the one-time key and the answers now\n",
@@ -118,23 +153,4 @@ fn join(
         output.hint(&format!("the answer of {} was wrong; the others were enough", name.unwrap_or_default()));
     }
     Ok(joined.restored)
-}
-
-/// The latest epoch of every key in the place, whichever node backed it up.
-async fn known(place: &Place) -> anyhow::Result<Known> {
-    let mut folders: BTreeSet<String> = BTreeSet::new();
-    for name in place.list("").await? {
-        folders.extend(name.split_once('/').map(|(folder, _)| folder.to_owned()));
-    }
-    let mut known = Known::new();
-    for folder in folders {
-        let identity = hex::decode(&folder).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        let Some(identity) = identity.and_then(|bytes| IdentityKey::from_bytes(&bytes)) else { continue };
-        let Ok(Some(found)) = Archive::new(place.clone(), identity).newest().await else { continue };
-        for covered in found.index.keys {
-            let latest = known.entry(covered.key_id).or_insert(covered.epoch);
-            *latest = covered.epoch.max(*latest);
-        }
-    }
-    Ok(known)
 }

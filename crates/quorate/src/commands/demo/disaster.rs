@@ -260,6 +260,9 @@ impl Vault {
             shown(&place)?,
             "--config",
             shown(&config)?,
+            // The others are gone, or not up yet.
+            "--patience",
+            "1s",
         ];
         for answer in &answers {
             args.push(shown(answer)?);
