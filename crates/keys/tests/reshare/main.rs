@@ -9,5 +9,6 @@ mod hygiene;
 mod import;
 mod kat;
 mod losses;
+mod private;
 mod roles;
 mod support;

@@ -37,3 +37,4 @@ mod structures;
 mod tls;
 mod unseal;
 mod webhooks;
+mod wire;
