@@ -35,6 +35,7 @@ enum Question {
     ResealToPassphraseFile(PathBuf),
     ResealToPassphraseEnv(String),
     ResealToPkcs11(String),
+    Rotate,
     BackUp,
 }
 
@@ -102,6 +103,7 @@ pub async fn ask_running(folder: &Path, target: &Target) -> Result<Resealed, Adm
         Target::Passphrase(PassphraseSource::Env(name)) => Question::ResealToPassphraseEnv(name.clone()),
         Target::Passphrase(PassphraseSource::Fd(fd)) => return Err(AdminError::Descriptor(*fd)),
         Target::Hsm(uri) => Question::ResealToPkcs11(uri.to_string()),
+        Target::Same => Question::Rotate,
     };
     match ask(folder, &question).await? {
         Answer::Resealed(done) => Ok(done),
@@ -212,6 +214,7 @@ async fn answer(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
         Ok(Question::BackUp) => return say(&mut to, &backed_up(shared).await).await,
         Ok(Question::ResealToPassphraseFile(path)) => Ok(Target::Passphrase(PassphraseSource::File(path))),
         Ok(Question::ResealToPassphraseEnv(name)) => Ok(Target::Passphrase(PassphraseSource::Env(name))),
+        Ok(Question::Rotate) => Ok(Target::Same),
         Ok(Question::ResealToPkcs11(uri)) => uri.parse().map(Target::Hsm).map_err(|error| error.to_string()),
         Err(_) => {
             Err("this is no question that a node understands: use the program of the same version".to_owned())

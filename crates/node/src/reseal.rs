@@ -1,4 +1,4 @@
-//! Moving a folder between passphrase and HSM, or to another of its kind.
+//! Moving a folder between passphrase and HSM, or to another of its kind, or wrapping its data key anew under the same.
 //!
 //! The data key stays; what wraps it changes. The new header is made and opened once before it is stored, in one commit with the log
 //! entry that says so; until that commit the old one opens the folder, and after it the new one. Then the old one is erased from the
@@ -35,6 +35,8 @@ pub enum Target {
     Passphrase(PassphraseSource),
     /// A key in an HSM; made there if there is none of that name.
     Hsm(HsmUri),
+    /// What seals it now, which the configuration must still name: the data key is wrapped anew under it, with fresh salt and nonce and the costs of today.
+    Same,
 }
 
 /// What became of it.
@@ -67,6 +69,16 @@ pub enum ResealError {
     /// The store did not take it.
     #[error("{0}; the folder opens as before, or as you asked: run the same command again")]
     Store(#[from] StoreError),
+    /// The configuration does not name what seals the folder.
+    #[error(
+        "the folder is sealed under {0}, which [seal] does not name any more: say with --to where it shall move"
+    )]
+    NotNamed(String),
+    /// What the configuration names is another one than what seals the folder.
+    #[error(
+        "{0}. What [seal] names does not open the folder as it is sealed now, so it is not wrapped anew: put back what does, or move it with --to"
+    )]
+    Another(SealError),
     /// It cannot be logged.
     #[error("{0}")]
     Log(String),
@@ -97,7 +109,7 @@ async fn reseal_with_faults(
     faults: Faults,
 ) -> Result<Resealed, ResealError> {
     let opened = folder::open(&config.data, unlock, faults).await?;
-    let moved = rewrap(&opened.store, opened.sealer, *opened.id.as_bytes(), target).await;
+    let moved = rewrap(&opened.store, opened.sealer, *opened.id.as_bytes(), target, config).await;
     opened.store.close().await;
     // The folder is closed, which empties the log too.
     moved.map(|(done, _)| Resealed { online: false, erased: true, ..done })
@@ -108,14 +120,25 @@ async fn rewrap(
     sealer: Arc<Sealer>,
     owner: [u8; 32],
     target: Target,
+    config: &Config,
 ) -> Result<(Resealed, Option<Arc<Hsm>>), ResealError> {
     let meta = store.meta().await?.ok_or(SealError::HeaderTampered)?;
-    let from = in_words(&Sealer::protection(&meta.seal_header)?);
+    let protection = Sealer::protection(&meta.seal_header)?;
+    let from = in_words(&protection);
+    // SEAL.14
+    let (target, current) = match target {
+        Target::Same => (named(&protection, config)?, Some(meta.seal_header.clone())),
+        target => (target, None),
+    };
     let (hsm, wrapped) = patiently(move || {
         let under = match target {
             Target::Passphrase(source) => Seals::Passphrase(source.read()?, Params::standard()),
             Target::Hsm(uri) => Seals::Hsm(Arc::new(Hsm::new(uri))),
+            Target::Same => return Err(ResealError::NotNamed("nothing".to_owned())),
         };
+        if let Some(current) = current {
+            under.check(&owner, &current).map_err(ResealError::Another)?;
+        }
         let wrapped = under.wrap(&sealer, &owner)?;
         under.check(&owner, &wrapped.header)?;
         let hsm = if let Seals::Hsm(hsm) = under { Some(hsm) } else { None };
@@ -130,6 +153,17 @@ async fn rewrap(
     let erased = erase(store).await;
     let made = wrapped.key.as_ref().is_some_and(|HsmKey { made, .. }| *made);
     Ok((Resealed { from, to, made, online: true, erased }, hsm))
+}
+
+/// Where what seals a folder is, by the configuration.
+fn named(protection: &Protection, config: &Config) -> Result<Target, ResealError> {
+    let found = match protection {
+        Protection::Passphrase => config.passphrase().map(Target::Passphrase),
+        Protection::Hsm { .. } => {
+            config.seal.pkcs11.as_ref().and_then(|uri| uri.parse().ok()).map(Target::Hsm)
+        }
+    };
+    found.ok_or_else(|| ResealError::NotNamed(in_words(protection)))
 }
 
 /// SEAL.10
@@ -158,7 +192,8 @@ impl Shared {
     /// SEAL.11 Moves the folder of this running node. Nothing that runs notices: the data key is the same.
     pub(crate) async fn reseal(&self, target: Target) -> Result<Resealed, ResealError> {
         let _alone = self.resealing.lock().await;
-        let (done, hsm) = rewrap(&self.store, Arc::clone(&self.sealer), *self.id.as_bytes(), target).await?;
+        let (done, hsm) =
+            rewrap(&self.store, Arc::clone(&self.sealer), *self.id.as_bytes(), target, &self.config).await?;
         *locked(&self.hsm) = hsm;
         tracing::info!(from = done.from, to = done.to, erased = done.erased, "the folder is sealed anew");
         Ok(done)

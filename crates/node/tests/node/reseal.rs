@@ -85,3 +85,48 @@ async fn a_write_that_fails_leaves_the_old_or_the_new_passphrase() {
     }
     assert_eq!(cases, 3);
 }
+
+async fn header(config: &quorate_node::Config) -> Vec<u8> {
+    let store = quorate_store::Store::open(&config.data).await.unwrap();
+    let header = store.meta().await.unwrap().unwrap().seal_header;
+    store.close().await;
+    header
+}
+
+/// covers: SEAL.14: the same passphrase under another salt, with the node running and stopped; another passphrase is refused, and changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_is_made_anew_under_the_same_passphrase() {
+    let mut cluster = Cluster::start(2).await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    cluster.stop(0).await;
+    let config = cluster.configs[0].clone();
+    let first = header(&config).await;
+    let unlock = Unlock::of(&config);
+    let done = quorate_node::reseal(&config, unlock, Target::Same).await.unwrap();
+    assert_eq!((done.from.as_str(), done.to.as_str(), done.online), ("a passphrase", "a passphrase", false));
+    let second = header(&config).await;
+    // Of the passphrase's header the salt follows kind and costs.
+    assert_ne!(first[22..54], second[22..54]);
+    cluster.start_all().await;
+    cluster.sign(0, &key.id, "in between").await.unwrap();
+    let done = ask_running(&config.data, &Target::Same).await.unwrap();
+    assert!(done.online && done.erased, "{done:?}");
+    let file = config.seal.passphrase_file.clone().unwrap();
+    let right = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "another passphrase").unwrap();
+    let refused = ask_running(&config.data, &Target::Same).await.unwrap_err().to_string();
+    assert!(refused.contains("wrong passphrase") && refused.contains("--to"), "{refused}");
+    cluster.stop(0).await;
+    let third = header(&config).await;
+    assert_ne!(second, third);
+    std::fs::write(&file, right).unwrap();
+    for entry in std::fs::read_dir(&config.data).unwrap().map(|entry| entry.unwrap().path()) {
+        let bytes = std::fs::read(&entry).unwrap_or_default();
+        for old in [&first, &second] {
+            let salt = &old[22..54];
+            assert!(!bytes.windows(32).any(|window| window == salt), "{}", entry.display());
+        }
+    }
+    cluster.start_all().await;
+    cluster.sign(0, &key.id, "afterwards").await.unwrap();
+}

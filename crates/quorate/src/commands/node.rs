@@ -90,12 +90,16 @@ The configuration names both while a folder moves: the folder itself says which 
   2. quorate node reseal --to pkcs11
   3. remove the passphrase from [seal], and destroy it
 To another passphrase: put the new one where [seal] looks for it, and run `quorate node reseal --to passphrase` while the node runs.
+Under the same as now, with a fresh salt and the costs of today: quorate node reseal --rotate
 
 Copies of the folder from before, such as snapshots of the disk, still open with what opened them then.")]
 pub(crate) struct ResealArgs {
     /// `passphrase` or `pkcs11`, as [seal] of the configuration names it.
-    #[arg(long, value_name = "WHAT")]
-    to: String,
+    #[arg(long, value_name = "WHAT", required_unless_present = "rotate")]
+    to: Option<String>,
+    /// Wrap the data key anew under what seals the folder now: another salt and nonce, the costs of today, and the header of before erased.
+    #[arg(long, conflicts_with_all = ["to", "from_seal", "from_passphrase_file"])]
+    rotate: bool,
     /// The node's configuration file.
     #[arg(long, value_name = "FILE", default_value = "quorate.toml")]
     config: PathBuf,
@@ -187,8 +191,10 @@ fn reseal(args: ResealArgs, output: &Output) -> anyhow::Result<()> {
     harden();
     let config = load(&args.config)?;
     let file = args.config.display();
-    let target = match args.to.split_once(':').map_or(args.to.as_str(), |(kind, _)| kind) {
-        "passphrase" if args.to == "passphrase" => Target::Passphrase(config.passphrase().ok_or_else(|| {
+    let to = args.to.as_deref().unwrap_or_default();
+    let target = match to.split_once(':').map_or(to, |(kind, _)| kind) {
+        _ if args.rotate => Target::Same,
+        "passphrase" if to == "passphrase" => Target::Passphrase(config.passphrase().ok_or_else(|| {
             usage(format!("[seal] of `{file}` names no passphrase: add `passphrase_file = \"…\"` first, so that the node opens its folder after a restart"))
         })?),
         "pkcs11" => {
@@ -197,12 +203,12 @@ fn reseal(args: ResealArgs, output: &Output) -> anyhow::Result<()> {
                 usage(format!("[seal] of `{file}` names no HSM: add `pkcs11 = \"pkcs11:…\"` first, {first}"))
             })?;
             let named: HsmUri = named.parse().map_err(usage)?;
-            if args.to != "pkcs11" && uri(&args.to)? != named {
+            if to != "pkcs11" && uri(to)? != named {
                 return Err(usage(format!("[seal] of `{file}` names another key: change `pkcs11` there first, {first}")));
             }
             Target::Hsm(named)
         }
-        _ => return Err(usage("say `--to passphrase` or `--to pkcs11`")),
+        _ => return Err(usage("say `--to passphrase`, `--to pkcs11` or `--rotate`")),
     };
     let unlock = match (&args.from_seal, args.from_passphrase_file) {
         (Some(text), _) => Unlock::hsm(uri(text)?),

@@ -29,6 +29,7 @@ mod parties;
 mod proxy;
 mod receipts;
 mod requests;
+mod rotation;
 mod sealing;
 mod shutdown;
 mod softhsm;
