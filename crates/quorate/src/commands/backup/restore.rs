@@ -20,7 +20,7 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The node must have been made (`quorate node init`) and must not be running. What is restored cannot sign: when enough nodes have restored
-their shares of a key, it is moved to a new epoch, and only shares of that one sign.
+their shares of a key, `quorate key restore` moves it to a new epoch, and only shares of that one sign.
 
 Before anything is kept, the epochs in the backup are compared with what others know: the indexes of all nodes in the place, the peers that the
 configuration names and that can be reached, and logs that are given. Whoever says nothing is named.
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &RestoreArgs, output: &Output) -> anyhow::Result<()> {
         let rows: Vec<[String; 3]> = report
             .shares
             .iter()
-            .map(|share| [share.key.clone(), share.epoch.to_string(), share.party.to_string()])
+            .map(|share| [share.id.clone(), share.epoch.to_string(), share.party.to_string()])
             .collect();
         let mut text = table(["KEY", "EPOCH", "SHARE OF"], &rows);
         let silent: Vec<_> =
@@ -118,9 +118,12 @@ pub(crate) fn run(args: &RestoreArgs, output: &Output) -> anyhow::Result<()> {
             ("not heard", silent.join("\n")),
         ]));
         text.push_str(
-            "\nnothing signs with these shares: when enough nodes have restored theirs, each key is moved to a new epoch\n\
+            "\nnothing signs with these shares: when enough nodes have restored theirs, start all and run `quorate key restore --all` at this one\n\
              delete the one-time key and the answers now\n",
         );
+        for key in &report.destroyed {
+            text.push_str(&format!("left out, because it is destroyed or was to be: {key}\n"));
+        }
         text
     })
 }
