@@ -211,11 +211,11 @@ fn killed_while_moving(scheme: Scheme, cases: usize, seed: u64) {
         epoch += 1;
         let begun = Instant::now();
         // One epoch at all, the one that was ordered; and every node signs in it.
-        for node in 0..3 {
+        for (node, name) in NAMES.iter().enumerate() {
             let here = || cluster.runtime.block_on(cluster.client(node).key(&key)).unwrap().epoch;
             while here() != epoch {
                 let late = begun.elapsed() > ANSWERED_WITHIN;
-                assert!(!late, "{} stays in epoch {}\n{}", NAMES[node], here(), cluster.logs());
+                assert!(!late, "{name} stays in epoch {}\n{}", here(), cluster.logs());
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
