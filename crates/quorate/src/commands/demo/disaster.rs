@@ -17,8 +17,8 @@ use super::report::{Event, Report};
 const HOLDERS: [&str; 3] = ["alice", "bob", "carol"];
 /// Which of them answer.
 const ANSWER: [&str; 2] = ["alice", "carol"];
-/// How many of them can open a backup.
-const ACCESS: &str = "2 of 3";
+/// Who of them can open a backup.
+const ACCESS: &str = "2 of (alice, bob, carol)";
 
 /// A place for backups, and recovery keys that are neither there nor at a node.
 #[derive(Debug)]
