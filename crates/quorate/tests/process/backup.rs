@@ -49,7 +49,7 @@ impl People {
     fn section(&self, to: &Path) -> String {
         let keys = ["alice", "bob", "carol"].map(|name| format!("{:?}", self.path(&format!("{name}.pub"))));
         format!(
-            "[backup]\nto = {to:?}\nevery = \"7d\"\nrecipients = [{}]\naccess = \"2 of 3\"\n",
+            "[backup]\nto = {to:?}\nevery = \"7d\"\nrecipients = [{}]\naccess = \"2 of (alice, bob, carol)\"\n",
             keys.join(", ")
         )
     }
