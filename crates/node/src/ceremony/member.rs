@@ -71,9 +71,7 @@ pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Propo
                 let (peer, code, detail) = (shared.name_of(from), problem.code, problem.detail);
                 tracing::info!(%peer, %code, %detail, "proposal refused");
             }
-            if matches!(proposal.work, Work::Move { .. }) {
-                act::moves::show_what_followed(&shared, from, &proposal.request).await;
-            }
+            act::moves::show_what_followed(&shared, from, &proposal).await;
             shared.tell(from, &Control::Answer { ceremony, answer }).await;
             return;
         }

@@ -13,7 +13,7 @@ use super::{About, Asked, ask, burned};
 use crate::access;
 use crate::ceremony::Attempt;
 use crate::ceremony::moving::{self, Carried, Mandate, Offer, Order, Plan, What};
-use crate::control::Control;
+use crate::control::{Control, Proposal, Work};
 use crate::governance::permit::Subject;
 use crate::judge::{Ask, Judged, read};
 use crate::keys::Record;
@@ -168,14 +168,19 @@ async fn carried_out(shared: &Shared, order: &Order, judged: &Judged) -> Result<
     Ok(by.is_some_and(|by| by == judged.operation.as_str()))
 }
 
-/// MOVE.14: whoever proposes to move a key on from an epoch that is over is shown what followed it.
-pub(crate) async fn show_what_followed(shared: &Shared, to: PeerId, request: &[u8]) {
-    let Some(judged) = SignedRequest::decode(request).ok().and_then(|request| read(request).ok()) else {
-        return;
+/// MOVE.14: whoever proposes to use or to move a key in an epoch that is over is shown what followed it, also when it is no party any more.
+pub(crate) async fn show_what_followed(shared: &Shared, to: PeerId, proposal: &Proposal) {
+    let request = SignedRequest::decode(&proposal.request).ok();
+    let Some(judged) = request.and_then(|request| read(request).ok()) else { return };
+    let (id, epoch) = match (&judged.ask, &proposal.work) {
+        (Ask::Sign(id, _), Work::Sign { epoch, .. }) => (id, *epoch),
+        (Ask::Act(id, act), Work::Move { .. }) => match order(id, act) {
+            Some(order) => (id, order.epoch),
+            None => return,
+        },
+        _ => return,
     };
-    let Ask::Act(id, act) = &judged.ask else { return };
-    let Some(order) = order(id, act) else { return };
-    if let Ok(Some(proof)) = shared.proof_after(id, order.epoch).await {
+    if let Ok(Some(proof)) = shared.proof_after(id, epoch).await {
         shared.tell(to, &Control::InForce { key: id.to_string(), proof }).await;
     }
 }
