@@ -193,6 +193,12 @@ pub(super) fn target(
     }
     next.sort_by_key(|party| party.index);
     let indices: Vec<PartyIndex> = next.iter().filter_map(|party| PartyIndex::new(party.index)).collect();
+    let plain = Access::threshold(record.threshold, &old.committee.indices().collect::<Vec<_>>());
+    if threshold.is_none() && plain.as_ref() != Some(&old.access) {
+        return Err(refuse(
+            "the key's access structure is more than a threshold, and other parties cannot take it over as it is: say a threshold too, or name no parties, so that it stays, and reshare the key afterwards",
+        ));
+    }
     let threshold = threshold.unwrap_or(record.threshold);
     let access = Access::threshold(threshold, &indices).ok_or_else(|| {
         refuse(format!(
