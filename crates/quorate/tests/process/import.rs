@@ -14,14 +14,14 @@ const ACCOUNT_KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784
 
 impl Cluster {
     /// The command line as the enrolled client.
-    fn key(&self, args: &[&str]) -> Ran {
+    pub(crate) fn key(&self, args: &[&str]) -> Ran {
         let mut command = program();
         command.args(["-o", "json", "--node", &self.nodes[0].url(), "--client", CLIENT, "--client-key"]);
         command.arg(self.folder.path().join("operator.pem")).arg("key").args(args);
         run(&mut command)
     }
 
-    fn pins(&self) -> Vec<String> {
+    pub(crate) fn pins(&self) -> Vec<String> {
         self.nodes.iter().map(|node| format!("--identity={}={}", node.name, node.identity)).collect()
     }
 

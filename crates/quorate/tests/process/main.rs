@@ -25,6 +25,7 @@ mod import;
 mod lifecycle;
 mod log;
 mod members;
+mod notation;
 mod parties;
 mod proxy;
 mod receipts;
