@@ -273,7 +273,7 @@ impl Ceremony<'_> {
         let mut detail = format!("{protocol}: {}; {who}", abort.check);
         if let Consequence::Burn(p) = abort.consequence {
             detail.push_str(&format!(
-                "; this node will never again sign with `{}` under this key: use other quorums, or create a new key",
+                "; this node does not sign with `{}` in this epoch of the key any more: use other quorums, or refresh the key once you know why",
                 self.name(p)
             ));
         }

@@ -91,6 +91,8 @@ pub(crate) enum Control {
     TellEpochs { ticket: Ticket, keys: Vec<[u8; 32]> },
     /// The answer to it, about those that the sender knows.
     Epochs { ticket: Ticket, known: Vec<KnownEpoch> },
+    /// The head of the receiver's log that the sender saw, which what the receiver offers contradicts.
+    SeenHead { head: String },
 }
 
 /// What the sender holds of a key.

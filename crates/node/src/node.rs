@@ -434,6 +434,9 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
         Control::Seen { size } => {
             answer(shared, from, move |shared| async move { shared.seen(from, size).await });
         }
+        Control::SeenHead { head } => {
+            answer(shared, from, move |shared| async move { shared.put_back(from, &head).await });
+        }
         Control::Case(case) => {
             answer_in(
                 shared,

@@ -1,6 +1,8 @@
 //! Nodes watch each other's logs: each offers its head to its peers, and cosigns theirs if they continue what it saw before. So a node
 //! that goes back, or shows two histories, is found out by the others (`spec/41-log.md`, LOG.5 and LOG.6).
 
+mod put_back;
+
 use std::collections::BTreeMap;
 
 use quorate_api::Problem;
@@ -88,19 +90,28 @@ impl Shared {
                 }
             }
             Err(Refusal::Stale { kept }) => self.tell(from, &Control::Seen { size: kept }).await,
-            Err(Refusal::Rollback { kept, .. }) => {
+            Err(Refusal::Rollback { kept: size, .. }) => {
                 self.contradicted(from, "it went back behind a head that this node saw").await?;
-                self.tell(from, &Control::Seen { size: kept }).await;
+                self.tell(from, &Control::Seen { size }).await;
+                self.show_kept(from, kept.as_ref()).await;
             }
             Err(Refusal::Fork(evidence)) => {
                 tracing::error!(peer = %self.name_of(from), %evidence, "two signed heads of one log");
                 self.contradicted(from, "it has signed two histories").await?;
+                self.show_kept(from, kept.as_ref()).await;
             }
             Err(refusal) => {
                 tracing::debug!(peer = %self.name_of(from), %refusal, "head of a log not cosigned");
             }
         }
         Ok(())
+    }
+
+    /// LOG.17: shows a peer the head of its log that this node saw, so that it can tell that it was put back.
+    async fn show_kept(&self, to: PeerId, kept: Option<&SignedCheckpoint>) {
+        if let Some(kept) = kept {
+            self.tell(to, &Control::SeenHead { head: kept.to_string() }).await;
+        }
     }
 
     /// A peer's log contradicts itself: said once for each contradiction, to the operators and to the log.
@@ -122,7 +133,7 @@ impl Shared {
             if locked(&self.contradictions).insert((self.id, "older")) {
                 tracing::error!(
                     peer = %self.name_of(from), size,
-                    "a peer saw more of this node's log than there is: was an old copy of the folder restored? burn marks made since are lost"
+                    "a peer saw more of this node's log than there is: was an old copy of the folder restored?"
                 );
             }
             return Ok(());

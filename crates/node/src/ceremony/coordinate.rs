@@ -271,7 +271,9 @@ fn explain(shared: &Shared, asked: &Asked, state: &NoQuorum, before: &Before) ->
                 .with_culprits(last.culprits.clone())
                 .with_quorum(needed, ready, missing),
             None => {
-                let detail = format!("no quorum is left: {why}; create a new key and move to it");
+                let detail = format!(
+                    "no quorum is left: {why}; once you know why, refresh the key, which sets its pairs up anew, or reshare it to others"
+                );
                 Problem::new(Code::KeyBurned, detail).with_quorum(needed, ready, missing)
             }
         };

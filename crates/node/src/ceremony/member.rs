@@ -242,7 +242,7 @@ fn offered(work: &Work, kind: ActKind) -> Result<moving::Offer<'_>, Problem> {
 fn burned(asked: &Asked, quorum: &[PartyIndex]) -> Result<(), No> {
     let Some(peer) = asked.burned.iter().find(|peer| quorum.contains(peer)) else { return Ok(()) };
     let detail = format!(
-        "its set-up with `{}` is burned after a failed check: sign with a quorum that does not hold both, or create a new key",
+        "its set-up with `{}` is burned after a failed check: sign with a quorum that does not hold both, or refresh the key",
         asked.name(*peer)
     );
     let problem = Problem::new(Code::KeyBurned, detail);

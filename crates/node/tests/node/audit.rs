@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_api::intent::{Intent, Purpose, Scheme};
-use quorate_api::{Code, EventKind, NodeReceipt, Operation, Sign};
+use quorate_api::{Act, Code, EventKind, NodeReceipt, Operation, Refresh, Sign};
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_log::entry::{Entry, Kind};
 use quorate_log::note::{LogKey, WitnessKey};
@@ -123,6 +123,59 @@ async fn within(patience: Duration, mut done: impl AsyncFnMut() -> bool) {
         assert!(tokio::time::Instant::now() < until, "not within {patience:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// covers: S47: an old copy of a folder revives no pair that was burned since: its node burns all that it holds, once, and a refresh makes new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_copy_revives_nothing_that_was_burned() {
+    let mut cluster = Cluster::start(3).await;
+    let create = quorate_api::CreateKey {
+        parties: Some(vec!["node-a".to_owned(), "node-b".to_owned()]),
+        ..crate::cluster::create_key(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message]))
+    };
+    let created = cluster.client(0).create_key(&create, &unique("pair"), WAIT).await.unwrap();
+    let key = crate::cluster::created(&created);
+    let other = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    within(Duration::from_secs(20), async || cosigned(&cluster, 0).await.1 == [1, 2]).await;
+    let (before, _) = cosigned(&cluster, 0).await;
+    cluster.stop(0).await;
+    let data = cluster.configs[0].data.clone();
+    let old = data.with_extension("old");
+    assert!(std::process::Command::new("cp").arg("-a").args([&data, &old]).status().unwrap().success());
+    // The pair burns at this node alone, and the copy does not know.
+    crate::faults::burn(&cluster, 0, &key.id, cluster.identities[1]).await;
+    cluster.start_all().await;
+    let error = cluster.sign(0, &key.id, "burned").await.unwrap_err();
+    assert_eq!(error.code, Code::KeyBurned, "{error}");
+    within(Duration::from_secs(20), async || {
+        let (size, by) = cosigned(&cluster, 0).await;
+        size > before && by == [1, 2]
+    })
+    .await;
+    cluster.stop(0).await;
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&old, &data).unwrap();
+    cluster.start_all().await;
+    let evidence = async |cluster: &Cluster| {
+        entries(cluster, 0).await.iter().filter(|entry| entry.kind() == Kind::Evidence).count()
+    };
+    within(Duration::from_secs(20), async || evidence(&cluster).await == 1).await;
+    let burns = entries(&cluster, 0).await.iter().filter(|entry| entry.kind() == Kind::Burn).count();
+    assert_eq!(burns, 2, "both directions of the one pair");
+    let error = cluster.sign(0, &key.id, "still burned").await.unwrap_err();
+    assert_eq!(error.code, Code::KeyBurned, "{error}");
+    cluster.sign(0, &other.id, "nothing of this scheme outlives a session").await.unwrap();
+    // New pairs work, and stay whatever the witness remembers.
+    let refresh = Act::Refresh(Refresh { epoch: 0, reason: None });
+    crate::moving::moved(&cluster, 0, &key.id, &refresh).await.unwrap();
+    cluster.sign(0, &key.id, "new pairs").await.unwrap();
+    cluster.stop(0).await;
+    cluster.start_all().await;
+    let refused = "quorate_log_contradictions_total{peer=\"node-a\"} 1";
+    within(Duration::from_secs(20), async || cluster.get(1, "/metrics").await.1.contains(refused)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    cluster.sign(0, &key.id, "and after a restart").await.unwrap();
+    assert_eq!(evidence(&cluster).await, 1);
 }
 
 /// covers: S47: nodes cosign each other's logs, and one that is put back is found out by the others, and told.

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use quorate_api::intent::{Purpose, Scheme};
-use quorate_api::{Code, KeyId, KeyStatus, OperationStatus};
+use quorate_api::{Act, Code, KeyId, KeyStatus, OperationStatus, Refresh};
 use quorate_net::PeerId;
 use quorate_node::{Config, FolderError, Node, NodeError, init_with};
 use quorate_seal::{Params, Passphrase};
@@ -62,7 +62,7 @@ async fn a_silent_member_is_replaced_and_named() {
     assert!(error.detail.contains("`node-b` did not answer") && error.detail.contains("node-c"), "{error}");
 }
 
-async fn burn(cluster: &Cluster, at: usize, key: &KeyId, peer: PeerId) {
+pub(crate) async fn burn(cluster: &Cluster, at: usize, key: &KeyId, peer: PeerId) {
     let store = Store::open(&cluster.configs[at].data).await.unwrap();
     let epoch = store.key(key.as_str()).await.unwrap().unwrap().epoch;
     let instance = InstanceId {
@@ -118,8 +118,11 @@ async fn a_burned_pair_never_signs_together_again() {
     for at in [0, 1] {
         let error = cluster.sign(at, &pair.id, "after").await.unwrap_err();
         assert_eq!(error.code, Code::KeyBurned, "{error}");
-        assert!(error.detail.contains("new key"), "{error}");
+        assert!(error.detail.contains("refresh the key"), "{error}");
     }
+    let refresh = Act::Refresh(Refresh { epoch: 0, reason: None });
+    crate::moving::moved(&cluster, 1, &pair.id, &refresh).await.unwrap();
+    cluster.sign(0, &pair.id, "in the next epoch").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
