@@ -16,10 +16,10 @@ fn flat(k: u16, n: u16) -> Access {
     Access::threshold(k, &(1..=n).map(|i| PartyIndex::new(i).unwrap()).collect::<Vec<_>>()).unwrap()
 }
 
-/// `1 and 2 of (2, 3, 3)`: party 3 has two rows.
+/// `1 and 3 of (2, 3, 3, 4)`: party 3 has two rows.
 fn tree() -> Access {
     let p = |i| Access::Party(PartyIndex::new(i).unwrap());
-    Access::Threshold { k: 2, of: vec![p(1), Access::Threshold { k: 2, of: vec![p(2), p(3), p(3)] }] }
+    Access::Threshold { k: 2, of: vec![p(1), Access::Threshold { k: 3, of: vec![p(2), p(3), p(3), p(4)] }] }
 }
 
 /// `1 of (1, 2) over 1 of (3, 4)`

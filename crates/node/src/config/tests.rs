@@ -105,7 +105,7 @@ fn values_that_do_not_go_together_are_all_named() {
         "client `alice`",
         "exactly one",
         "attempt_deadline",
-        "backup.access: `2 of 3` is no recovery structure: at character 7: expected `(` after `of`. Name the recovery keys",
+        "backup.access: `2 of 3` is no recovery structure: at character 6: expected `(` after `of`. Name the recovery keys",
     ] {
         assert!(all.contains(expected), "{all}");
     }
