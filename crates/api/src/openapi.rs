@@ -657,6 +657,7 @@ pub fn openapi() -> OpenApi {
         .add::<crate::moving::Repair>()
         .add::<crate::backup::BackUp>()
         .add::<crate::moving::Restore>()
+        .add::<crate::moving::RestoredKey>()
         .add_as::<Page<crate::moving::RestoredKey>>("RestoredPage")
         .add::<Operation>()
         .add::<Rule>()
