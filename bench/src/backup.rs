@@ -62,7 +62,7 @@ impl Recovery {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let members = secrets.iter().zip(1..).map(|(secret, at)| {
             let key = secret.public().context("no recovery key")?;
-            Ok(Recipient { name: format!("agent {at}"), key })
+            Ok(Recipient { name: format!("agent-{at}"), key })
         });
         let recipients = Recipients::threshold(of, members.collect::<anyhow::Result<_>>()?);
         let recipients = recipients.map_err(|why| anyhow!("no recovery structure: {why}"))?;

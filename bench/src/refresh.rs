@@ -40,7 +40,6 @@ pub(crate) struct Options {
 
 /// What was found for one scheme.
 struct Found {
-    scheme: Scheme,
     before: Load,
     during: Vec<Load>,
     after: Load,
@@ -143,7 +142,7 @@ async fn measure(options: &Options, scheme: Scheme) -> anyhow::Result<Found> {
     let refreshed = begin.elapsed();
     let cpu_ms = cluster.cpu().zip(cpu).map(|(after, before)| (after - before) * 1e3);
     let after = load(&cluster, &signing, options.clients, TURN).await?;
-    Ok(Found { scheme, before, during, after, created, refreshed, cpu_ms, again })
+    Ok(Found { before, during, after, created, refreshed, cpu_ms, again })
 }
 
 fn median(mut values: Vec<f64>) -> anyhow::Result<f64> {
@@ -161,13 +160,9 @@ fn median(mut values: Vec<f64>) -> anyhow::Result<f64> {
 pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
     let machine = Machine::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut rows = Vec::new();
-    for scheme in [Scheme::EcdsaSecp256k1, Scheme::Ed25519] {
-        rows.push(runtime.block_on(measure(options, scheme))?);
-    }
     if !as_json {
         println!(
-            "# Signing while {} keys are refreshed\n\n{}; load at the end {}.\nThree `quorate` processes and the clients share this machine; {} clients \
+            "# Signing while {} keys are refreshed\n\n{}; load now {}.\nThree `quorate` processes and the clients share this machine; {} clients \
              sign with one more key of 2 of 3 while {} refreshes run at once. Rates are signatures a second: medians of loads of {} s.\n",
             options.keys,
             machine.line(),
@@ -181,7 +176,9 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
         );
         println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     }
-    for Found { scheme, before, during, after, created, refreshed, cpu_ms, again } in &rows {
+    for scheme in [Scheme::EcdsaSecp256k1, Scheme::Ed25519] {
+        let found = runtime.block_on(measure(options, scheme))?;
+        let Found { before, during, after, created, refreshed, cpu_ms, again } = &found;
         let rate = median(during.iter().map(|load| load.per_second).collect())?;
         let p99 = median(during.iter().map(|load| load.p99_ms).collect())?;
         let failed: usize = during.iter().map(|load| load.failed).sum();
