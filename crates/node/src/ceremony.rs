@@ -42,7 +42,6 @@ use quorate_protocol::abort::{Abort, Blame, Consequence};
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{BadParams, Effect, Params, Session, SessionId};
-use quorate_store::{Burn, InstanceId, OtDirection};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +52,6 @@ use crate::clock;
 use crate::control::{CeremonyId, Proposal};
 use crate::gate::Pass;
 use crate::keys::{Material, Pending};
-use crate::registry::locked;
 use crate::shared::{Shared, party_name, random, store_problem};
 use crate::trace::carried;
 
@@ -415,33 +413,11 @@ impl Durable {
         };
         material.setup.burn(peer);
         let peer = peers.get(&peer).ok_or(EffectError::Unknown("burn of a stranger"))?;
-        // In memory first: a disk that is full must not give the pair another chance.
-        locked(&self.shared.burned).insert((key.clone(), *revision, *peer));
-        let mut failed = None;
-        // Both directions: the pair is not used again, whichever side failed.
-        for direction in [OtDirection::Sender, OtDirection::Receiver] {
-            let instance = InstanceId {
-                key_id: key.as_str().to_owned(),
-                epoch: *revision,
-                peer: peer.as_bytes().to_vec(),
-                direction,
-                generation: 0,
-            };
-            let burn = Burn {
-                instance,
-                session: self.session.0.to_vec(),
-                evidence_hash: blake3::derive_key("quorate 2026 node burn evidence v1", check.as_bytes()),
-                burned_at: clock::millis(),
-            };
-            if let Err(error) = self.shared.store_burn(burn.clone()).await {
-                // Tried again until the disk takes it; the abort does not leave this node before a restart.
-                locked(&self.shared.unsaved).push(burn);
-                failed = Some(store_problem(&error));
-            }
-        }
+        let evidence = blake3::derive_key("quorate 2026 node burn evidence v1", check.as_bytes());
+        // The abort does not leave this node before a restart if this fails.
+        let burned = self.shared.burn_pair(key, *revision, *peer, self.session.0, evidence).await;
         tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
-        self.shared.events.burned(key, self.shared.name_of(*peer));
-        failed.map_or(Ok(()), |problem| Err(problem.into()))
+        Ok(burned?)
     }
 
     /// A computation that broke down may have been a check of what one of the others sent, and nobody can say of whom.

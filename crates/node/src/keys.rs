@@ -573,6 +573,12 @@ impl Shared {
             // Never one that a session holds: a second value of it would not see its burns.
             open.retain(|_, material| Arc::strong_count(material) > 1);
         }
+        // What was burned while this was opened: whoever burns outside of a session looks here for what is open after the mark.
+        for (_, _, peer) in locked(&self.burned).iter().filter(|(of, at, _)| of == id && *at == key.epoch) {
+            if let Some(party) = record.index_of(*peer) {
+                material.setup.burn(party);
+            }
+        }
         open.insert(id.clone(), Arc::clone(&material));
         Ok(material)
     }

@@ -10,7 +10,7 @@ use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
 use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
 use quorate_seal::{Hsm, Sealer, SealingKey};
-use quorate_store::{Burn, Store, StoreError};
+use quorate_store::{Burn, InstanceId, OtDirection, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::audit::Recent;
 use crate::ceremony::act::catch_up::Heard;
 use crate::ceremony::act::destruction::Doomed;
 use crate::ceremony::moving::Doubts;
+use crate::clock;
 use crate::config::{self, Config};
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome};
 use crate::events::Events;
@@ -186,6 +187,41 @@ impl Shared {
         if let Err(error) = self.network.send_control(to, message.encode(trace::outgoing()).into()).await {
             tracing::debug!(peer = %self.name_of(to), %error, "control message not sent");
         }
+    }
+
+    /// Burns the pair with a peer in a revision of a key: nobody here uses it again. Durable when it returns.
+    ///
+    /// # Errors
+    /// The store does not take the mark; it is in force nevertheless, and tried again until the disk takes it.
+    pub(crate) async fn burn_pair(
+        &self,
+        key: &KeyId,
+        revision: u64,
+        peer: PeerId,
+        session: [u8; 32],
+        evidence_hash: [u8; 32],
+    ) -> Result<(), Problem> {
+        // In memory first: a disk that is full must not give the pair another chance.
+        locked(&self.burned).insert((key.clone(), revision, peer));
+        let mut failed = None;
+        // Both directions: the pair is not used again, whichever side failed.
+        for direction in [OtDirection::Sender, OtDirection::Receiver] {
+            let instance = InstanceId {
+                key_id: key.as_str().to_owned(),
+                epoch: revision,
+                peer: peer.as_bytes().to_vec(),
+                direction,
+                generation: 0,
+            };
+            let burn =
+                Burn { instance, session: session.to_vec(), evidence_hash, burned_at: clock::millis() };
+            if let Err(error) = self.store_burn(burn.clone()).await {
+                locked(&self.unsaved).push(burn);
+                failed = Some(store_problem(&error));
+            }
+        }
+        self.events.burned(key, self.name_of(peer));
+        failed.map_or(Ok(()), Err)
     }
 
     /// Tries again to store what the store did not take.

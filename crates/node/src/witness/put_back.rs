@@ -9,12 +9,10 @@ use quorate_log::entry::Kind;
 use quorate_log::witness::Refusal;
 use quorate_net::PeerId;
 use quorate_protocol::party::PartyIndex;
-use quorate_store::{Burn, InstanceId, OtDirection};
 
 use super::Contradiction;
 use crate::audit::{entry, log_key};
 use crate::ceremony::protocols;
-use crate::clock;
 use crate::keys::Record;
 use crate::keys::moving::Next;
 use crate::registry::locked;
@@ -92,30 +90,13 @@ impl Shared {
 
     async fn burn_pairs(&self, pairs: &Pairs, evidence: [u8; 32]) -> Result<(), Problem> {
         let Pairs { key, revision, peers } = pairs;
-        let open = locked(&self.materials).get(key).cloned();
         for (index, peer) in peers.iter().filter(|(_, peer)| **peer != self.id) {
-            // In memory first, as every burn.
-            locked(&self.burned).insert((key.clone(), *revision, *peer));
-            if let Some(open) = &open {
+            let burned = self.burn_pair(key, *revision, *peer, evidence, evidence).await;
+            // Whoever opens the key from here on sees the mark: `Shared::material`.
+            if let Some(open) = locked(&self.materials).get(key) {
                 open.setup.burn(*index);
             }
-            for direction in [OtDirection::Sender, OtDirection::Receiver] {
-                let instance = InstanceId {
-                    key_id: key.as_str().to_owned(),
-                    epoch: *revision,
-                    peer: peer.as_bytes().to_vec(),
-                    direction,
-                    generation: 0,
-                };
-                let burn = Burn {
-                    instance,
-                    session: evidence.to_vec(),
-                    evidence_hash: evidence,
-                    burned_at: clock::millis(),
-                };
-                self.store_burn(burn).await.map_err(|error| store_problem(&error))?;
-            }
-            self.events.burned(key, self.name_of(*peer));
+            burned?;
         }
         Ok(())
     }

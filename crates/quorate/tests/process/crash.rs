@@ -68,6 +68,18 @@ struct Count {
     answered_before: usize,
 }
 
+impl Count {
+    /// All cases ran, and the crash came after an answer too.
+    fn report(&self, scheme: Scheme, usual: Duration, cases: usize) {
+        println!(
+            "{scheme:?}: {} cases, usually {usual:?}, {} answered before the crash",
+            self.cases, self.answered_before
+        );
+        assert_eq!(self.cases, cases);
+        assert!(self.answered_before >= 1);
+    }
+}
+
 /// The moment of the crash: spread over the whole ceremony and a little beyond, the last one just after the answer.
 fn moment(slot: usize, cases: usize, usual: Duration, seeded: &mut Seeded) -> Option<Duration> {
     let part = |count: usize| f64::from(u32::try_from(count).unwrap());
@@ -142,12 +154,7 @@ fn killed_while_signing(scheme: Scheme, cases: usize, seed: u64) {
     for node in 0..3 {
         cluster.must_sign(node, &key, None);
     }
-    println!(
-        "{scheme:?}: {} cases, usually {usual:?}, {} answered before the crash",
-        count.cases, count.answered_before
-    );
-    assert_eq!(count.cases, cases);
-    assert!(count.answered_before >= 1);
+    count.report(scheme, usual, cases);
 }
 
 fn killed_while_creating(scheme: Scheme, cases: usize, seed: u64) {
@@ -171,12 +178,7 @@ fn killed_while_creating(scheme: Scheme, cases: usize, seed: u64) {
             cluster.must_sign(node, &key, None);
         }
     }
-    println!(
-        "{scheme:?}: {} cases, usually {usual:?}, {} answered before the crash",
-        count.cases, count.answered_before
-    );
-    assert_eq!(count.cases, cases);
-    assert!(count.answered_before >= 1);
+    count.report(scheme, usual, cases);
 }
 
 /// The kinds of moves in turn: new shares, all of three instead of two, and two of three again.
@@ -223,12 +225,7 @@ fn killed_while_moving(scheme: Scheme, cases: usize, seed: u64) {
             cluster.must_sign(node, &key, None);
         }
     }
-    println!(
-        "{scheme:?}: {} cases, usually {usual:?}, {} answered before the crash",
-        count.cases, count.answered_before
-    );
-    assert_eq!(count.cases, cases);
-    assert!(count.answered_before >= 1);
+    count.report(scheme, usual, cases);
 }
 
 #[test]

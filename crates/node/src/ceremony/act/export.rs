@@ -7,7 +7,7 @@ use quorate_api::{
     Act, Code, Export, ExportResult, Hex, KeyId, MAX_EXPORT_AHEAD, OperationResult, Problem, SealedShare,
     Skipped,
 };
-use quorate_log::entry::Kind;
+use quorate_log::entry::{Entry, Kind};
 use quorate_net::PeerId;
 use quorate_policy::facts::Action;
 use quorate_protocol::party::PartyIndex;
@@ -83,22 +83,26 @@ fn check(export: &Export) -> Result<SealingPublicKey, Problem> {
     SealingPublicKey::from_bytes(&export.recipient.0).map_err(|error| refuse(format!("`recipient`: {error}")))
 }
 
+/// What is logged of a key that is marked.
+fn exposed(judged: &Judged, id: &KeyId, key: &Key, export: &Export) -> Result<Entry, Problem> {
+    let body = Exposed {
+        from: key.status.as_str(),
+        to: KeyStatus::Exposed.as_str(),
+        operation: judged.operation.as_str(),
+        act: "export",
+        reason: &export.reason,
+        expires: export.expires,
+    };
+    audit::about(audit::entry(Kind::Share, &body)?, &judged.operation, Some(id))
+}
+
 impl Shared {
     /// EXP.3: says for ever that the private key is outside. Durable and logged when it returns; gives the key as it is then.
     async fn expose_for(&self, judged: &Judged, id: &KeyId, export: &Export) -> Result<Key, Problem> {
         let gone = || crate::governance::hidden(id);
         let key = self.stored_key(id).await?.ok_or_else(gone)?;
         (ABOUT.check)(&key)?;
-        let body = Exposed {
-            from: key.status.as_str(),
-            to: KeyStatus::Exposed.as_str(),
-            operation: judged.operation.as_str(),
-            act: "export",
-            reason: &export.reason,
-            expires: export.expires,
-        };
-        let entry = audit::about(audit::entry(Kind::Share, &body)?, &judged.operation, Some(id))?;
-        self.expose(judged, id, entry).await?;
+        self.expose(judged, id, exposed(judged, id, &key, export)?).await?;
         let key = self.stored_key(id).await?.ok_or_else(gone)?;
         (ABOUT.check)(&key)?;
         tracing::warn!(key = %id, operation = %judged.operation, "a share of the key is given out");
@@ -111,16 +115,7 @@ impl Shared {
             return Err(Problem::new(Code::Internal, "this exports nothing"));
         };
         let key = self.stored_key(id).await?.ok_or_else(|| crate::governance::hidden(id))?;
-        let body = Exposed {
-            from: key.status.as_str(),
-            to: KeyStatus::Exposed.as_str(),
-            operation: judged.operation.as_str(),
-            act: "export",
-            reason: &export.reason,
-            expires: export.expires,
-        };
-        let entry = audit::about(audit::entry(Kind::Share, &body)?, &judged.operation, Some(id))?;
-        self.expose(judged, id, entry).await?;
+        self.expose(judged, id, exposed(judged, id, &key, export)?).await?;
         tracing::warn!(key = %id, operation = %judged.operation, proved, "the key was exported while this node was away");
         Ok(())
     }
@@ -131,7 +126,7 @@ impl Shared {
         id: &KeyId,
         export: &Export,
         record: &Record,
-    ) -> Result<quorate_log::entry::Entry, Problem> {
+    ) -> Result<Entry, Problem> {
         let mut parties: Vec<String> = record.parties.iter().map(|party| party.name.clone()).collect();
         parties.sort();
         let result = ExportResult {
