@@ -19,6 +19,16 @@ pub(crate) struct Folder {
     lock: File,
 }
 
+/// A child of this process that was forked and has not come to its own program yet holds the file open as well, and closing ours
+/// alone would leave the folder locked until then.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(folder = %self.path.display(), %error, "the lock of the data folder is not given back before this process ends");
+        }
+    }
+}
+
 impl Folder {
     /// Makes the folder if it is not there, and locks it.
     pub(crate) fn lock(path: &Path) -> Result<Self, StoreError> {
@@ -107,5 +117,22 @@ pub(crate) fn io(path: &Path, error: &std::io::Error) -> StoreError {
             StoreError::DiskFull { detail }
         }
         _ => StoreError::Io { detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_goes_with_the_folder_though_a_copy_of_its_file_is_open() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::lock(path.path()).unwrap();
+        // What a child has between its fork and its own program.
+        let copy = folder.lock.try_clone().unwrap();
+        assert!(matches!(Folder::lock(path.path()), Err(StoreError::Locked { .. })));
+        drop(folder);
+        Folder::lock(path.path()).unwrap();
+        drop(copy);
     }
 }
