@@ -310,8 +310,13 @@ impl Shared {
                 return Err(Problem::new(Code::KeyDisabled, detail));
             }
             in_epoch(order, epoch_of(key.epoch))?;
-            if Carried::of(key).status() != carried.status() {
-                return Err(refuse(format!("the key is {} here: that must be settled first", key.status)));
+            let own = Carried::of(key);
+            if (own.status(), own.exposed) != (carried.status(), carried.exposed) {
+                let exposed = if own.exposed { ", and was exposed" } else { "" };
+                return Err(refuse(format!(
+                    "the key is {} here{exposed}: that must be settled first",
+                    key.status
+                )));
             }
             if common(&Record::from_bytes(&key.record)?)? != common(&base)? {
                 return Err(refuse("this node has another record of the key than the one proposed"));

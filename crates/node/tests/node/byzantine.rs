@@ -46,6 +46,7 @@ enum Control {
     Proven { ticket: [u8; 16], receipt: Option<String> },
     OrdersUpTo { newest: u64 },
     OrdersAfter { place: u64 },
+    Orders { orders: Vec<(Vec<u8>, Option<String>)>, upto: u64 },
 }
 
 /// The request that a message is sent for, and the span.
@@ -83,13 +84,24 @@ struct Proposal {
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
-enum Work {
-    Create { members: Vec<(u16, String, [u8; 32])> },
-    Sign { quorum: Vec<u16>, epoch: u64 },
+pub(crate) enum Work {
+    Create {
+        members: Vec<(u16, String, [u8; 32])>,
+    },
+    Sign {
+        quorum: Vec<u16>,
+        epoch: u64,
+    },
+    /// How many orders, disabled, exposed.
+    Move {
+        record: Vec<u8>,
+        dealers: Vec<u16>,
+        carried: (u64, bool, bool),
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
-enum Answer {
+pub(crate) enum Answer {
     Accept,
     Refuse { code: String, detail: String, burned: Option<u16> },
     Done(Done),
@@ -97,12 +109,12 @@ enum Answer {
 }
 
 #[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
-enum Done {
+pub(crate) enum Done {
     Signed { signatures: Vec<Signature>, quorum: Vec<String> },
     Created { key: String },
 }
 
-type Signature = ([u8; 64], Option<u8>);
+pub(crate) type Signature = ([u8; 64], Option<u8>);
 
 #[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 enum Outcome {
@@ -196,6 +208,17 @@ impl Traitor {
         false
     }
 
+    /// Claims that it carried out the order of a request, with a receipt that proves it, or not.
+    pub(crate) async fn hand_out(&self, to: PeerId, request: &[u8], receipt: Option<&str>) {
+        self.send(to, &Control::OrdersUpTo { newest: 1 }).await;
+        let orders = vec![(request.to_vec(), receipt.map(str::to_owned))];
+        self.send(to, &Control::Orders { orders, upto: 1 }).await;
+    }
+
+    pub(crate) async fn call_off(&self, to: PeerId, ceremony: [u8; 32]) {
+        self.send(to, &Control::Cancel { ceremony }).await;
+    }
+
     /// How often it was asked what it knows.
     pub(crate) async fn recalls(&mut self) -> usize {
         let mut count = 0;
@@ -240,7 +263,12 @@ impl Traitor {
     }
 
     /// Proposes and gives the answer; `None` if there is none.
-    async fn propose(&mut self, to: PeerId, request: Vec<u8>, work: Work) -> ([u8; 32], Option<Answer>) {
+    pub(crate) async fn propose(
+        &mut self,
+        to: PeerId,
+        request: Vec<u8>,
+        work: Work,
+    ) -> ([u8; 32], Option<Answer>) {
         let ceremony = self.ceremony();
         self.send(
             to,

@@ -13,6 +13,7 @@ mod elsewhere;
 mod end_to_end;
 mod events;
 mod export;
+mod exposure;
 mod faults;
 mod governed;
 mod import;
