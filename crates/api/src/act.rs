@@ -159,6 +159,7 @@ impl Act {
     /// # Errors
     /// As [`parse_body`].
     pub fn parse(kind: ActKind, body: &[u8]) -> Result<Self, Problem> {
+        let whole = |why| Problem::new(Code::InvalidRequest, format!("the body: {why}"));
         Ok(match kind {
             ActKind::Disable => Self::Disable(parse_body(body)?),
             ActKind::Enable => Self::Enable(parse_body(body)?),
@@ -167,12 +168,15 @@ impl Act {
             ActKind::Refresh => Self::Refresh(parse_body(body)?),
             ActKind::Reshare => {
                 let reshare: Reshare = parse_body(body)?;
-                let whole = |why| Problem::new(Code::InvalidRequest, format!("the body: {why}"));
                 reshare.check().map_err(whole)?;
                 Self::Reshare(reshare)
             }
             ActKind::Repair => Self::Repair(parse_body(body)?),
-            ActKind::Restore => Self::Restore(parse_body(body)?),
+            ActKind::Restore => {
+                let restore: Restore = parse_body(body)?;
+                restore.check().map_err(whole)?;
+                Self::Restore(restore)
+            }
             ActKind::Export => Self::Export(parse_body(body)?),
         })
     }

@@ -94,7 +94,8 @@ pub struct Repair {
     pub reason: Option<String>,
 }
 
-/// Body of `POST /v1/keys/{key}/restore`.
+/// Body of `POST /v1/keys/{key}/restore`. Who can sign afterwards is said by either `threshold` and `parties`, or `access`, or not at all: then the
+/// structure stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Restore {
@@ -107,8 +108,8 @@ pub struct Restore {
     #[serde(deserialize_with = "bounded::some_node_names")]
     #[schema(min_items = 1, max_items = 64, value_type = Vec<schema::NodeName>)]
     pub lost: Vec<String>,
-    /// The names of the nodes that hold a share afterwards. Without it the structure stays, and whoever has the restored share of a lost
-    /// party, or its name, takes its place.
+    /// The names of the nodes that hold a share afterwards. Without it, and without `access`, the structure stays, and whoever has the restored
+    /// share of a lost party, or its name, takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
     #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
     pub parties: Option<Vec<String>>,
@@ -120,10 +121,35 @@ pub struct Restore {
     )]
     #[schema(minimum = 2, maximum = 64)]
     pub threshold: Option<u16>,
+    /// Who can sign afterwards, over the names of nodes, in the notation of a reshare. The nodes it names hold the shares; none of them can sign
+    /// alone. Not beside `threshold` and `parties`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::access")]
+    #[schema(value_type = Option<schema::Access>)]
+    pub access: Option<Access>,
     /// Why, for the others and the log.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::label")]
     #[schema(value_type = Option<schema::Label>)]
     pub reason: Option<String>,
+}
+
+impl Restore {
+    /// Whether who can sign is said at most once, and in full.
+    ///
+    /// # Errors
+    /// A sentence that says what to leave out or add.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match (self.threshold, &self.access) {
+            (None, None) => Ok(()),
+            (threshold, access) => said_in_full(threshold, access.as_ref(), self.parties.as_deref()),
+        }
+    }
+
+    /// Who can sign afterwards, where the body says it in full, and the nodes that hold the shares, in the order of
+    /// [`Reshare::wanted`]. The same for every reader of the body.
+    #[must_use]
+    pub fn wanted(&self) -> Option<(Access, Vec<String>)> {
+        in_one_form(self.threshold, self.access.as_ref(), self.parties.as_deref())
+    }
 }
 
 /// A share that came out of a backup and waits at a node: nothing signs with it. `GET /v1/restored` lists them.

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::coordinate::{Mandate, coordinate};
 pub(crate) use self::doubt::{Doubts, Told};
 pub(crate) use self::member::take_part;
+pub(crate) use self::restore::as_before;
 
 use super::act;
 use super::act::mark;
@@ -60,8 +61,8 @@ pub(crate) enum What {
     Reshare { access: Named, parties: Vec<String> },
     /// A new share for the party of this name, under the identity that it has now.
     Repair { party: String },
-    /// Dealt by restored shares: these parties are lost.
-    Restore { lost: Vec<String>, parties: Option<Vec<String>>, threshold: Option<u16> },
+    /// Dealt by restored shares: these parties are lost. Without `access` as many can sign as before, and without `parties` the structure stays.
+    Restore { lost: Vec<String>, access: Option<Named>, parties: Option<Vec<String>> },
 }
 
 /// What a coordinator proposes.
@@ -144,8 +145,8 @@ fn target(
     };
     match what {
         What::Refresh => Ok(same()),
-        What::Restore { lost, parties, threshold } => {
-            restore::target(shared, record, old, lost, parties.as_deref(), *threshold, holders)
+        What::Restore { lost, access, parties } => {
+            restore::target(shared, record, old, lost, access.as_ref(), parties.as_deref(), holders)
         }
         What::Repair { party } => {
             let identity = Hex(known(party)?.as_bytes().to_vec());
@@ -181,18 +182,24 @@ fn target(
                 next.push(RecordParty { index: last_index, name: name.clone(), identity });
             }
             next.sort_by_key(|party| party.index);
-            let names: BTreeMap<PartyIndex, String> = next
-                .iter()
-                .filter_map(|party| Some((PartyIndex::new(party.index)?, party.name.clone())))
-                .collect();
-            let index_of = |name: &str| names.iter().find(|(_, known)| *known == name).map(|(at, _)| *at);
-            let access = access::indexed(access, &index_of)
-                .ok_or_else(|| refuse("the access structure names a node that is no party"))?;
-            access::check(record.scheme, &access, &names)?;
+            let access = over(record, access, &next)?;
             let threshold = access::smallest(&access);
             Ok(Target { access, threshold, parties: next, last_index, lost: None, gone: Vec::new() })
         }
     }
+}
+
+/// The structure that is wanted, over the indices of who shall hold the key.
+fn over(record: &Record, access: &Named, parties: &[RecordParty]) -> Result<Access, Problem> {
+    let names: BTreeMap<PartyIndex, String> = parties
+        .iter()
+        .filter_map(|party| Some((PartyIndex::new(party.index)?, party.name.clone())))
+        .collect();
+    let index_of = |name: &str| names.iter().find(|(_, known)| *known == name).map(|(at, _)| *at);
+    let access = access::indexed(access, &index_of)
+        .ok_or_else(|| refuse("the access structure names a node that is no party"))?;
+    access::check(record.scheme, &access, &names)?;
+    Ok(access)
 }
 
 fn committee(parties: &[RecordParty]) -> Option<Committee> {

@@ -32,6 +32,7 @@ mod requests;
 mod reseal;
 mod restoring;
 mod source;
+mod shelf;
 mod spending;
 mod states;
 mod structures;

@@ -1,81 +1,29 @@
 //! Keys come back from backups: all nodes are lost, or too many; with crashes in between. Nothing old is left, and nothing old works.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
-    Act, Code, Key, KeyId, KeyStatus, ListQuery, MoveResult, OperationResult, OperationStatus, Order,
-    Problem, Restore,
+    Act, Code, CreateKey, Key, KeyId, KeyStatus, ListQuery, MoveResult, OperationResult, OperationStatus,
+    Order, Problem, Restore, Sign,
 };
-use quorate_backup::{Archive, Place, text};
 use quorate_keys::backup::entry::Restored;
-use quorate_keys::backup::recipients::RecoverySecret;
-use quorate_node::config::Backup;
-use quorate_node::{Force, Known, Node, RestoreError, back_up_running, init_with, restore};
-use quorate_protocol::party::{IdentityKey, PartyIndex};
+use quorate_node::{Force, Known, Node, RestoreError, init_with, restore};
 use quorate_seal::Params;
 use quorate_store::Store;
 use quorate_store::fault::{Fault, Faults};
-use zeroize::Zeroizing;
 
-use crate::cluster::{Cluster, WAIT, passphrase, problem, unique};
+use crate::cluster::{Cluster, WAIT, create_key, created, passphrase, problem, unique};
 use crate::governed::until;
-
-/// One recovery key is enough here: what several are for is tested where backups are.
-fn recovery_key() -> RecoverySecret {
-    RecoverySecret::from_seed(Zeroizing::new([1; 32]))
-}
-
-fn shelf(folder: &Path) -> Backup {
-    let path = folder.join("alice");
-    std::fs::write(&path, text::public_line("alice", &recovery_key().public().unwrap())).unwrap();
-    Backup {
-        to: folder.join("backups").to_str().unwrap().to_owned(),
-        every: Duration::from_secs(3600),
-        recipients: vec![path],
-        access: "alice".to_owned(),
-        keys_per_file: 16,
-    }
-}
-
-/// A cluster that backs up below a folder.
-async fn backed_up(n: usize, folder: &Path) -> Cluster {
-    let mut cluster = Cluster::prepare(n).await;
-    for config in &mut cluster.configs {
-        config.backup = Some(shelf(folder));
-    }
-    cluster.start_all().await;
-    cluster
-}
-
-/// The shares that a node of the cluster has in its backup, made now.
-async fn shares_of(cluster: &Cluster, at: usize, folder: &Path) -> Vec<Restored> {
-    if cluster.nodes[at].is_some() {
-        back_up_running(&cluster.configs[at].data).await.unwrap();
-    }
-    let place = Place::parse(&shelf(folder).to).unwrap();
-    let identity = IdentityKey::from_bytes(cluster.identities[at].as_bytes()).unwrap();
-    let archive = Archive::new(place, identity);
-    let index = archive.newest().await.unwrap().unwrap().index;
-    let mut entries: Vec<_> = index.keys.iter().map(|covered| covered.entry).collect();
-    entries.sort();
-    entries.dedup();
-    let mut shares = Vec::new();
-    for id in entries {
-        let entry = archive.entry(id).await.unwrap();
-        let part = entry.open_part(PartyIndex::new(1).unwrap(), &recovery_key()).unwrap();
-        shares.extend(entry.join(&[part]).unwrap().restored);
-    }
-    shares
-}
+use crate::shelf::{backed_up, shares_of};
 
 fn letters(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| format!("node-{name}")).collect()
 }
 
 fn lost(epoch: u64, names: &[&str]) -> Restore {
-    Restore { epoch, lost: letters(names), parties: None, threshold: None, reason: Some("fire".to_owned()) }
+    let reason = Some("fire".to_owned());
+    Restore { epoch, lost: letters(names), parties: None, threshold: None, access: None, reason }
 }
 
 async fn ordered(cluster: &Cluster, at: usize, key: &KeyId, order: Restore) -> Result<MoveResult, Problem> {
@@ -168,13 +116,15 @@ async fn all_nodes_are_lost_and_fresh_ones_sign_for_the_same_keys() {
                     threshold: Some(3),
                     ..lost(0, &["a", "b", "c"])
                 },
-                "3 of 2",
+                "cannot be",
             ),
-            (Restore { threshold: Some(3), ..lost(0, &["a", "b", "c"]) }, "needs the parties"),
         ] {
             let refused = ordered(&cluster, 0, &key.id, order).await.unwrap_err();
             assert!(refused.code == Code::Unprocessable && refused.detail.contains(why), "{refused}");
         }
+        let alone = Restore { threshold: Some(3), ..lost(0, &["a", "b", "c"]) };
+        let refused = ordered(&cluster, 0, &key.id, alone).await.unwrap_err();
+        assert!(refused.code == Code::InvalidRequest && refused.detail.contains("`parties`"), "{refused}");
         let refused = ordered(&cluster, 0, &key.id, lost(1, &["a", "b", "c"])).await.unwrap_err();
         assert_eq!(refused.code, Code::EpochOver, "{refused}");
         // Asked at the one that has nothing of it.
@@ -338,6 +288,66 @@ async fn restored_shares_can_deal_to_others() {
     let order = Restore { parties: Some(letters(&["a", "b", "c"])), ..lost(0, &["a", "b", "c"]) };
     let refused = ordered(&cluster, 2, &key.id, order).await.unwrap_err();
     assert_eq!(refused.code, Code::NotEnoughParties, "{refused}");
+}
+
+/// A key whose structure is more than a threshold goes to other parties under the structure that the order names, and under no other.
+///
+/// covers: S37, S40
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_is_restored_to_other_parties_under_another_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut old = backed_up(3, folder.path()).await;
+    let tree = CreateKey {
+        threshold: None,
+        access: Some("node-a and 1 of (node-b, node-c)".parse().unwrap()),
+        ..create_key(Scheme::Ed25519, 2, message_purpose())
+    };
+    let key = created(&old.client(0).create_key(&tree, &unique("tree"), WAIT).await.unwrap());
+    let (a, b) = (shares_of(&old, 0, folder.path()).await, shares_of(&old, 1, folder.path()).await);
+    for at in 0..3 {
+        old.stop(at).await;
+    }
+    let mut cluster = Cluster::prepare(4).await;
+    take(&cluster, 0, &a).await;
+    take(&cluster, 3, &b).await;
+    cluster.start_all().await;
+    let under = |access: &str| Restore { access: Some(access.parse().unwrap()), ..lost(0, &["a", "b", "c"]) };
+    let many = format!(
+        "4 of ({}) over 8 of ({})",
+        (0..12).map(|n| format!("m{n}")).collect::<Vec<_>>().join(", "),
+        (0..12).map(|n| format!("t{n}")).collect::<Vec<_>>().join(", "),
+    );
+    let others = Restore { parties: Some(letters(&["a", "c", "d"])), ..lost(0, &["a", "b", "c"]) };
+    let twice = Restore { threshold: Some(2), ..under("node-a and node-d") };
+    let mut cases = 0;
+    for (order, code, words) in [
+        (others, Code::Unprocessable, "`--access`"),
+        (under("node-a and node-z"), Code::Unprocessable, "knows no node `node-z`"),
+        (under(&many), Code::Unprocessable, "more combinations than can be checked"),
+        (twice, Code::InvalidRequest, "either `threshold` or `access`"),
+    ] {
+        let refused = ordered(&cluster, 0, &key.id, order).await.unwrap_err();
+        assert!(refused.code == code && refused.detail.contains(words), "{refused}");
+        cases += 1;
+    }
+    assert_eq!(cases, 4);
+    let wanted = "node-d and (node-b or node-c)";
+    let result = ordered(&cluster, 3, &key.id, under(wanted)).await.unwrap();
+    same(&key, &result.key);
+    assert_eq!(result.key.access.to_string(), wanted);
+    for quorum in [["b", "d"], ["c", "d"]] {
+        let sign = Sign { quorum: Some(letters(&quorum)), ..crate::cluster::message("each") };
+        let signed = cluster.client(3).sign(&key.id, &sign, &unique("each"), WAIT).await.unwrap();
+        let mut by = crate::cluster::signed(&signed).quorum;
+        by.sort();
+        assert_eq!(by, letters(&quorum));
+    }
+    cluster.stop(3).await;
+    let refused = cluster.sign(1, &key.id, "without d").await.unwrap_err();
+    assert_eq!(refused.code, Code::NotEnoughParties, "{refused}");
+    // Whoever dealt and leaves keeps nothing.
+    cluster.stop(0).await;
+    assert!(waiting(&cluster, 0).await.is_empty());
 }
 
 /// A dealer, and one that only gets a share, whose disk fails at each write in turn and that is killed then.

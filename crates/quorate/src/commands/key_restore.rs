@@ -1,15 +1,17 @@
 //! `quorate key restore`: new shares from shares that came out of backups.
 
-use super::block_on;
 use super::key::{cost, idempotency_key, node_names, run_operation, show, started};
 use super::people::agrees;
+use super::{block_on, structure};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::failure::usage;
 use crate::output::{Output, table};
 use clap::Args;
 use quorate_api::client::{Client, ClientError};
-use quorate_api::{Act, Code, Key, KeyId, ListQuery, OperationResult, Restore, RestoredKey, check_label};
+use quorate_api::{
+    Access, Act, Code, Key, KeyId, ListQuery, OperationResult, Restore, RestoredKey, check_label,
+};
 
 /// Arguments of `quorate key restore`.
 #[derive(Debug, Args)]
@@ -22,6 +24,7 @@ Nodes that still hold their share deal too, so a restore also helps where only t
 Examples:
   quorate key restore --all --reason 'data centre burned'           every key that the asked node restored
   quorate key restore key_… --parties a,b,c,d -k 3                  to other nodes, under another threshold
+  quorate key restore key_… --access 'a and 2 of (b, c, d)'         to other nodes, under another structure
   quorate key list --restored                                       what the asked node has to deal from")]
 pub(crate) struct RestoreArgs {
     /// The key's identifier; with --all every key that the asked node restored.
@@ -37,6 +40,9 @@ pub(crate) struct RestoreArgs {
     /// How many of them can sign; as many as before if absent.
     #[arg(long, short, visible_alias = "k", visible_short_alias = 'k', requires = "parties")]
     threshold: Option<u16>,
+    /// Who can sign afterwards, over the names of nodes, as for `quorate key reshare`. The nodes it names hold the key.
+    #[arg(long, value_name = "STRUCTURE", conflicts_with_all = ["threshold", "parties"])]
+    access: Option<Access>,
     /// Declare these lost and no others, separated by commas, by the names under which the key knows them. Refused if the nodes know one of
     /// them still, or do not know one that is left out.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
@@ -75,13 +81,19 @@ pub(crate) fn run(args: RestoreArgs, connection: &Connection, output: &Output) -
         .map(|key| {
             let lost = lost.clone().unwrap_or_else(|| key.lost.clone());
             let (parties, threshold, reason) = (parties.clone(), args.threshold, args.reason.clone());
-            (key.id, Restore { epoch: key.epoch, lost, parties, threshold, reason })
+            let access = args.access.clone();
+            (key.id, Restore { epoch: key.epoch, lost, parties, threshold, access, reason })
         })
         .collect();
     if let Some((key, _)) = orders.iter().find(|(_, order)| order.lost.is_empty()) {
         return Err(usage(format!(
             "no party of {key} is lost, as far as the asked node knows: take lost ones out of the configuration, or use `quorate key repair`"
         )));
+    }
+    if let Some((_, order)) = orders.first()
+        && let Some((wanted, _)) = order.wanted()
+    {
+        structure::announce("afterwards", &wanted, output)?;
     }
     if !args.yes {
         for (key, order) in &orders {

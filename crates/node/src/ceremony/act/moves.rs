@@ -58,11 +58,13 @@ pub(super) const RESTORE: About = About {
     despite_freeze: false,
     words: |act| match act {
         Act::Restore(restore) => {
-            let to = restore.parties.as_ref().map_or_else(String::new, |parties| {
-                let threshold =
-                    restore.threshold.map_or_else(|| "as many as before".to_owned(), |k| k.to_string());
-                format!(", of which from now on {threshold} of {} can sign", parties.join(", "))
-            });
+            let to = match (restore.wanted(), &restore.parties) {
+                (Some((access, _)), _) => format!(", so that from now on {access} can sign"),
+                (None, Some(parties)) => {
+                    format!(", so that from now on as many as before of {} can sign", parties.join(", "))
+                }
+                (None, None) => String::new(),
+            };
             format!("declare {} lost and restore from backups{to}", restore.lost.join(", "))
         }
         _ => "restore".to_owned(),
@@ -74,6 +76,7 @@ pub(super) const RESTORE: About = About {
 pub(super) async fn ask_restore(shared: &Shared, id: &KeyId, act: &Act) -> Result<Option<Asked>, Problem> {
     let Some((key, record)) = shared.key_to_restore(id).await? else { return Ok(None) };
     burned(&key)?;
+    check(&record, act)?;
     Ok(Some(Asked { id: id.clone(), key, record, act: act.clone() }))
 }
 
@@ -87,8 +90,12 @@ pub(crate) fn order(id: &KeyId, act: &Act) -> Option<Order> {
         }
         Act::Repair(repair) => (repair.epoch, What::Repair { party: repair.party.clone() }),
         Act::Restore(restore) => {
-            let (lost, parties) = (restore.lost.clone(), restore.parties.clone());
-            (restore.epoch, What::Restore { lost, parties, threshold: restore.threshold })
+            let (lost, wanted) = (restore.lost.clone(), restore.wanted());
+            let (access, parties) = match wanted {
+                Some((access, parties)) => (Some(access), Some(parties)),
+                None => (None, restore.parties.clone()),
+            };
+            (restore.epoch, What::Restore { lost, access, parties })
         }
         Act::Disable(_) | Act::Enable(_) | Act::Destroy(_) | Act::Keep(_) | Act::Export(_) => return None,
     };
@@ -98,9 +105,23 @@ pub(crate) fn order(id: &KeyId, act: &Act) -> Option<Order> {
 /// What stands against the structure that a key shall have: known before anybody is asked to agree. Who its parties are is looked at when
 /// the key is moved.
 pub(super) fn check(record: &Record, act: &Act) -> Result<(), Problem> {
-    let Act::Reshare(reshare) = act else { return Ok(()) };
-    let whole = || Problem::new(Code::InvalidRequest, "the body does not say who can sign");
-    let (access, names) = reshare.wanted().ok_or_else(whole)?;
+    let wanted = match act {
+        Act::Reshare(reshare) => {
+            let whole = || Problem::new(Code::InvalidRequest, "the body does not say who can sign");
+            Some(reshare.wanted().ok_or_else(whole)?)
+        }
+        Act::Restore(restore) => {
+            let wanted = restore.wanted();
+            // Without a word about it the structure stays; with parties alone their number changes.
+            if let (None, Some(parties)) = (&wanted, &restore.parties) {
+                let indices = (1..).zip(parties).filter_map(|(at, _)| PartyIndex::new(at));
+                moving::as_before(record, &indices.collect::<Vec<_>>())?;
+            }
+            wanted
+        }
+        _ => None,
+    };
+    let Some((access, names)) = wanted else { return Ok(()) };
     let structure = access::numbered(&access, &names).ok_or_else(|| {
         Problem::new(Code::Unprocessable, "the access structure names a node that is no party")
     })?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use quorate_api::{Code, Hex, KeyId, Problem};
+use quorate_api::{Access as Named, Code, Hex, KeyId, Problem};
 use quorate_net::PeerId;
 use quorate_protocol::access::Access;
 use quorate_protocol::party::{Committee, IdentityKey, Party, PartyIndex};
@@ -13,7 +13,8 @@ use quorate_store::KeyStatus;
 use tokio::time::timeout;
 
 use super::coordinate::{Chosen, all_there};
-use super::{Carried, Holders, Order, Target, What, committee, common, in_epoch, refuse};
+use super::{Carried, Holders, Order, Target, What, committee, common, in_epoch, over, refuse};
+use crate::access;
 use crate::ceremony::act;
 use crate::ceremony::protocols::epochs::Package;
 use crate::ceremony::quorum;
@@ -106,8 +107,8 @@ pub(super) fn target(
     record: &Record,
     old: &Package,
     lost: &[String],
+    access: Option<&Named>,
     parties: Option<&[String]>,
-    threshold: Option<u16>,
     holders: &Holders,
 ) -> Result<Target, Problem> {
     let gone = gone(shared, record, old, lost, holders)?;
@@ -117,9 +118,6 @@ pub(super) fn target(
         peer.ok_or_else(|| refuse(format!("this node knows no node `{name}`: configure it as a peer")))
     };
     let Some(names) = parties else {
-        if threshold.is_some() {
-            return Err(refuse("another threshold needs the parties that it is of"));
-        }
         let mut next = record.parties.clone();
         let mut seated: BTreeSet<Hex> =
             next.iter().filter(|party| !is_gone(party)).map(|party| party.identity.clone()).collect();
@@ -192,21 +190,37 @@ pub(super) fn target(
         next.push(RecordParty { index, name: name.clone(), identity: identity(peer) });
     }
     next.sort_by_key(|party| party.index);
-    let indices: Vec<PartyIndex> = next.iter().filter_map(|party| PartyIndex::new(party.index)).collect();
+    let access = match access {
+        Some(access) => over(record, access, &next)?,
+        None => {
+            let next = next.iter().filter_map(|party| PartyIndex::new(party.index));
+            as_before(record, &next.collect::<Vec<_>>())?
+        }
+    };
+    let threshold = access::smallest(&access);
+    Ok(Target { access, threshold, parties: next, last_index, lost: None, gone })
+}
+
+/// As many as before of other parties.
+///
+/// # Errors
+/// If that says not enough: the structure is more than a threshold, or there are too few.
+pub(crate) fn as_before(record: &Record, parties: &[PartyIndex]) -> Result<Access, Problem> {
+    let old = Package::read(record.scheme, &record.package.0);
+    let old = old.ok_or_else(|| refuse("the key's package cannot be read"))?;
     let plain = Access::threshold(record.threshold, &old.committee.indices().collect::<Vec<_>>());
-    if threshold.is_none() && plain.as_ref() != Some(&old.access) {
+    if plain.as_ref() != Some(&old.access) {
         return Err(refuse(
-            "the key's access structure is more than a threshold, and other parties cannot take it over as it is: say a threshold too, or name no parties, so that it stays, and reshare the key afterwards",
+            "the key's access structure is more than a threshold, and other parties cannot take it over as it is: say who can sign in `access` (`--access`), or name no parties, so that it stays",
         ));
     }
-    let threshold = threshold.unwrap_or(record.threshold);
-    let access = Access::threshold(threshold, &indices).ok_or_else(|| {
+    Access::threshold(record.threshold, parties).ok_or_else(|| {
         refuse(format!(
-            "{threshold} of {} cannot be: the threshold is 2 to the number of parties",
-            names.len()
+            "{} of {} cannot be: the threshold is 2 to the number of parties",
+            record.threshold,
+            parties.len()
         ))
-    })?;
-    Ok(Target { access, threshold, parties: next, last_index, lost: None, gone })
+    })
 }
 
 /// The dealers under the identities that they have now.

@@ -206,7 +206,7 @@ async fn restore(
     for key in [&mut keys.ethereum, &mut keys.ed25519] {
         let (epoch, lost) = (key.epoch, lost.to_vec());
         let reason = Some("every node was lost".to_owned());
-        let act = Act::Restore(Restore { epoch, lost, parties: None, threshold: None, reason });
+        let act = Act::Restore(Restore { epoch, lost, parties: None, threshold: None, access: None, reason });
         moved(client, key, &act, report).await?;
     }
     Ok(())
