@@ -11,8 +11,9 @@ use quorate_api::intent::Scheme;
 use quorate_store::fault::Fault;
 
 use crate::ceremony::Ceremony;
-use crate::checks::{after_creation, after_destruction, after_export, after_move};
+use crate::checks::{after_creation, after_destruction, after_export, after_move, after_switch};
 use crate::lab::{Lab, Loss};
+use crate::restore::Stock;
 
 /// What members still do when the one who asked has the answer.
 const REST: Duration = Duration::from_millis(250);
@@ -223,6 +224,7 @@ async fn run(
             after_creation(lab, ceremony, &before, answered.as_ref()).await?
         }
         Ceremony::Destroy => after_destruction(lab, &before, again_at).await?,
+        Ceremony::Disable | Ceremony::Enable => after_switch(lab, ceremony, &before, again_at).await?,
         Ceremony::Export => after_export(lab, ceremony, &before).await?,
         _ => after_move(lab, ceremony, &before, again_at).await?,
     };
@@ -273,7 +275,8 @@ pub(crate) async fn matrix(ceremony: Ceremony, scheme: Scheme, sample: usize, la
 async fn all_cells(ceremony: Ceremony, scheme: Scheme, sample: usize, labs: usize) -> Tally {
     let begun = Instant::now();
     let extent = Extent::of_environment();
-    let mut first = Lab::new(ceremony.nodes(), scheme).await;
+    let stock = Stock::default();
+    let mut first = Lab::new(ceremony.nodes(), scheme, stock.clone()).await;
     let mut cells: Vec<Cell> = enumerate(&mut first, ceremony, scheme).await.into_iter().collect();
     let mut seeded = Seeded(extent.seed);
     let there = cells.len();
@@ -299,14 +302,14 @@ async fn all_cells(ceremony: Ceremony, scheme: Scheme, sample: usize, labs: usiz
     let mut first = Some(first);
     let mut workers = Vec::new();
     for _ in 0..labs {
-        let (queue, mut lab) = (Arc::clone(&queue), first.take());
+        let (queue, mut lab, stock) = (Arc::clone(&queue), first.take(), stock.clone());
         workers.push(tokio::task::spawn_local(async move {
             let mut results = Vec::new();
             loop {
                 let Some((cells, draw)) = queue.lock().unwrap().pop_front() else { return results };
                 let mut here = match lab.take() {
                     Some(lab) => lab,
-                    None => Lab::new(ceremony.nodes(), scheme).await,
+                    None => Lab::new(ceremony.nodes(), scheme, stock.clone()).await,
                 };
                 let begun = Instant::now();
                 let told = cells.clone();

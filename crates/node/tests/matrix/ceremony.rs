@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use quorate_api::client::ClientError;
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
-    Act, CreateKey, Destroy, Export, Hex, ImportKey, Key, KeyId, Operation, Refresh, Repair, Reshare,
+    Act, CreateKey, Destroy, Export, Hex, ImportKey, Key, KeyId, Operation, Order, Refresh, Repair, Reshare,
+    Restore,
 };
 use quorate_seal::SealingKey;
 
-use crate::checks::insist;
+use crate::checks::{insist, settled};
 use crate::cluster::{Cluster, WAIT, create_key, created, now, unique};
 use crate::lab::Lab;
 
@@ -27,6 +28,10 @@ pub(crate) enum Ceremony {
     Raise,
     /// The third one has lost its share.
     Repair,
+    /// All parties are lost; two nodes have restored a share.
+    Restore,
+    Disable,
+    Enable,
     Destroy,
     Import,
     Export,
@@ -97,6 +102,8 @@ impl Ceremony {
         match self {
             // The one that lost its share cannot sign.
             Self::Repair => vec![names("ab")],
+            // Restored shares sign nothing.
+            Self::Restore => Vec::new(),
             _ => Self::quorums("abc", 2),
         }
     }
@@ -120,9 +127,25 @@ impl Ceremony {
             let import = crate::import::prepare(&lab.cluster.client(0), &name).await;
             return Before { name, ask: Ask::Import(Box::new(import)), key: None };
         }
+        if self == Self::Restore {
+            let key = crate::restore::prepare(lab).await;
+            let restore = Restore {
+                epoch: key.epoch,
+                lost: names("abc"),
+                parties: None,
+                threshold: None,
+                access: None,
+                reason: None,
+            };
+            let ask = Ask::Act(key.id.clone(), Act::Restore(restore));
+            return Before { name, ask, key: Some(key) };
+        }
         // On a machine that has much to do it may take more than one attempt.
         let made = insist(lab, 0, &Ask::Create(create), &unique("before")).await;
-        let key = created(&made.unwrap());
+        let mut key = created(&made.unwrap());
+        if self == Self::Enable {
+            key = switched(lab, &key, switch_off(key.acts), "disabled").await;
+        }
         let reshare = || {
             Act::Reshare(Reshare {
                 epoch: key.epoch,
@@ -133,7 +156,7 @@ impl Ceremony {
             })
         };
         let act = match self {
-            Self::Create | Self::Import | Self::Refresh => {
+            Self::Create | Self::Import | Self::Restore | Self::Refresh => {
                 Act::Refresh(Refresh { epoch: key.epoch, reason: None })
             }
             Self::Grow | Self::Replace | Self::Leave | Self::Raise => reshare(),
@@ -141,6 +164,8 @@ impl Ceremony {
                 lose(lab, 2, &key.id).await;
                 Act::Repair(Repair { epoch: key.epoch, party: "node-c".to_owned(), reason: None })
             }
+            Self::Disable => switch_off(key.acts),
+            Self::Enable => switch_on(key.acts),
             Self::Destroy => Act::Destroy(Destroy { base: key.acts, delay: None, reason: None }),
             Self::Export => Act::Export(Export {
                 reason: "matrix".to_owned(),
@@ -150,6 +175,21 @@ impl Ceremony {
         };
         Before { name, ask: Ask::Act(key.id.clone(), act), key: Some(key) }
     }
+}
+
+fn switch_off(base: u64) -> Act {
+    Act::Disable(Order { base, reason: None })
+}
+
+pub(crate) fn switch_on(base: u64) -> Act {
+    Act::Enable(Order { base, reason: None })
+}
+
+/// The key after an order about its state that every node carries out, which makes it this.
+pub(crate) async fn switched(lab: &Lab, key: &Key, act: Act, becomes: &str) -> Key {
+    insist(lab, 0, &Ask::Act(key.id.clone(), act), &unique("switch")).await.unwrap();
+    settled(lab, &key.id, |all| all.iter().all(|held| held.status == becomes)).await.unwrap();
+    lab.cluster.client(0).key(&key.id).await.unwrap()
 }
 
 /// A node's disk loses the share of a key.

@@ -8,7 +8,7 @@ use quorate_api::intent::build;
 use quorate_api::{Code, Key, KeyId, Operation, OperationResult, Problem, Sign};
 use sqlx::Row as _;
 
-use crate::ceremony::{Ask, Before, Ceremony, connect, everybody};
+use crate::ceremony::{Ask, Before, Ceremony, connect, everybody, switch_on, switched};
 use crate::cluster::{WAIT, created, signed, unique};
 use crate::lab::{Lab, PATIENCE};
 
@@ -97,7 +97,11 @@ pub(crate) async fn all_sign(lab: &Lab, key: &Key, quorums: &[Vec<String>]) -> R
 }
 
 /// Waits until all databases say the same; gives it, or what they say at last.
-async fn settled(lab: &Lab, key: &KeyId, good: impl Fn(&[Held]) -> bool) -> Result<Vec<Held>, String> {
+pub(crate) async fn settled(
+    lab: &Lab,
+    key: &KeyId,
+    good: impl Fn(&[Held]) -> bool,
+) -> Result<Vec<Held>, String> {
     let begun = Instant::now();
     loop {
         let mut all = Vec::new();
@@ -165,6 +169,10 @@ pub(crate) async fn after_move(
     if shown.public_key != key.public_key {
         return Err("the public key is another one".to_owned());
     }
+    let kept = crate::restore::kept(lab, key).await;
+    if !kept.is_empty() {
+        return Err(format!("nodes {kept:?} keep a restored share of a key that is in use again"));
+    }
     Ok(went_on)
 }
 
@@ -230,6 +238,42 @@ pub(crate) async fn after_destruction(lab: &Lab, before: &Before, again_at: usiz
     }
     settled(lab, &key.id, |all| all.iter().all(|held| held.status == "destroyed")).await?;
     Ok(begun > 0)
+}
+
+/// After an order to switch a key off or on was broken: the same order is carried out everywhere, and counts once; a key that is off signs nowhere,
+/// and nobody is kept from switching it on again. Gives whether a quorum had done it before it was asked again.
+pub(crate) async fn after_switch(
+    lab: &Lab,
+    ceremony: Ceremony,
+    before: &Before,
+    again_at: usize,
+) -> Result<bool, String> {
+    let key = before.key.as_ref().ok_or("no key")?;
+    let off = ceremony == Ceremony::Disable;
+    let becomes = if off { "disabled" } else { "active" };
+    let mut done = 0;
+    for at in 0..lab.cluster.nodes.len() {
+        done += usize::from(held(lab, at, &key.id).await.status == becomes);
+    }
+    insist(lab, again_at, &before.ask, &before.name).await?;
+    settled(lab, &key.id, |all| all.iter().all(|held| held.status == becomes)).await?;
+    for at in 0..lab.cluster.nodes.len() {
+        let shown = lab.cluster.client(at).key(&key.id).await.map_err(|error| error.to_string())?;
+        if shown.acts != key.acts + 1 {
+            return Err(format!("node {at} counts {} orders after {} and one", shown.acts, key.acts));
+        }
+        if off {
+            match lab.cluster.sign(at, &key.id, &unique("off")).await {
+                Err(problem) if problem.code == Code::KeyDisabled => {}
+                other => return Err(format!("asked to sign with a disabled key, node {at} says {other:?}")),
+            }
+        }
+    }
+    if off {
+        switched(lab, key, switch_on(key.acts + 1), "active").await;
+    }
+    all_sign(lab, key, &ceremony.quorums_after()).await?;
+    Ok(done >= 2)
 }
 
 /// After an export was broken: the same request gives as many sealed shares as are needed, every node counts the key as exposed, and it signs.

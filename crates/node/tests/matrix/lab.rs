@@ -12,12 +12,13 @@ use quorate_node::Node;
 use quorate_store::fault::Faults;
 
 use crate::cluster::Cluster;
+use crate::restore::Stock;
 
 /// How long anything may take that must come: a machine that has much else to do is no reason to fail.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Control messages, by their number; what is in brackets is said by a clock and belongs to no ceremony.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 35] = [
     "Propose",
     "Answer",
     "Ended",
@@ -48,6 +49,11 @@ const NAMES: [&str; 30] = [
     "InForce",
     "TellSealingKey",
     "SealingKey",
+    "TellRestored",
+    "Restored",
+    "TellEpochs",
+    "Epochs",
+    "(SeenHead)",
 ];
 /// How a member says that its part ended.
 const OUTCOMES: [&str; 9] = [
@@ -163,10 +169,11 @@ pub(crate) struct Lab {
     pub(crate) cluster: Cluster,
     pub(crate) faults: Vec<Faults>,
     pub(crate) wires: Vec<Wire>,
+    pub(crate) stock: Stock,
 }
 
 impl Lab {
-    pub(crate) async fn new(n: usize, scheme: Scheme) -> Self {
+    pub(crate) async fn new(n: usize, scheme: Scheme, stock: Stock) -> Self {
         let mut cluster = Cluster::prepare(n).await;
         // How long those wait who wait in vain: a ceremony takes a tenth of it.
         let patience = if scheme == Scheme::Ed25519 { 4 } else { 12 };
@@ -178,7 +185,7 @@ impl Lab {
         }
         let faults = vec![Faults::default(); n];
         let wires = (0..n).map(|_| Wire::default()).collect();
-        let mut this = Self { cluster, faults, wires };
+        let mut this = Self { cluster, faults, wires, stock };
         this.start_all().await;
         this
     }

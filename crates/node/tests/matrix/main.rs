@@ -19,6 +19,9 @@ mod checks;
 mod cluster;
 mod import;
 mod lab;
+mod restore;
+#[path = "../node/shelf.rs"]
+mod shelf;
 mod split;
 
 use quorate_api::intent::Scheme;
@@ -76,6 +79,21 @@ async fn a_threshold_that_is_raised_while_things_go_wrong_is_the_old_or_the_new_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_survives_whatever_goes_wrong() {
     survives(Ceremony::Repair, 24).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_survives_whatever_goes_wrong() {
+    survives(Ceremony::Restore, 24).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_disabled_survives_whatever_goes_wrong() {
+    survives(Ceremony::Disable, 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_enabled_survives_whatever_goes_wrong() {
+    survives(Ceremony::Enable, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ use crate::ceremony::{Before, Ceremony, connect};
 use crate::checks::{after_move, held};
 use crate::cluster::unique;
 use crate::lab::{Lab, Loss, PATIENCE};
+use crate::restore::Stock;
 
 /// How long nodes stay in doubt here when they hear nothing.
 const DOUBT: Duration = Duration::from_secs(3);
@@ -62,7 +63,7 @@ async fn split(lab: &mut Lab, ceremony: Ceremony, told: &[usize]) -> (Before, Ve
 }
 
 async fn lab() -> Lab {
-    let mut lab = Lab::new(3, Scheme::Ed25519).await;
+    let mut lab = Lab::new(3, Scheme::Ed25519, Stock::default()).await;
     for at in 0..3 {
         lab.cluster.stop(at).await;
         lab.cluster.configs[at].limits.doubt = DOUBT;
