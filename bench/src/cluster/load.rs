@@ -40,7 +40,7 @@ pub(crate) fn fresh() -> anyhow::Result<String> {
 
 async fn sign_once(client: &Client, key: &Key) -> anyhow::Result<(Duration, SignResult)> {
     let name = fresh()?;
-    let request = Sign { intent: message(name.as_bytes()), quorum: None };
+    let request = Sign { intent: message(name.as_bytes()), path: None, quorum: None };
     let begin = Instant::now();
     let mut operation = client.sign(&key.id, &request, &name, WAIT).await?;
     if !operation.status.is_final() {

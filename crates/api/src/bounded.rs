@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::act::{MAX_ACTS, MAX_DESTROY_DELAY};
+use crate::derive::{DerivationPath, MAX_PATHS};
 use crate::id::Hex;
 use crate::import::{MAX_COMMITMENT, MAX_SEALED, SEALING_KEY};
 use crate::moving::MAX_EPOCH;
@@ -51,6 +52,14 @@ pub fn check_label(label: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("a label has 1 to {MAX_LABEL} characters and no control characters"))
+}
+
+pub(crate) fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DerivationPath>, D::Error> {
+    let paths = Vec::<DerivationPath>::deserialize(deserializer)?;
+    if !(1..=MAX_PATHS).contains(&paths.len()) {
+        return Err(D::Error::custom(format!("expected 1 to {MAX_PATHS} paths")));
+    }
+    Ok(paths)
 }
 
 pub(crate) fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -10,6 +10,7 @@ use crate::act::Act;
 use crate::backup::BackUp;
 use crate::certificate::ClientCertificate;
 use crate::client_key::ClientKey;
+use crate::derive::{DerivationPath, Derive, DerivedKeys};
 use crate::id::{KeyId, OperationId};
 use crate::import::{ImportKey, SealingKeys};
 use crate::key::{CreateKey, Key};
@@ -232,6 +233,21 @@ impl Client {
         wait: Duration,
     ) -> Result<Operation, ClientError> {
         self.start(&format!("/v1/keys/{key}/sign"), sign, idempotency_key, wait).await
+    }
+
+    /// Keys below a key, as the node computes them.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn derive(
+        &self,
+        key: &KeyId,
+        paths: Vec<DerivationPath>,
+        idempotency_key: &str,
+    ) -> Result<DerivedKeys, ClientError> {
+        let body = serde_json::to_vec(&Derive { paths })?;
+        let path = format!("/v1/keys/{key}/derive");
+        self.send(Method::Post, &path, idempotency_key, body, Duration::ZERO).await
     }
 
     /// Asks for an act on a key and waits up to `wait` (at most [`MAX_WAIT`]) for the end.

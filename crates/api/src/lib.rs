@@ -13,6 +13,7 @@ mod certificate;
 pub mod client;
 mod client_key;
 mod credential;
+mod derive;
 mod event;
 mod export;
 mod governance;
@@ -42,6 +43,7 @@ pub use certificate::{
 };
 pub use client_key::{ClientAlgorithm, ClientKey, ClientKeyError, ClientPublicKey};
 pub use credential::{Credential, CredentialError, MAX_EXPIRY_AHEAD, VerifyError, verify_request};
+pub use derive::{DerivationPath, Derive, DerivedKey, DerivedKeys, MAX_PATH_DEPTH, MAX_PATHS, PathError};
 pub use event::{Event, EventKind, HEADER_LAST_EVENT_ID, MAX_EVENT_DETAIL};
 pub use export::{Export, ExportResult, MAX_EXPORT_AHEAD, SealedShare};
 pub use governance::{

@@ -246,6 +246,7 @@ const ROUTES: &[Route] = &[
             Code::IdempotencyConflict,
             Code::OperationCancelled,
             Code::IntentInvalid,
+            Code::HardenedPath,
             Code::PolicyDenied,
             Code::PresignDenied,
             Code::PresignFailed,
@@ -262,6 +263,17 @@ const ROUTES: &[Route] = &[
             Code::NotEnoughParties,
             Code::DeadlineExceeded,
         ],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/derive",
+        id: "derive",
+        summary: "Show keys below a key: their public keys and addresses. No node talks to another one for it.",
+        signed: true,
+        body: Some("Derive"),
+        parameters: Parameters::None,
+        answers: &[(200, "The keys, in the order of their paths.", Answer::Json("DerivedKeys"))],
+        codes: &[Code::NotFound, Code::KeyDestroyed, Code::HardenedPath, Code::Unprocessable],
     },
     Route {
         method: Method::Post,
@@ -650,6 +662,8 @@ pub fn openapi() -> OpenApi {
         .add::<Key>()
         .add_as::<Page<Key>>("KeyPage")
         .add::<Sign>()
+        .add::<crate::derive::Derive>()
+        .add::<crate::derive::DerivedKeys>()
         .add::<crate::act::Order>()
         .add::<crate::act::Destroy>()
         .add::<crate::moving::Refresh>()

@@ -99,6 +99,8 @@ codes! {
     IntentInvalid = "intent_invalid", 422, false, "what shall be signed is not valid";
     /// The request is well-formed but asks for something that cannot be.
     Unprocessable = "unprocessable", 422, false, "the request cannot be fulfilled as it stands";
+    /// A path has a hardened step, which needs the private key that no node has.
+    HardenedPath = "hardened_path", 422, false, "the path has a hardened step";
     /// The key is disabled.
     KeyDisabled = "key_disabled", 423, false, "the key is disabled";
     /// The key's shares may not be used any more.

@@ -170,6 +170,11 @@ text! {
     Access, "Access", "^[0-9a-z(\"][0-9a-z ,*()\"-]{0,4095}$"
 }
 text! {
+    /// Where below a key another one is: `m` is the key itself, `m/0/7` two steps below. A hardened number (`'`) is understood and refused,
+    /// because no node has the private key that it needs.
+    Path, "DerivationPath", "^m(/(0|[1-9][0-9]{0,9})['hH]?){0,16}$"
+}
+text! {
     /// What people read, on one line.
     Label, "Label", r"^[^\u0000-\u001f\u007f-\u009f]{1,128}$"
 }

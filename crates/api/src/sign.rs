@@ -1,5 +1,6 @@
 //! Signing: what is asked and what comes out.
 
+use crate::derive::DerivationPath;
 use crate::id::{Hex, KeyId};
 use crate::{bounded, schema};
 use quorate_intent::{Intent, Scheme, Summary};
@@ -14,6 +15,10 @@ pub struct Sign {
     /// What to sign.
     #[schema(value_type = schema::Intent)]
     pub intent: Intent,
+    /// Where below the key the one is that signs, such as `m/0/7`; the key itself if absent. No number may be hardened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Path>)]
+    pub path: Option<DerivationPath>,
     /// The nodes that shall sign; chosen among the connected ones if absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
     #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
@@ -25,6 +30,10 @@ pub struct Sign {
 pub struct SignResult {
     /// The key that signed.
     pub key: KeyId,
+    /// Where below the key the one is that signed; absent if it signed itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Path>)]
+    pub path: Option<DerivationPath>,
     /// Its scheme.
     #[schema(value_type = schema::Scheme)]
     pub scheme: Scheme,
@@ -63,7 +72,7 @@ pub struct SignatureResult {
     /// The input of the Bitcoin transaction that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<u32>,
-    /// The public key under which it verifies: the key's own, or for a Taproot spend the tweaked x-only output key.
+    /// The public key under which it verifies: the key's own, that at the path, or for a Taproot spend the tweaked x-only output key.
     pub public_key: Hex,
     /// The 32-byte digest that was signed, where the scheme signs a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,9 +3,9 @@
 #![expect(clippy::string_slice, reason = "test code")]
 
 use quorate_api::{
-    Act, ActKind, Code, CreateKey, Event, EventKind, Hex, ImportKey, KeyId, ListQuery, MAX_EVENT_DETAIL,
-    OperationId, OperationQuery, OperationStatus, Problem, Sign, format_wait, openapi, parse_body,
-    parse_wait, routes,
+    Act, ActKind, Code, CreateKey, Derive, Event, EventKind, Hex, ImportKey, KeyId, ListQuery,
+    MAX_EVENT_DETAIL, MAX_PATHS, OperationId, OperationQuery, OperationStatus, Problem, Sign, format_wait,
+    openapi, parse_body, parse_wait, routes,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -49,7 +49,7 @@ fn a_problem_has_the_documented_json() {
 fn codes_are_stable_and_distinct() {
     let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(names.len(), Code::ALL.len());
-    assert_eq!(Code::ALL.len(), 37);
+    assert_eq!(Code::ALL.len(), 38);
     for code in Code::ALL {
         assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         assert!((400..600).contains(&code.status()));
@@ -213,6 +213,32 @@ fn every_kind_of_intent_is_read_and_described() {
     }
 }
 
+/// Where below a key something is signed or shown; hardened numbers are read, so that a node can say why there is no such key.
+#[test]
+fn paths_are_read_strictly() {
+    let sign = |path: Value| {
+        let body = json!({ "intent": { "kind": "message", "message": "00" }, "path": path });
+        parse_body::<Sign>(body.to_string().as_bytes())
+    };
+    let derive = |paths: Value| parse_body::<Derive>(json!({ "paths": paths }).to_string().as_bytes());
+    for (text, shown) in [("m", "m"), ("m/0/7", "m/0/7"), ("m/44h/0H", "m/44'/0'")] {
+        let read = sign(json!(text)).unwrap().path.unwrap();
+        assert_eq!((read.to_string(), derive(json!([text])).unwrap().paths), (shown.to_owned(), vec![read]));
+    }
+    assert_eq!(sign(Value::Null).unwrap().path, None);
+    let refused = [json!(""), json!("m/"), json!("m/01"), json!("m/2147483648"), json!(7), json!(["m"])];
+    for path in &refused {
+        let problems = [sign(path.clone()).unwrap_err(), derive(json!([path])).unwrap_err()];
+        assert!(problems.iter().all(|problem| problem.code == Code::InvalidRequest), "{path}");
+    }
+    assert_eq!(refused.len(), 6);
+    let many = |count: usize| json!(vec!["m/0"; count]);
+    assert_eq!(derive(many(MAX_PATHS)).unwrap().paths.len(), MAX_PATHS);
+    for paths in [many(0), many(MAX_PATHS + 1), json!("m/0"), Value::Null] {
+        assert_eq!(derive(paths).unwrap_err().code, Code::InvalidRequest);
+    }
+}
+
 #[test]
 fn identifiers_and_hex_have_one_form() {
     let id = format!("key_{}", "0a".repeat(16));
@@ -309,7 +335,7 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
         }
         operations += 1;
     }
-    assert_eq!(operations, 35);
+    assert_eq!(operations, 36);
     let paths = document["paths"].as_object().unwrap();
     for path in [
         "/v1/keys",

@@ -1,6 +1,7 @@
 //! Addresses of a public key.
 
 use crate::{IntentError, PublicKey, Scheme};
+use bitcoin::bip32::{ChainCode, ChildNumber, Fingerprint, Xpub};
 use bitcoin::key::TapTweak as _;
 use bitcoin::secp256k1::{Secp256k1, XOnlyPublicKey};
 use bitcoin::{CompressedPublicKey, ScriptBuf};
@@ -95,6 +96,38 @@ pub fn addresses(key: &PublicKey, network: Network) -> Vec<Address> {
         list.push(entry("solana", "account", address.to_string()));
     }
     list
+}
+
+/// Where an extended public key stands below its root (BIP-32).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XpubPlace<'a> {
+    /// The key one step above and the number that led from there; `None` for a root.
+    pub parent: Option<(&'a PublicKey, u32)>,
+    /// How many steps it is below the root.
+    pub depth: u8,
+}
+
+/// The public key with its chain code as BIP-32 writes them: `xpub…`, or `tpub…` on the other networks. `None` for schemes that are not
+/// over secp256k1, for which nobody defined such a form, and for a hardened number.
+#[must_use]
+pub fn xpub(key: &PublicKey, chain_code: [u8; 32], place: XpubPlace<'_>, network: Network) -> Option<String> {
+    let (parent_fingerprint, number) = match place.parent {
+        Some((parent, number)) => {
+            let identifier = bitcoin::PublicKey::new(parent.secp256k1()?).pubkey_hash();
+            let bytes: &[u8; 20] = identifier.as_ref();
+            (Fingerprint::from(*bytes.first_chunk::<4>()?), number)
+        }
+        None => (Fingerprint::default(), 0),
+    };
+    let xpub = Xpub {
+        network: network.bitcoin().into(),
+        depth: place.depth,
+        parent_fingerprint,
+        child_number: ChildNumber::from_normal_idx(number).ok()?,
+        public_key: key.secp256k1()?,
+        chain_code: ChainCode::from(chain_code),
+    };
+    Some(xpub.to_string())
 }
 
 /// The Ethereum account of an ECDSA secp256k1 key: last 20 bytes of Keccak-256 of the uncompressed point.

@@ -40,7 +40,7 @@ mod scheme;
 mod solana;
 mod summary;
 
-pub use address::{Address, Network, addresses};
+pub use address::{Address, Network, XpubPlace, addresses, xpub};
 pub use error::IntentError;
 pub use facts::{Amount, Facts};
 pub use intent::Intent;

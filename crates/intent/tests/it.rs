@@ -36,6 +36,8 @@ mod sign;
 mod solana;
 #[path = "it/typed_data.rs"]
 mod typed_data;
+#[path = "it/xpub.rs"]
+mod xpub;
 
 // What the fuzz targets run.
 #[path = "../../../fuzz/checks/agree.rs"]

@@ -9,6 +9,7 @@ extern crate std;
 pub mod acknowledge;
 pub mod backup;
 pub mod certificate;
+pub mod derive;
 pub mod dkg;
 pub mod export;
 pub mod import;

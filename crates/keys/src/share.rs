@@ -11,7 +11,7 @@ use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
 use quorate_protocol::transcript::{Transcript, tags};
 
-use crate::sharing::{coefficients, evaluate_commitment, rows_of, width};
+use crate::sharing::{coefficients, constant_rows, evaluate_commitment, rows_of, width};
 
 /// Version of the encodings in this file.
 const FORMAT: u8 = 2;
@@ -117,6 +117,15 @@ impl<C: Curve> PublicPackage<C> {
         SessionId(hash.digest())
     }
 
+    /// The package of the key that is `offset` above this one (DERIVE.5): every public share moves with it.
+    pub(crate) fn shifted(&self, offset: &Scalar<C>, chain_code: [u8; 32]) -> Self {
+        let mut package = Self { chain_code, ..self.clone() };
+        if let Some(key) = package.joint.first_mut() {
+            *key += Point::mul_base(offset);
+        }
+        package
+    }
+
     /// Canonical encoding.
     pub fn to_bytes(&self) -> Vec<u8> {
         quorate_protocol::message::encode(&(
@@ -202,6 +211,13 @@ impl<C: Curve> KeyShare<C> {
         let coefficients = coefficients::<C>(&self.public.access, &quorum, self.index)?;
         let terms = self.secrets.iter().zip(coefficients);
         Some(SecretScalar::new(terms.map(|(secret, l)| l * secret.expose()).sum()))
+    }
+    /// The share of the key that is `offset` above this one, under the package that [`PublicPackage::shifted`] gave (DERIVE.5).
+    pub(crate) fn shifted(&self, public: PublicPackage<C>, offset: Scalar<C>) -> Self {
+        let rows = constant_rows(&self.public.access, self.index, offset);
+        let terms = self.secrets.iter().zip(rows);
+        let secrets = terms.map(|(secret, row)| SecretScalar::new(secret.expose() + row)).collect();
+        Self { public, index: self.index, secrets }
     }
     /// Encoding for a sealer: index and secrets. The public package is stored beside it, in clear.
     pub fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {

@@ -191,6 +191,18 @@ impl<C: Curve> Vector<C> {
     }
 }
 
+/// The rows of a party when this constant is dealt with all other coefficients zero: what a public summand of the key adds to its share.
+pub(crate) fn constant_rows<C: Curve>(
+    access: &Access,
+    party: PartyIndex,
+    constant: Scalar<C>,
+) -> Vec<Scalar<C>> {
+    let coefficient = |at: usize| if at == 0 { constant } else { Scalar::ZERO() };
+    let mut rows = Vec::with_capacity(rows_of(access, party));
+    walk(access, constant, 1, &coefficient, party, &mut |row| rows.push(row));
+    rows
+}
+
 /// The public images of a party's rows under a committed dealing: `deal(j)·G`, row by row, without knowing the dealing. Variable time:
 /// everything here is public.
 pub fn evaluate_commitment<C: Curve>(

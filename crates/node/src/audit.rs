@@ -4,10 +4,10 @@
 //! | kind | when | body |
 //! |---|---|---|
 //! | `start`, `stop` | the node starts, stops in order | version |
-//! | `request` | an operation begins here | client, hashes of the request and of the signed bytes, method, path, source address |
+//! | `request` | an operation begins here | client, hashes of the request and of the signed bytes, method, path, derivation path, source address |
 //! | `decision` | the same commit, or when a request of an enrolled client is refused | hash, decision, why |
 //! | `ceremony` | a session begins, or ends without a result | session, protocol, parties; then the problem, who is at fault |
-//! | `outcome` | a result is stored | hash of the request, hash of the result, quorum |
+//! | `outcome` | a result is stored | hash of the request, hash of the result, quorum; derivation path and public key of a key below the key |
 //! | `evidence` | the log of a peer contradicts what this node saw of it | who, and what |
 //! | `evidence` | the directory forked | both heads |
 //! | `approval`, `rejection` | a person says something about a request | hashes of request and ruling, who, with which credential, the verdict |
@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 
 use quorate_api::{
-    ActKind, Code, Hex, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignedRequest,
+    ActKind, Code, Hex, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignResult, SignedRequest,
 };
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
 use quorate_log::note::{KeyError, LogKey, LogSigner, WitnessKey};
@@ -40,7 +40,7 @@ use quorate_store::{Burn, Key, KeyStatus, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::judge::Judged;
+use crate::judge::{Ask, Judged};
 use crate::keys::Record;
 use crate::registry::locked;
 use crate::shared::Shared;
@@ -86,6 +86,9 @@ struct Requested<'a> {
     signed: String,
     method: &'static str,
     path: &'a str,
+    /// Where below the key the one is that shall sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    derivation: Option<String>,
     /// Where it came from, as the node says that took it from the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<IpAddr>,
@@ -147,6 +150,23 @@ struct Ended {
     request: String,
     result: String,
     quorum: Vec<String>,
+    /// Where below the key the one is that signed, and under which public key its signatures verify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    derivation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_key: Option<Hex>,
+}
+
+impl Ended {
+    fn of(request: &[u8; 32], result: &OperationResult) -> Self {
+        let below = match result {
+            OperationResult::Sign(result) => below(result),
+            _ => None,
+        };
+        let (derivation, public_key) = below.map(|(path, key)| (path, key.clone())).unzip();
+        let (result, quorum) = (result_hash(result), logged_parties(result));
+        Self { request: hex::encode(request), result, quorum, derivation, public_key }
+    }
 }
 
 pub(crate) fn entry(kind: Kind, body: &impl Serialize) -> Result<Entry, Problem> {
@@ -175,6 +195,11 @@ fn result_hash(result: &OperationResult) -> String {
             for signature in &result.signatures {
                 hash.update(&signature.signature.0);
             }
+            // DERIVE.8  what a key below the key signed is another result, whatever the bytes are
+            if let Some((path, public_key)) = below(result) {
+                hash.update(path.as_bytes());
+                hash.update(&public_key.0);
+            }
         }
         OperationResult::CreateKey { key, .. } => {
             hash.update(&key.public_key.0);
@@ -198,6 +223,12 @@ fn result_hash(result: &OperationResult) -> String {
         }
     }
     hash.finalize().to_hex().to_string()
+}
+
+/// Where below the key the one is that signed, and the public key under which its signatures verify.
+fn below(result: &SignResult) -> Option<(String, &Hex)> {
+    let path = result.path.as_ref().filter(|path| !path.is_root())?;
+    Some((path.to_string(), &result.signatures.first()?.public_key))
 }
 
 /// The nodes that took part in what gave a result, by name: the quorum that signed, or the parties of a new key. Empty for a change of the
@@ -251,7 +282,8 @@ pub(crate) fn ordered(
     number: u64,
 ) -> Result<Entry, Problem> {
     let result = ordered_hash(key, act, number);
-    let body = Ended { request: hex::encode(request), result, quorum: Vec::new() };
+    let (request, quorum) = (hex::encode(request), Vec::new());
+    let body = Ended { request, result, quorum, derivation: None, public_key: None };
     about(entry(Kind::Outcome, &body)?, operation, Some(key))
 }
 
@@ -259,8 +291,9 @@ pub(crate) fn ordered(
 #[must_use]
 pub fn logged_result(entry: &Entry, result: &OperationResult) -> bool {
     entry.kind() == Kind::Outcome
-        && serde_json::from_slice::<Ended>(entry.body())
-            .is_ok_and(|ended| ended.result == result_hash(result) && ended.quorum == logged_parties(result))
+        && serde_json::from_slice::<Ended>(entry.body()).is_ok_and(|ended| {
+            Ended { request: ended.request.clone(), ..Ended::of(&[0; 32], result) } == ended
+        })
 }
 
 #[derive(Debug, Serialize)]
@@ -348,12 +381,17 @@ impl Logged<'_> {
 
 /// A request is heard of: what was asked, by whom.
 fn asked(judged: &Judged) -> Result<Entry, Problem> {
+    let below = match &judged.ask {
+        Ask::Sign(_, sign) => sign.path.as_ref().filter(|path| !path.is_root()),
+        _ => None,
+    };
     let asked = Requested {
         client: judged.request.client(),
         request: hex::encode(judged.request.fingerprint()),
         signed: hex::encode(judged.request.request_hash()),
         method: judged.request.method().as_str(),
         path: judged.request.path(),
+        derivation: below.map(ToString::to_string),
         source: judged.source,
     };
     about(entry(Kind::Request, &asked)?, &judged.operation, judged.ask.key())
@@ -431,6 +469,7 @@ const fn is_judgement(code: Code) -> bool {
         Code::Forbidden
             | Code::PurposeNotAllowed
             | Code::IntentInvalid
+            | Code::HardenedPath
             | Code::Unprocessable
             | Code::KeyDisabled
             | Code::KeyBurned
@@ -455,9 +494,7 @@ pub(crate) fn outcome(
     request: &[u8; 32],
     result: &OperationResult,
 ) -> Result<Entry, Problem> {
-    let body =
-        Ended { request: hex::encode(request), result: result_hash(result), quorum: logged_parties(result) };
-    about(entry(Kind::Outcome, &body)?, operation, key)
+    about(entry(Kind::Outcome, &Ended::of(request, result))?, operation, key)
 }
 
 /// The newest receipts, until they are shown.

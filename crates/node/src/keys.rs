@@ -21,7 +21,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::{
     Code, Figures, Hex, Key as ApiKey, KeyId, KeyStatus as ApiStatus, OperationId, OperationResult, Problem,
 };
-use quorate_intent::{Network, PublicKey, Purpose, Scheme};
+use quorate_intent::{Address, Network, PublicKey, Purpose, Scheme};
 use quorate_net::PeerId;
 use quorate_policy::name::Name;
 use quorate_protocol::access::Access;
@@ -641,6 +641,13 @@ pub(crate) fn public_key(record: &Record, bytes: &[u8]) -> Result<PublicKey, Pro
         .map_err(|error| damaged(format!("a public key is not valid: {error}")))
 }
 
+/// The addresses of a public key on the chains that the key of the record may sign for.
+pub(crate) fn addresses(record: &Record, public: &PublicKey, network: Network) -> Vec<Address> {
+    let mut addresses = quorate_intent::addresses(public, network);
+    addresses.retain(|a| record.purposes.iter().any(|purpose| purpose.name() == a.chain));
+    addresses
+}
+
 /// The API's view of a key.
 pub(crate) fn api_key(
     id: KeyId,
@@ -657,8 +664,6 @@ pub(crate) fn api_key(
     });
     let quorums = access.minimal_quorums(SHOWN_QUORUMS);
     let name = |party: &PartyIndex| names.get(party).cloned().unwrap_or_else(|| party.to_string());
-    let mut addresses = quorate_intent::addresses(public, network);
-    addresses.retain(|a| record.purposes.iter().any(|purpose| purpose.name() == a.chain));
     ApiKey {
         id,
         scheme: record.scheme,
@@ -669,7 +674,7 @@ pub(crate) fn api_key(
         more_quorums: !quorums.complete,
         parties: record.parties.iter().map(|p| p.name.clone()).collect(),
         public_key: Hex(public.bytes().to_vec()),
-        addresses,
+        addresses: addresses(record, public, network),
         purposes: record.purposes.iter().copied().collect(),
         epoch: record.epoch(),
         label: record.label.clone(),

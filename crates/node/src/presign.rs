@@ -165,6 +165,11 @@ struct Question<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<IpAddr>,
     key: &'a str,
+    /// Where below the key the one is that would sign; absent if the key itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    /// The public key that would sign.
+    public_key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -377,6 +382,8 @@ impl Shared {
             principal: self.owner(judged.request.client()).0.map(|name| name.to_string()),
             source: judged.source,
             key: asked.key.id.as_str(),
+            path: (!asked.path.is_root()).then(|| asked.path.to_string()),
+            public_key: asked.public_key.to_hex(),
             label: record.label.as_deref(),
             tenant: record.tenant.as_ref().map(|tenant| tenant.as_str()),
             action: Action::Sign(asked.prepared.purpose).to_string(),

@@ -1,6 +1,7 @@
 //! The REST interface: one accept loop with bounds, one judge for every signed request, one way to answer a problem.
 
 mod answer;
+mod derive;
 mod events;
 mod governance;
 mod guard;
@@ -42,6 +43,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/sealing-keys", get(read::sealing_keys))
         .route("/v1/keys/{key}", get(read::key))
         .route("/v1/keys/{key}/sign", post(operations::sign))
+        .route("/v1/keys/{key}/derive", post(derive::derive))
         .route("/v1/operations", get(read::operations))
         .route("/v1/operations/{operation}", get(operations::show))
         .route("/v1/operations/{operation}/approve", post(governance::rule))

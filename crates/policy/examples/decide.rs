@@ -126,6 +126,7 @@ fn facts(user: &str) -> Facts {
             fee: Some(Amount::ZERO),
         }),
         wanted: None,
+        path: Default::default(),
         spent: Spent::default(),
         extra: BTreeMap::new(),
     }

@@ -76,6 +76,7 @@ impl Vocabulary {
         draft.extra(&facts.extra)?;
         if let Some(intent) = &facts.intent {
             draft.intent(intent)?;
+            draft.put("path", Value::new_string(facts.path.to_string()));
             let windows = [("key", &facts.spent.key), ("principal", &facts.spent.principal)];
             let chain = intent.chain.as_deref().unwrap_or_default();
             let spent = windows.map(|(whose, windows)| Ok((whose, draft.windows(whose, chain, windows)?)));

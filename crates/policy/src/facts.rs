@@ -10,7 +10,7 @@ mod intent;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_api::{KeyId, KeyStatus};
+use quorate_api::{DerivationPath, KeyId, KeyStatus};
 use quorate_intent::{Purpose, Scheme};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,9 @@ pub struct Facts {
     /// What would be signed; of signing only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<IntentFacts>,
+    /// Where below the key the one is that would sign; `m` is the key itself.
+    #[serde(default, skip_serializing_if = "DerivationPath::is_root")]
+    pub path: DerivationPath,
     /// Which key would be made; of `create_key` and `import` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Wanted>,
@@ -237,6 +240,9 @@ impl Facts {
         if matches!(action, Action::Sign(_)) != self.intent.is_some() {
             let what = if self.intent.is_some() { "nothing to sign" } else { "what is to be signed" };
             return Err(FactsError::Needs(action, what));
+        }
+        if !matches!(action, Action::Sign(_)) && !self.path.is_root() {
+            return Err(FactsError::Needs(action, "a path below the key"));
         }
         if action.makes_key() != self.wanted.is_some() {
             let what = if self.wanted.is_some() { "no new key" } else { "the key that is wanted" };

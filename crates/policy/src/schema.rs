@@ -27,6 +27,8 @@ const ALWAYS: &str = "
 /// Facts about what would be signed.
 const INTENT: &str = "
     kind: Kind, chain: String,
+    // Where below the key the one is that signs: `context.path like \"m/0/*\"`; \"m\" is the key itself. What was spent counts for the whole key.
+    path: String,
     // Whether part of the meaning cannot be read; whether everything that could leave is in the amounts and receivers.
     blind: Bool, complete: Bool,
     // Millionths of the chain's coin, rounded up, at most 10^18. Unknown amounts are 10^18.

@@ -11,6 +11,7 @@ pub(crate) mod drill;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod key_act;
+pub(crate) mod key_derive;
 pub(crate) mod key_export;
 pub(crate) mod key_import;
 pub(crate) mod key_move;

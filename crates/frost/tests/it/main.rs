@@ -7,6 +7,7 @@
 )]
 
 mod adversary;
+mod derive;
 mod everywhere;
 mod happy;
 mod kat;

@@ -1,5 +1,6 @@
 //! The only place that names protocols: which one creates and uses a key of which scheme.
 
+pub(crate) mod children;
 pub(crate) mod epochs;
 pub(crate) mod import;
 
@@ -22,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::create::Draft;
 use super::{Ceremony, Failure, Purpose};
-use crate::keys::OpenKey;
+use crate::keys::{Material, OpenKey};
 
 /// A key share of any curve.
 pub(crate) enum Share {
@@ -318,20 +319,34 @@ fn mismatch() -> Failure {
 
 const WRONG_SHARE: BadParams = BadParams::Unsuitable("the share is of another curve");
 
-/// Runs one signing session.
+/// What signs: the opened secrets of a key, and in place of its share that of a key below it where one was asked for.
+#[derive(Clone)]
+struct Signer {
+    material: Arc<Material>,
+    child: Option<Arc<Share>>,
+}
+
+impl Signer {
+    fn share(&self) -> &Share {
+        self.child.as_deref().unwrap_or(&self.material.share)
+    }
+}
+
+/// Runs one signing session; with the share of a child if there is one.
 pub(crate) async fn sign(
     key: &OpenKey,
+    child: Option<&Arc<Share>>,
     what: &ToSign,
     session: SessionId,
     ceremony: &mut Ceremony<'_>,
     purpose: Purpose,
 ) -> Result<Signature, Failure> {
-    let material = Arc::clone(&key.material);
+    let signer = Signer { material: Arc::clone(&key.material), child: child.cloned() };
     let protocol = sign_protocol(key.record.scheme);
     match (key.record.scheme, what) {
         (Scheme::EcdsaSecp256k1, ToSign::Prehash(digest)) => {
             let digest = *digest;
-            let start = move |params| match (&material.share, &material.setup) {
+            let start = move |params| match (signer.share(), &signer.material.setup) {
                 (Share::Secp256k1(share), Setup::Secp256k1(setup)) => {
                     sign::start(params, share, Arc::clone(setup), digest)
                 }
@@ -342,7 +357,7 @@ pub(crate) async fn sign(
         }
         (Scheme::EcdsaP256, ToSign::Prehash(digest)) => {
             let digest = *digest;
-            let start = move |params| match (&material.share, &material.setup) {
+            let start = move |params| match (signer.share(), &signer.material.setup) {
                 (Share::P256(share), Setup::P256(setup)) => {
                     sign::start(params, share, Arc::clone(setup), digest)
                 }
@@ -353,7 +368,7 @@ pub(crate) async fn sign(
         }
         (Scheme::Ed25519, ToSign::Ed25519Message(message)) => {
             let message = message.clone();
-            let start = move |params| match &material.share {
+            let start = move |params| match signer.share() {
                 Share::Ed25519(share) => quorate_frost::sign_ed25519(params, share, message),
                 _ => Err(WRONG_SHARE),
             };
@@ -363,7 +378,7 @@ pub(crate) async fn sign(
         (Scheme::Bip340, ToSign::Bip340 { message, taproot_tweak }) => {
             let message = message.clone();
             let tweak = if *taproot_tweak { TaprootTweak::KeyPath } else { TaprootTweak::None };
-            let start = move |params| match &material.share {
+            let start = move |params| match signer.share() {
                 Share::Secp256k1(share) => quorate_frost::sign_bip340(params, share, message, tweak),
                 _ => Err(WRONG_SHARE),
             };

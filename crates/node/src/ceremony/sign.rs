@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quorate_api::{
-    Code, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult, Skipped,
+    Code, DerivationPath, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult,
+    Skipped,
 };
-use quorate_intent::{Prepared, Signature, ToSign};
+use quorate_intent::{Prepared, PublicKey, Signature, ToSign};
 use quorate_net::PeerId;
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
@@ -25,6 +26,10 @@ use crate::verify::verify;
 /// A signing request that this node has checked against its own key record and its own reading of the intent.
 pub(crate) struct Asked {
     pub(crate) key: OpenKey,
+    /// Where below the key the one is that signs.
+    pub(crate) path: DerivationPath,
+    /// The public key there, which everything is about that is signed.
+    pub(crate) public_key: PublicKey,
     pub(crate) prepared: Prepared,
     /// The quorum that the request names.
     pub(super) wanted: Option<Vec<PartyIndex>>,
@@ -53,10 +58,22 @@ pub(crate) async fn ask(
             format!("this key may sign for {}, not for {purpose}: use another key", allowed.join(", "));
         return Err(Problem::new(Code::PurposeNotAllowed, detail));
     }
-    let prepared = sign
+    // DERIVE.6  senders, addresses and inputs are those of the key that signs
+    let path = sign.path.clone().unwrap_or_default();
+    let public_key = if path.is_root() {
+        key.public_key.clone()
+    } else {
+        key.material.share.child(key.record.scheme, &path)?.public_key
+    };
+    let mut prepared = sign
         .intent
-        .prepare(&key.public_key, shared.config.chains.bitcoin)
+        .prepare(&public_key, shared.config.chains.bitcoin)
         .map_err(|error| Problem::new(Code::IntentInvalid, error.to_string()))?;
+    if !path.is_root() {
+        // For those who must agree: the key that they know is not the one that signs.
+        let which = format!("by the key at {path} below {}", key.id);
+        prepared.summary.details.push(which);
+    }
     let names = key.record.names();
     let peers = key.record.peers();
     let wanted = match &sign.quorum {
@@ -81,7 +98,7 @@ pub(crate) async fn ask(
         }
     };
     let burned = key.material.setup.burned();
-    Ok(Asked { key, prepared, wanted, names, peers, burned, said: None, decided: None })
+    Ok(Asked { key, path, public_key, prepared, wanted, names, peers, burned, said: None, decided: None })
 }
 
 impl Asked {
@@ -126,7 +143,8 @@ impl Asked {
             ToSign::Bip340 { message, taproot_tweak: false } => (message, b"none"),
             ToSign::Bip340 { message, taproot_tweak: true } => (message, b"key path"),
         };
-        let bindings: [(&'static str, &[u8]); 7] = [
+        let path = self.path.to_string();
+        let bindings: [(&'static str, &[u8]); 9] = [
             ("request", &judged.request.request_hash()),
             ("coordinator", attempt.coordinator.as_bytes()),
             ("attempt", &attempt.number.to_le_bytes()),
@@ -134,6 +152,9 @@ impl Asked {
             ("input", &index.to_le_bytes()),
             ("content", content),
             ("tweak", tweak),
+            // DERIVE.7  parties that were told different paths never meet
+            ("path", path.as_bytes()),
+            ("public key", self.public_key.bytes()),
         ];
         let protocol = protocols::sign_protocol(self.key.record.scheme);
         self.key.material.share.session_id(protocol, committee, &bindings)
@@ -146,7 +167,7 @@ impl Asked {
             && inputs
                 .iter()
                 .zip(signatures)
-                .all(|(what, signature)| verify(&self.key.public_key, what, signature).is_some())
+                .all(|(what, signature)| verify(&self.public_key, what, signature).is_some())
     }
 
     /// Signatures of another node, if they are what was asked for.
@@ -168,7 +189,7 @@ impl Asked {
         let finished = self.prepared.finish(signatures).map_err(|error| failed(error.to_string()))?;
         let mut shown = Vec::with_capacity(signatures.len());
         for (index, (what, signature)) in self.prepared.inputs.iter().zip(signatures).enumerate() {
-            let public_key = verify(&self.key.public_key, what, signature)
+            let public_key = verify(&self.public_key, what, signature)
                 .ok_or_else(|| failed("the joint signature does not verify".to_owned()))?;
             let (digest, message) = match what {
                 ToSign::Prehash(digest) => (Some(Hex(digest.to_vec())), self.prepared.message()),
@@ -186,6 +207,7 @@ impl Asked {
         }
         Ok(OperationResult::Sign(Box::new(SignResult {
             key: self.key.id.clone(),
+            path: (!self.path.is_root()).then(|| self.path.clone()),
             scheme: self.key.record.scheme,
             signatures: shown,
             raw_tx: finished.raw_tx.map(Hex),
@@ -210,14 +232,20 @@ pub(crate) async fn run(
     ceremony: &mut Ceremony<'_>,
 ) -> Result<Vec<Signature>, Failure> {
     let mut signatures = Vec::with_capacity(asked.prepared.inputs.len());
+    // The share of a child lives as long as its sessions.
+    let child = if asked.path.is_root() {
+        None
+    } else {
+        Some(Arc::new(asked.key.material.share.below(&asked.path).map_err(Failure::local)?))
+    };
     for (index, what) in (0_u32..).zip(&asked.prepared.inputs) {
         let session = asked.session(&ceremony.committee, judged, attempt, index, what);
         let (key, revision, peers) = (asked.key.id.clone(), asked.key.revision, asked.peers.clone());
         let material = Arc::clone(&asked.key.material);
         let pass = ceremony.shared.gates.enter(&key, revision).map_err(Failure::local)?;
         let purpose = Purpose::Use { key, revision, peers, material, _pass: pass };
-        let signature = protocols::sign(&asked.key, what, session, ceremony, purpose).await?;
-        if verify(&asked.key.public_key, what, &signature).is_none() {
+        let signature = protocols::sign(&asked.key, child.as_ref(), what, session, ceremony, purpose).await?;
+        if verify(&asked.public_key, what, &signature).is_none() {
             tracing::error!(operation = %judged.operation, "the joint signature does not verify");
             let detail = "the joint signature does not verify under the public key: report this as a bug";
             return Err(Failure::local(Problem::new(Code::Internal, detail)));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use quorate_api::{BackUp, Code, CreateKey, KeyId, KeyStatus, MissingPeople, Problem, SignedRequest};
+use quorate_api::{
+    BackUp, Code, CreateKey, DerivationPath, KeyId, KeyStatus, MissingPeople, Problem, SignedRequest,
+};
 use quorate_intent::{Summary, default_purposes};
 use quorate_policy::approval::Tally;
 use quorate_policy::chain::{Agreement, Proposed};
@@ -342,6 +344,7 @@ impl Shared {
                     source: judged.source,
                     intent: None,
                     wanted: None,
+                    path: DerivationPath::default(),
                     spent: Spent::default(),
                     extra: BTreeMap::new(),
                 };
@@ -356,6 +359,7 @@ impl Shared {
                     source: judged.source,
                     intent: None,
                     wanted: None,
+                    path: DerivationPath::default(),
                     spent: Spent::default(),
                     extra: BTreeMap::new(),
                 };
@@ -445,6 +449,7 @@ impl Shared {
             now: clock::seconds(),
             source,
             intent: Some(IntentFacts::of(&asked.prepared.facts, &asked.prepared.summary)),
+            path: asked.path.clone(),
             wanted: None,
             spent: Spent::default(),
             extra: self.said(asked)?,
@@ -518,6 +523,7 @@ fn facts_of_creation(
             parties: u16::try_from(parties).unwrap_or(u16::MAX),
             label: create.label.clone().unwrap_or_default(),
         }),
+        path: DerivationPath::default(),
         spent: Spent::default(),
         extra: BTreeMap::new(),
     }

@@ -127,6 +127,9 @@ async fn judged(shared: &Arc<Shared>, request: &[u8], source: Option<IpAddr>) ->
             }
             operations::start_here(shared, request, source, judged.ask.kind().as_str()).await
         }
+        (Method::Post, ["", "v1", "keys", key, "derive"]) => {
+            super::derive::derive_here(shared, &key.parse().map_err(unknown)?, &request).await
+        }
         (Method::Post, ["", "v1", "operations", operation, "approve" | "reject" | "withdraw"]) => {
             let ruled = shared.rule(&operation.parse().map_err(unknown)?, &request).await?;
             let ruled = ruled.ok_or_else(|| unknown("nothing waits here under this name"))?;

@@ -74,7 +74,7 @@ pub(crate) async fn all_sign(lab: &Lab, key: &Key, quorums: &[Vec<String>]) -> R
     let begun = Instant::now();
     for quorum in quorums {
         let at = usize::from(quorum[0].as_bytes()["node-".len()] - b'a');
-        let sign = Sign { intent: build::message(b"matrix"), quorum: Some(quorum.clone()) };
+        let sign = Sign { intent: build::message(b"matrix"), path: None, quorum: Some(quorum.clone()) };
         let result = loop {
             match lab.cluster.client(at).sign(&key.id, &sign, &unique("after"), WAIT).await {
                 Ok(operation) => break signed(&operation),

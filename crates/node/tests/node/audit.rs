@@ -103,7 +103,7 @@ async fn refusals_are_logged() {
     let cluster = Cluster::start(3).await;
     let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
     let before = entries(&cluster, 0).await.len();
-    let raw = Sign { intent: Intent::RawDigest { digest: "07".repeat(32) }, quorum: None };
+    let raw = Sign { intent: Intent::RawDigest { digest: "07".repeat(32) }, path: None, quorum: None };
     let error = cluster.client(0).sign(&key.id, &raw, &unique("raw"), WAIT).await.unwrap_err();
     assert_eq!(problem(error).code, Code::PurposeNotAllowed);
     let stranger = cluster.client_as(0, "mallory", 9);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::{Intent, Purpose, Scheme};
-use quorate_api::{EventKind, KeyId, ListQuery, Method, Request, Sign, SignedRequest};
+use quorate_api::{DerivationPath, EventKind, KeyId, ListQuery, Method, Request, Sign, SignedRequest};
 use quorate_log::entry::Kind;
 use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
 use quorate_node::Node;
@@ -342,7 +342,7 @@ impl Traitor {
         let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
         let digest = <bitcoin::hashes::sha256::Hash as bitcoin::hashes::Hash>::hash(text.as_bytes());
         let digest = *bitcoin::hashes::Hash::as_byte_array(&digest);
-        let bindings: [(&'static str, &[u8]); 7] = [
+        let bindings: [(&'static str, &[u8]); 9] = [
             ("request", &request.request_hash()),
             ("coordinator", cluster.identities[2].as_bytes()),
             ("attempt", &1_u32.to_le_bytes()),
@@ -350,6 +350,8 @@ impl Traitor {
             ("input", &0_u32.to_le_bytes()),
             ("content", &digest),
             ("tweak", b"none"),
+            ("path", b"m"),
+            ("public key", &share.public().public_key().to_bytes()),
         ];
         let session: SessionId = share.public().session_id("ecdsa-sign", &quorum, &bindings);
         let params = Params {
@@ -541,8 +543,9 @@ async fn a_lying_coordinator_is_refused() {
         Request::new(Method::Post, path, CLIENT, now() + 60, unique("lie"), body).unwrap().sign(&own).encode()
     };
     let named = Sign { quorum: Some(vec!["node-a".to_owned(), "node-b".to_owned()]), ..message("pay bob") };
-    let digest = Sign { intent: Intent::RawDigest { digest: "11".repeat(32) }, quorum: None };
-    let solana = Sign { intent: Intent::SolanaMessage { message: "AAAA".to_owned() }, quorum: None };
+    let digest = Sign { intent: Intent::RawDigest { digest: "11".repeat(32) }, path: None, quorum: None };
+    let solana =
+        Sign { intent: Intent::SolanaMessage { message: "AAAA".to_owned() }, path: None, quorum: None };
     let signed =
         |sign: &Sign| sign_request(&key, sign, CLIENT, now() + 60, &unique("lie")).sign(&own).encode();
     let moved = {
@@ -663,17 +666,29 @@ async fn a_lying_coordinator_is_refused() {
     cluster.sign(0, &key, "and life goes on").await.unwrap();
 }
 
-/// covers: S22: the coordinator proposes one message and runs the protocol on another, under the right name of the session.
+/// covers: S22: the coordinator proposes one message and runs the protocol on another, under the right name of the session; or proposes
+/// one path below the key and runs the protocol with another, under the one name or the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_signed_is_what_was_asked() {
     let mut cluster = Cluster::start(3).await;
     let key = message_key(&cluster).await;
     let mut traitor = Traitor::replace(&mut cluster, 2).await;
     let honest = cluster.identities[0];
-    let request = sign_request(&key, &message("pay bob"), CLIENT, now() + 60, &unique("swap"));
-    let request: SignedRequest = request.sign(&client_key(1));
+    let asked = |path: &str| {
+        let sign = Sign { path: Some(path.parse().unwrap()), ..message("pay bob") };
+        sign_request(&key, &sign, CLIENT, now() + 60, &unique("swap")).sign(&client_key(1))
+    };
+    let requests: [SignedRequest; 2] = [asked("m"), asked("m/0/1")];
     let mut cases = 0;
-    for (text, works) in [("pay mallory", false), ("pay bob", true)] {
+    for (asked, text, named, used, works) in [
+        (0, "pay mallory", "m", "m", false),
+        (0, "pay bob", "m", "m", true),
+        (1, "pay bob", "m/0/2", "m/0/2", false),
+        (1, "pay bob", "m/0/1", "m/0/2", false),
+        (1, "pay bob", "m/0/1", "m", false),
+        (1, "pay bob", "m/0/1", "m/0/1", true),
+    ] {
+        let request = &requests[asked];
         let work = Work::Sign { quorum: vec![1, 3], epoch: 0 };
         let (ceremony, answer) = traitor.propose(honest, request.encode(), work).await;
         assert_eq!(answer, Some(Answer::Accept));
@@ -685,7 +700,11 @@ async fn what_is_signed_is_what_was_asked() {
         };
         let index = |i: u16| PartyIndex::new(i).unwrap();
         let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
-        let bindings: [(&'static str, &[u8]); 7] = [
+        // What the name of the session says, and what the share is of.
+        let [named, used] = [named, used].map(|path| path.parse::<DerivationPath>().unwrap());
+        let public_key = share.public().derived(named.numbers()).unwrap().public_key.to_bytes();
+        let named = named.to_string();
+        let bindings: [(&'static str, &[u8]); 9] = [
             ("request", &request.request_hash()),
             ("coordinator", cluster.identities[2].as_bytes()),
             ("attempt", &1_u32.to_le_bytes()),
@@ -693,7 +712,10 @@ async fn what_is_signed_is_what_was_asked() {
             ("input", &0_u32.to_le_bytes()),
             ("content", b"pay bob"),
             ("tweak", b"none"),
+            ("path", named.as_bytes()),
+            ("public key", &public_key),
         ];
+        let share = share.derive(used.numbers()).unwrap();
         let session: SessionId = share.public().session_id("frost-ed25519", &quorum, &bindings);
         let params = Params {
             session,
@@ -725,7 +747,7 @@ async fn what_is_signed_is_what_was_asked() {
         }
         cases += 1;
     }
-    assert_eq!(cases, 2);
+    assert_eq!(cases, 6);
 }
 
 struct Careless;

@@ -203,7 +203,7 @@ pub(crate) fn create_key(scheme: Scheme, threshold: u16, purposes: Option<Vec<Pu
 }
 
 pub(crate) fn message(text: &str) -> Sign {
-    Sign { intent: build::message(text.as_bytes()), quorum: None }
+    Sign { intent: build::message(text.as_bytes()), path: None, quorum: None }
 }
 
 /// An idempotency key that was not used before.

@@ -109,7 +109,7 @@ async fn transactions_with_several_inputs_are_finished() {
         psbt.inputs[0].non_witness_utxo = Some(funding);
         psbt.inputs.push(psbt.inputs[0].clone());
         let spent: Vec<_> = psbt.inputs.iter().map(|input| input.witness_utxo.clone().unwrap()).collect();
-        let sign = Sign { intent: Intent::BitcoinPsbt { psbt: psbt.to_string() }, quorum: None };
+        let sign = Sign { intent: Intent::BitcoinPsbt { psbt: psbt.to_string() }, path: None, quorum: None };
         let operation = cluster.client(1).sign(&key.id, &sign, &unique("psbt"), WAIT).await.unwrap();
         let result = signed(&operation);
         assert_eq!(result.signatures.len(), 2);

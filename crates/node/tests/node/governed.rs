@@ -318,12 +318,12 @@ pub(crate) fn payment(finney: u64, to: &str) -> Sign {
         max_priority_fee_per_gas: 1_000_000_000,
         data: Vec::new(),
     };
-    Sign { intent: build::ethereum_transfer(&transfer).unwrap(), quorum: None }
+    Sign { intent: build::ethereum_transfer(&transfer).unwrap(), path: None, quorum: None }
 }
 
 const PAYEE: &str = "0x000000000000000000000000000000000000dEaD";
 
-async fn wallet(cluster: &Cluster) -> Key {
+pub(crate) async fn wallet(cluster: &Cluster) -> Key {
     let create = create_key(Scheme::EcdsaSecp256k1, 2, None);
     let operation = cluster.as_user(0, "alice").create_key(&create, &unique("create"), WAIT).await.unwrap();
     created(&operation)

@@ -8,6 +8,7 @@ mod canary;
 mod catch_up;
 mod certificates;
 mod cluster;
+mod derive;
 mod destruction;
 mod elsewhere;
 mod end_to_end;

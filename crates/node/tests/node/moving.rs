@@ -20,11 +20,11 @@ fn message_purpose() -> Option<Vec<Purpose>> {
     Some(vec![Purpose::Message])
 }
 
-fn refresh(epoch: u64) -> Act {
+pub(crate) fn refresh(epoch: u64) -> Act {
     Act::Refresh(Refresh { epoch, reason: None })
 }
 
-fn reshare(epoch: u64, threshold: u16, parties: &[&str]) -> Act {
+pub(crate) fn reshare(epoch: u64, threshold: u16, parties: &[&str]) -> Act {
     let parties = Some(parties.iter().map(|name| format!("node-{name}")).collect());
     Act::Reshare(Reshare { epoch, threshold: Some(threshold), access: None, parties, reason: None })
 }

@@ -123,10 +123,11 @@ async fn only_enrolled_clients_get_in_and_only_in_time() {
     }
     assert_eq!(count, 21);
     // The purposes and the intent are judged before anything starts.
-    let raw = Sign { intent: Intent::Message { message: "zz".to_owned() }, quorum: None };
+    let raw = Sign { intent: Intent::Message { message: "zz".to_owned() }, path: None, quorum: None };
     let error = cluster.client(0).sign(&key.id, &raw, &unique("r"), WAIT).await.unwrap_err();
     assert_eq!(problem(error).code, Code::IntentInvalid);
-    let solana = Sign { intent: Intent::SolanaMessage { message: "AAAA".to_owned() }, quorum: None };
+    let solana =
+        Sign { intent: Intent::SolanaMessage { message: "AAAA".to_owned() }, path: None, quorum: None };
     let error = cluster.client(0).sign(&key.id, &solana, &unique("r"), WAIT).await.unwrap_err();
     assert_eq!(problem(error).code, Code::PurposeNotAllowed);
     let page = cluster.client(0).operations(&ListQuery { limit: 200, after: None }).await.unwrap();
@@ -341,7 +342,7 @@ async fn a_key_signs_for_its_own_purpose_alone() {
         ];
         for intent in intents {
             let own = intent.purpose() == purpose;
-            let sign = Sign { intent, quorum: None };
+            let sign = Sign { intent, path: None, quorum: None };
             match cluster.client(0).sign(&key.id, &sign, &unique("sign"), WAIT).await.map_err(problem) {
                 Ok(operation) => {
                     assert!(own);

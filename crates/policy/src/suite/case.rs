@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_api::{KeyId, KeyStatus};
+use quorate_api::{DerivationPath, KeyId, KeyStatus};
 use quorate_intent::{Purpose, Scheme};
 use serde::Deserialize;
 
@@ -34,6 +34,9 @@ pub struct Case {
     /// What would be signed.
     #[serde(default)]
     pub intent: CaseIntent,
+    /// Where below the key the one is that would sign, as in `m/0/7`; the key itself if absent.
+    #[serde(default)]
+    pub path: DerivationPath,
     /// Which key would be made, and where: in the tenant of `key`.
     pub wanted: Option<Wanted>,
     /// When the node first saw the request.
@@ -181,6 +184,7 @@ impl Case {
             now,
             source: self.source,
             intent: if signs { Some(self.intent.facts(self.action)?) } else { None },
+            path: self.path.clone(),
             wanted: self.wanted.clone(),
             spent: self.spent.clone(),
             extra: self.extra.clone(),

@@ -208,6 +208,10 @@ fn facts_that_do_not_fit_together_are_refused() {
             "making no key",
             Facts { action: Action::CreateKey, intent: None, resource: Resource::Cluster, ..asked() },
         ),
+        (
+            "refreshing a child",
+            Facts { action: Action::Refresh, intent: None, path: "m/0/1".parse().unwrap(), ..asked() },
+        ),
         ("refreshing a payment", Facts { action: Action::Refresh, ..asked() }),
         ("after the year 9999", Facts { now: u64::MAX, ..asked() }),
         ("an unknown kind", facts("anna", IntentFacts { kind: "poem".to_owned(), ..pays(1) })),
@@ -315,6 +319,31 @@ fn times_and_places_are_what_they_are() {
     ] {
         assert_eq!(permits(&rule("permit", condition), &asked), holds, "{condition}");
     }
+}
+
+/// A rule sees where below the key the one is that signs; one that does not look lets every path pass.
+#[test]
+fn paths_are_what_they_are() {
+    let mut cases = 0;
+    for (path, deposits, itself) in [
+        ("m/0/7", true, false),
+        ("m/0/7/1", true, false),
+        ("m/0", false, false),
+        ("m/1/7", false, false),
+        ("m/10/7", false, false),
+        ("m", false, true),
+    ] {
+        let asked = Facts { path: path.parse().unwrap(), ..facts("anna", pays(1)) };
+        assert_eq!(permits(&rule("permit", "context.path like \"m/0/*\""), &asked), deposits, "{path}");
+        assert_eq!(permits(&rule("permit", "context.path == \"m\""), &asked), itself, "{path}");
+        assert!(permits(&rule("permit", "context.complete"), &asked));
+        cases += 1;
+    }
+    assert_eq!(cases, 6);
+    // Facts that were written before paths are about the key itself.
+    let old = serde_json::to_value(facts("anna", pays(1))).unwrap();
+    assert!(old.get("path").is_none());
+    assert!(serde_json::from_value::<Facts>(old).unwrap().path.is_root());
 }
 
 #[test]

@@ -178,6 +178,7 @@ pub(crate) fn facts(who: &str, intent: IntentFacts) -> Facts {
         source: None,
         intent: Some(intent),
         wanted: None,
+        path: Default::default(),
         spent: Spent::default(),
         extra: BTreeMap::new(),
     }

@@ -1,7 +1,8 @@
 //! `quorate key`: create, list and show keys, and what is done to them.
 
 use super::{
-    block_on, key_act, key_export, key_import, key_move, key_restore, key_sign, key_verify, structure,
+    block_on, key_act, key_derive, key_export, key_import, key_move, key_restore, key_sign, key_verify,
+    structure,
 };
 use crate::cli::Connection;
 use crate::connection::connect;
@@ -30,6 +31,8 @@ pub(crate) enum KeyCommand {
     List(KeyListArgs),
     /// Show a key with its addresses.
     Show(ShowArgs),
+    /// Show keys below a key: one key serves as many addresses as are needed.
+    Derive(key_derive::DeriveArgs),
     /// Sign a transaction or a message.
     Sign(key_sign::SignArgs),
     /// Give the nodes of a key new shares: what was stolen before is worthless.
@@ -134,6 +137,7 @@ pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output)
             let key = block_on(async { Ok(client.key(&args.key).await?) })?;
             output.result(&key, || show(&key))
         }
+        KeyCommand::Derive(args) => key_derive::run(args, connection, output),
         KeyCommand::Sign(args) => key_sign::run(args, connection, output),
         KeyCommand::Refresh(args) => key_move::refresh(args, connection, output),
         KeyCommand::Reshare(args) => key_move::reshare(args, connection, output),

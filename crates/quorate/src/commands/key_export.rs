@@ -79,7 +79,7 @@ pub(crate) struct ExportArgs {
     /// Do not ask before it is done.
     #[arg(long)]
     yes: bool,
-    /// Refused: there are no children of keys, and one would open its parent.
+    /// Refused: whoever has a child and the extended public key above it has the key above it.
     #[arg(long, value_name = "PATH", hide = true)]
     derive: Option<String>,
 }
@@ -129,7 +129,7 @@ struct Exported {
 pub(crate) fn run(args: ExportArgs, connection: &Connection, output: &Output) -> anyhow::Result<()> {
     if args.derive.is_some() {
         return Err(usage(
-            "keys have no children here: a key is exported whole. A child would not stay alone either: whoever has one and the extended public key above it can compute the private key above it, and all its children",
+            "a key is exported whole, and no child of it alone: whoever has one and the extended public key above it can compute the private key above it, and all its children",
         ));
     }
     check_label(&args.reason).map_err(|_| usage("a reason is needed: 1 to 128 characters on one line"))?;

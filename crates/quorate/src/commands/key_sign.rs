@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use quorate_api::intent::Intent;
-use quorate_api::{KeyId, OperationResult, Sign, SignResult};
+use quorate_api::{DerivationPath, KeyId, OperationResult, Sign, SignResult};
 
 /// Arguments of `quorate key sign`.
 #[derive(Debug, Args)]
@@ -20,6 +20,7 @@ use quorate_api::{KeyId, OperationResult, Sign, SignResult};
 Examples:
   quorate key sign key_… --ethereum-tx 0x02f0…
   quorate key sign key_… --psbt @payment.psbt
+  quorate key sign key_… --psbt @payment.psbt --path m/0/7
   quorate key sign key_… --message 'hello'
   quorate key sign key_… --message @release.tar.gz.sha256 --quorum a,c
   quorate key sign key_… --intent @intent.json -o json | quorate key verify --result @-"
@@ -27,6 +28,9 @@ Examples:
 pub(crate) struct SignArgs {
     /// The key's identifier.
     key: KeyId,
+    /// Where below the key the one is that signs, as in `m/0/7`: `quorate key derive` shows its addresses. The key itself if absent.
+    #[arg(long, value_name = "PATH")]
+    path: Option<DerivationPath>,
     /// The nodes that shall sign, separated by commas; chosen among the connected ones if absent.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     quorum: Vec<String>,
@@ -123,7 +127,7 @@ fn input_text(bytes: Vec<u8>) -> anyhow::Result<String> {
 
 /// Runs the command.
 pub(crate) fn run(args: SignArgs, connection: &Connection, output: &Output) -> anyhow::Result<()> {
-    let sign = Sign { intent: args.what.intent()?, quorum: node_names(args.quorum)? };
+    let sign = Sign { intent: args.what.intent()?, path: args.path, quorum: node_names(args.quorum)? };
     let client = connect(connection)?;
     let repeat = idempotency_key(args.idempotency_key)?;
     let operation = run_operation("signing", &client, connection, &repeat, output, async |wait| {
@@ -138,6 +142,9 @@ pub(crate) fn run(args: SignArgs, connection: &Connection, output: &Output) -> a
 /// The result for people: what was signed first, what it cost last.
 pub(super) fn show(result: &SignResult) -> String {
     let mut text = format!("{}\n\n", result.summary);
+    if let Some(path) = &result.path {
+        text.push_str(&format!("by the key at {path} below {}\n", result.key));
+    }
     for signature in &result.signatures {
         if let Some(input) = signature.input {
             text.push_str(&format!("input {input}\n"));

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::support::{CLIENT, Cluster, NAMES, Ran, program, run, write_private};
 
-const WORDS: &str = "test test test test test test test test test test test junk";
+pub(crate) const WORDS: &str = "test test test test test test test test test test test junk";
 /// The first account of the development chains, which everybody knows.
-const ACCOUNT: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+pub(crate) const ACCOUNT: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 const ACCOUNT_KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 impl Cluster {

@@ -14,6 +14,7 @@ mod backup;
 mod canary;
 mod certificates;
 mod crash;
+mod derive;
 mod doctor;
 mod drill;
 mod events;

@@ -438,7 +438,7 @@ pub(crate) fn create(scheme: Scheme) -> CreateKey {
 
 pub(crate) fn sign(message: &str, quorum: Option<&[&str]>) -> Sign {
     let quorum = quorum.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
-    Sign { intent: Intent::Message { message: hex::encode(message) }, quorum }
+    Sign { intent: Intent::Message { message: hex::encode(message) }, path: None, quorum }
 }
 
 pub(crate) fn created(operation: &Operation) -> KeyId {

@@ -177,7 +177,7 @@ async fn pay(client: &Client, key: &Key, value_wei: u128) -> anyhow::Result<Oper
         max_priority_fee_per_gas: 1_000_000_000,
         data: Vec::new(),
     };
-    let request = Sign { intent: ethereum_transfer(&transfer)?, quorum: None };
+    let request = Sign { intent: ethereum_transfer(&transfer)?, path: None, quorum: None };
     Ok(client.sign(&key.id, &request, &fresh()?, Duration::from_secs(5)).await?)
 }
 

@@ -250,7 +250,7 @@ async fn known(
 
 /// Two nodes of a key that needs three: expects the error that says so.
 async fn refused(client: &Client, key: &Key, report: &Report<'_>) -> anyhow::Result<()> {
-    let request = Sign { intent: message(b"two are not enough"), quorum: None };
+    let request = Sign { intent: message(b"two are not enough"), path: None, quorum: None };
     let started = Instant::now();
     match client.sign(&key.id, &request, &fresh()?, WAIT).await {
         Err(ClientError::Problem(problem)) if problem.code == Code::NotEnoughParties => {

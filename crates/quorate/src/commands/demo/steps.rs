@@ -84,7 +84,7 @@ pub(super) async fn sign(
     report: &Report<'_>,
 ) -> anyhow::Result<()> {
     let plain = if let Intent::Message { message } = &intent { Some(hex::decode(message)?) } else { None };
-    let request = Sign { intent, quorum: quorum.map(|q| q.map(str::to_owned).to_vec()) };
+    let request = Sign { intent, path: None, quorum: quorum.map(|q| q.map(str::to_owned).to_vec()) };
     let operation = client.sign(&key.id, &request, &fresh()?, WAIT).await.with_context(|| what.to_owned())?;
     let OperationResult::Sign(result) = finish(client, operation).await? else {
         bail!("asked for a signature, got something else");
@@ -210,7 +210,7 @@ pub(crate) async fn sign_everything(
 
 /// One node of three cannot sign: expects the error that says so.
 pub(super) async fn refused(client: &Client, keys: &Keys, report: &Report<'_>) -> anyhow::Result<()> {
-    let request = Sign { intent: message(b"alone"), quorum: None };
+    let request = Sign { intent: message(b"alone"), path: None, quorum: None };
     let started = Instant::now();
     match client.sign(&keys.p256.id, &request, &fresh()?, WAIT).await {
         Err(ClientError::Problem(problem)) if problem.code == quorate_api::Code::NotEnoughParties => {
