@@ -386,6 +386,8 @@ impl<C: Curve> Round for AwaitAcks<C> {
     type Direct = Nothing;
     type Output = Generated<C>;
     const NAME: &'static str = "acknowledge";
+    // An acknowledgement is a signature itself.
+    const LAST: bool = true;
 
     fn receive(
         self,

@@ -291,12 +291,17 @@ impl<O: 'static> Session<O> {
     fn advance(&mut self, live: Live<O>) -> Result<(), Abort> {
         let Live { round, number, own, received, early, before } = live;
         let broadcasts = round.broadcasts();
-        // SESSION.3
+        // SESSION.3  a signature that nobody will echo is evidence and nothing else: it is looked at when a check fails
+        let many = self.committee.len() > 2;
+        let evidence_only = !many || round.is_last();
         let mut contents: Vec<(PartyIndex, Seen)> = own.into_iter().map(|seen| (self.me, seen)).collect();
         for (&peer, frame) in &received {
-            contents.extend(self.authenticate(peer, frame, number, own.is_some())?.map(|seen| (peer, seen)));
+            contents.extend(Self::seen(peer, frame, own.is_some())?.map(|seen| (peer, seen)));
         }
         contents.sort_by_key(|(i, _)| *i);
+        if !evidence_only {
+            self.authenticate(&contents, number)?;
+        }
         // SESSION.4  before the protocol looks at anything
         for (&peer, frame) in &received {
             self.check_echo(peer, frame, number, &before)?;
@@ -320,35 +325,43 @@ impl<O: 'static> Session<O> {
             Ok(RawMessage { broadcast: frame.broadcast, direct: frame.direct })
         })?;
         // SESSION.6
-        let turn = round.receive(raw, &mut self.context(digest))?;
-        // Between two parties there is nobody to tell something else: no echo, no evidence needed.
-        let before = if broadcasts && self.committee.len() > 2 { contents } else { Vec::new() };
+        let turn = match round.receive(raw, &mut self.context(digest)) {
+            Ok(turn) => turn,
+            // A peer whose signature is wrong is named for that: what it sent convinces nobody else. A burn stays a burn.
+            Err(abort) if evidence_only && abort.consequence == Consequence::Retry => {
+                return Err(self.authenticate(&contents, number).err().unwrap_or(abort));
+            }
+            Err(abort) => return Err(abort),
+        };
+        // What will be echoed is signed, whatever the round says of itself.
+        if evidence_only && many && matches!(turn.next, Next::Await { .. }) {
+            self.authenticate(&contents, number)?;
+        }
+        // Between two parties there is nobody to tell something else: no echo.
+        let before = if broadcasts && many { contents } else { Vec::new() };
         let next = number.checked_add(1).unwrap_or(ABORT_ROUND);
         self.take_turn(turn, next, early, before);
         Ok(())
     }
 
-    /// The peer's broadcast with its signature checked; `None` where the round is not signed.
-    fn authenticate(
-        &self,
-        peer: PartyIndex,
-        frame: &Frame,
-        round: u8,
-        signed: bool,
-    ) -> Result<Option<Seen>, Abort> {
+    /// What the peer said to everybody, with the signature it gave; `None` where the round is not signed.
+    fn seen(peer: PartyIndex, frame: &Frame, signed: bool) -> Result<Option<Seen>, Abort> {
         match (signed, frame.signature) {
             (false, None) if frame.echo.is_empty() => Ok(None),
-            (true, Some(signature)) => {
-                let seen = Seen { content: frame.content(), signature };
-                let key = self.committee.get(peer).map(|p| p.identity);
-                if key.is_some_and(|key| is_signed(self.id, round, peer, &key, &seen)) {
-                    Ok(Some(seen))
-                } else {
-                    Err(Abort::by(peer, Check::BroadcastSignature))
-                }
-            }
+            (true, Some(signature)) => Ok(Some(Seen { content: frame.content(), signature })),
             _ => Err(Abort::by(peer, Check::Malformed)),
         }
+    }
+
+    /// Checks the signatures of all peers.
+    fn authenticate(&self, contents: &[(PartyIndex, Seen)], round: u8) -> Result<(), Abort> {
+        for (peer, seen) in contents.iter().filter(|(i, _)| *i != self.me) {
+            let key = self.committee.get(*peer).map(|p| p.identity);
+            if !key.is_some_and(|key| is_signed(self.id, round, *peer, &key, seen)) {
+                return Err(Abort::by(*peer, Check::BroadcastSignature));
+            }
+        }
+        Ok(())
     }
 
     /// Compares what `peer` says it saw in the round before with what we saw.

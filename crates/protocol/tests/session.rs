@@ -499,3 +499,99 @@ fn random_bytes_never_panic() {
     }
     assert!(["result", "waits", "broadcast_signature"].iter().all(|k| ended.contains_key(k)), "{ended:?}");
 }
+
+/// Between two parties and in a last round, a wrong signature counts exactly when something else is wrong; no signature is never a frame.
+///
+/// covers: S8
+#[test]
+fn a_signature_that_nobody_echoes_is_evidence() {
+    let two = |change: Box<dyn Fn(&mut tamper::Header)>, spoil: bool| {
+        let adversary = move |parcel: &Parcel| {
+            if tamper::is_abort(&parcel.bytes) {
+                return Fate::Drop;
+            }
+            if parcel.from.get() != CHEATER || round_of(parcel) != 2 {
+                return Fate::Deliver;
+            }
+            let mut bytes = parcel.bytes.clone();
+            if spoil {
+                bytes = tamper::rewrite(&bytes, &identity(CHEATER), |parts| parts.direct[0] ^= 1).unwrap();
+            }
+            let bytes = tamper::readdress(&bytes, |h| change(h)).unwrap();
+            Fate::Replace(vec![Parcel { bytes, ..parcel.clone() }])
+        };
+        world(THIS, 2).with_adversary(adversary).run()
+    };
+    let mut cases = 0;
+    for (signature, wrong) in [(Some([0; 64]), true), (Some([9; 64]), true)] {
+        let set = move |h: &mut tamper::Header| h.signature = signature;
+        assert!(two(Box::new(set), false).ended[&index(1)].is_ok(), "right in all else");
+        let outcome = two(Box::new(set), wrong);
+        judge("wrong in both", Expect::Party(Check::BroadcastSignature), &outcome, CHEATER);
+        cases += 2;
+    }
+    let keep = |_: &mut tamper::Header| {};
+    judge("a wrong body", Expect::Party(Check::Binding), &two(Box::new(keep), true), CHEATER);
+    let none = |h: &mut tamper::Header| h.signature = None;
+    judge("no signature", Expect::Party(Check::Malformed), &two(Box::new(none), false), CHEATER);
+    cases += 2;
+    // Three parties: a round that is the last, and one that only says so.
+    for (honest, goes_on) in [(true, false), (false, false), (true, true)] {
+        let committee = parties(&[1, 2, 3]);
+        let start = move |params| {
+            Session::start(params, b"", |ctx| {
+                Ok(Turn::broadcast(Closing { goes_on }, &Say(word(ctx, 1, 0)), ctx))
+            })
+        };
+        let outcome = World::start(5, THIS, &committee, start)
+            .with_adversary(move |parcel| {
+                if tamper::is_abort(&parcel.bytes) {
+                    return Fate::Drop;
+                }
+                if parcel.from.get() != CHEATER || round_of(parcel) != 1 {
+                    return Fate::Deliver;
+                }
+                let bytes = tamper::rewrite(&parcel.bytes, &identity(9), |parts| {
+                    if !honest {
+                        parts.broadcast.fill(0);
+                    }
+                });
+                Fate::Replace(vec![Parcel { bytes: bytes.unwrap(), ..parcel.clone() }])
+            })
+            .run();
+        if honest && !goes_on {
+            assert!(HONEST.iter().all(|i| outcome.ended[&index(*i)].is_ok()));
+        } else {
+            judge("last", Expect::Party(Check::BroadcastSignature), &outcome, CHEATER);
+        }
+        cases += 1;
+    }
+    assert_eq!(cases, 9);
+}
+
+/// Calls itself the last round, and refuses a broadcast of zero.
+struct Closing {
+    goes_on: bool,
+}
+impl Round for Closing {
+    type Broadcast = Say;
+    type Direct = Nothing;
+    type Output = Heard;
+    const NAME: &'static str = "closing";
+    const LAST: bool = true;
+    fn receive(
+        self,
+        inbox: PerPeer<Received<Say, Nothing>>,
+        ctx: &mut Context<'_>,
+    ) -> Result<Turn<Heard>, Abort> {
+        for (j, m) in inbox.iter() {
+            if m.broadcast.0 == 0 {
+                return Err(Abort::by(j, Check::Binding));
+            }
+        }
+        if self.goes_on {
+            return Ok(Turn::broadcast(Self { goes_on: false }, &Say(word(ctx, 2, 0)), ctx));
+        }
+        Ok(Turn::done(Heard::default()))
+    }
+}

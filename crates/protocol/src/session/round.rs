@@ -64,6 +64,9 @@ pub trait Round: Send + Sized + 'static {
     type Output;
     /// What the round does, for progress displays.
     const NAME: &'static str;
+    /// Whether nothing is sent after this round. Its broadcasts are then not echoed, and their signatures serve as evidence only: they
+    /// are checked when something else fails. A round that sends something all the same has them checked first.
+    const LAST: bool = false;
 
     /// Consumes the state and one message of each peer.
     ///
@@ -167,6 +170,7 @@ pub(super) struct RawMessage {
 pub(super) trait AnyRound<O>: Send {
     fn name(&self) -> &'static str;
     fn broadcasts(&self) -> bool;
+    fn is_last(&self) -> bool;
     fn receive(
         self: Box<Self>,
         raw: PerPeer<RawMessage>,
@@ -180,6 +184,9 @@ impl<R: Round> AnyRound<R::Output> for R {
     }
     fn broadcasts(&self) -> bool {
         R::Broadcast::CHANNEL == Channel::Broadcast
+    }
+    fn is_last(&self) -> bool {
+        R::LAST
     }
     fn receive(
         self: Box<Self>,
