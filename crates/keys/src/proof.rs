@@ -46,20 +46,23 @@ impl<C: Curve> ProofOfKnowledge<C> {
     #[must_use]
     pub fn verify(&self, public: &Point<C>, statement: &Statement<'_>) -> bool {
         let c = challenge(public, &self.r, statement);
-        !bool::from(public.is_identity()) && Point::mul_base(&self.z) == self.r + *public * c
+        // z·G − c·X = R: everything here is public.
+        !bool::from(public.is_identity()) && Point::lincomb_vartime(&self.z, &[(*public, -c)]) == self.r
     }
 }
 
 fn challenge<C: Curve>(public: &Point<C>, r: &Point<C>, statement: &Statement<'_>) -> Scalar<C> {
     let mut wide = [0u8; WIDE_LEN];
+    let encoded = Point::encode_all(&[*public, *r]);
+    let [public, r] = [0, 1].map(|at| encoded.get(at).and_then(|e| e.get(..C::POINT_LEN)).unwrap_or_default());
     Transcript::new(tags::SCHNORR_POK)
         .absorb("curve", C::ID.name().as_bytes())
         .absorb("session", &statement.session.0)
         .absorb("prover", &statement.prover.0)
         .absorb("purpose", statement.purpose.as_bytes())
         .absorb("context", statement.context)
-        .absorb("public", &public.to_bytes())
-        .absorb("commitment", &r.to_bytes())
+        .absorb("public", public)
+        .absorb("commitment", r)
         .xof()
         .fill(&mut wide);
     Scalar::from_wide(&wide)

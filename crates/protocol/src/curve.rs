@@ -4,12 +4,11 @@
 //! Secret scalars that live longer than one expression belong in [`SecretScalar`].
 
 mod ed25519;
-mod weierstrass;
+mod p256;
+mod secp256k1;
+mod sswu;
 
-pub use self::{
-    ed25519::Ed25519,
-    weierstrass::{P256, Secp256k1},
-};
+pub use self::{ed25519::Ed25519, p256::P256, secp256k1::Secp256k1};
 
 use alloc::vec::Vec;
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
@@ -55,6 +54,18 @@ impl fmt::Display for CurveId {
 /// Number of bytes that [`Curve::scalar_from_wide`] reduces: 128 bits more than the order, so the bias is below 2^-127
 /// on every curve here.
 pub const WIDE_LEN: usize = 48;
+
+/// A compressed point: [`Curve::POINT_LEN`] bytes, then zero.
+pub type Encoded = [u8; 33];
+
+/// First `N` bytes of a pad, zero-filled if the caller broke the length contract: no panic, and no secret is at stake.
+fn head<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0u8; N];
+    for (o, b) in out.iter_mut().zip(bytes) {
+        *o = *b;
+    }
+    out
+}
 
 /// A group of prime order with the operations that the protocols need. All operations are constant time unless named `vartime`.
 pub trait Curve: Copy + Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'static {
@@ -111,12 +122,27 @@ pub trait Curve: Copy + Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'sta
     fn mul_base(s: &Self::RawScalar) -> Self::RawPoint;
     /// `s·P`.
     fn mul(p: &Self::RawPoint, s: &Self::RawScalar) -> Self::RawPoint;
+    /// `Σ s·P`, with the doublings shared.
+    fn lincomb(terms: &[(Self::RawPoint, Self::RawScalar)]) -> Self::RawPoint;
+    /// `base·G + Σ s·P` of public values: the time it takes depends on all of them.
+    fn lincomb_vartime(base: &Self::RawScalar, terms: &[(Self::RawPoint, Self::RawScalar)])
+    -> Self::RawPoint;
     /// Writes the canonical compressed encoding into the first `POINT_LEN` bytes and returns them all (33 bytes, the last unused on 32-byte curves).
-    fn point_to_bytes(p: &Self::RawPoint) -> [u8; 33];
+    fn point_to_bytes(p: &Self::RawPoint) -> Encoded;
+    /// The same for each point, with one field inversion for all.
+    fn points_to_bytes(points: &[Self::RawPoint]) -> Vec<Encoded>;
     /// Decodes a canonical compressed point of the prime-order group; the identity is `None`.
     fn point_from_bytes(bytes: &[u8]) -> Option<Self::RawPoint>;
+    /// Decodes a canonical compressed point whose order is not small; on a curve with a cofactor it may have a part of small order.
+    fn point_from_bytes_with_torsion(bytes: &[u8]) -> Option<Self::RawPoint> {
+        Self::point_from_bytes(bytes)
+    }
     /// RFC 9380 `hash_to_curve` in the random-oracle suite of the curve.
     fn hash_to_curve(dst: &[u8], message: &[&[u8]]) -> Self::RawPoint;
+    /// The same for each message; cheaper together where the curve needs an inversion for each.
+    fn hashes_to_curve(dst: &[u8], messages: &[&[&[u8]]]) -> Vec<Self::RawPoint> {
+        messages.iter().map(|message| Self::hash_to_curve(dst, message)).collect()
+    }
 }
 
 /// A curve on which ECDSA is defined.
@@ -206,6 +232,12 @@ impl<C: Curve> Scalar<C> {
     pub fn from_wide(bytes: &[u8; WIDE_LEN]) -> Self {
         Self(C::scalar_from_wide(bytes))
     }
+    /// `hash_to_field` of RFC 9380 (5.2) over `expand_message_xmd` with SHA-256 and 48 bytes; the parts of tag and message are joined.
+    pub fn hash(dst: &[&[u8]], message: &[&[u8]]) -> Self {
+        let mut wide = Zeroizing::new([0u8; WIDE_LEN]);
+        sswu::expand_message_xmd(dst, message, &mut *wide);
+        Self::from_wide(&wide)
+    }
     /// Reduces [`Curve::PAD_LEN`] uniform bytes.
     pub fn from_pad(bytes: &[u8]) -> Self {
         Self(C::scalar_from_pad(bytes))
@@ -276,9 +308,37 @@ impl<C: Curve> Point<C> {
         }
         C::point_from_bytes(bytes).map(Self)
     }
+    /// Decodes as [`from_bytes`](Self::from_bytes), but on a curve with a cofactor lets a part of small order pass; points that have no other
+    /// part are refused. For points that no secret multiplies and whose sums are compared with points of the group (`spec/30-frost.md`).
+    pub fn from_bytes_with_torsion(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != C::POINT_LEN {
+            return None;
+        }
+        C::point_from_bytes_with_torsion(bytes).map(Self)
+    }
+    /// Canonical compressed encodings, with one field inversion for all.
+    pub fn encode_all(points: &[Self]) -> Vec<Encoded> {
+        C::points_to_bytes(&points.iter().map(|p| p.0).collect::<Vec<_>>())
+    }
+    /// `Σ s·P` in constant time; cheaper than the sum of products.
+    pub fn lincomb(terms: &[(Self, Scalar<C>)]) -> Self {
+        let mut raw: Vec<_> = terms.iter().map(|(p, s)| (p.0, s.0)).collect();
+        let sum = Self(C::lincomb(&raw));
+        raw.iter_mut().for_each(|(_, s)| s.zeroize());
+        sum
+    }
+    /// `base·G + Σ s·P` of public values, in variable time.
+    pub fn lincomb_vartime(base: &Scalar<C>, terms: &[(Self, Scalar<C>)]) -> Self {
+        let raw: Vec<_> = terms.iter().map(|(p, s)| (p.0, s.0)).collect();
+        Self(C::lincomb_vartime(&base.0, &raw))
+    }
     /// RFC 9380 `hash_to_curve`.
     pub fn hash(dst: &[u8], message: &[&[u8]]) -> Self {
         Self(C::hash_to_curve(dst, message))
+    }
+    /// RFC 9380 `hash_to_curve` of each message, cheaper than one by one.
+    pub fn hash_all(dst: &[u8], messages: &[&[&[u8]]]) -> Vec<Self> {
+        C::hashes_to_curve(dst, messages).into_iter().map(Self).collect()
     }
 }
 

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+// For tables that are computed once.
 extern crate std;
 
 pub use borsh;

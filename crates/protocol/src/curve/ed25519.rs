@@ -1,8 +1,13 @@
 //! edwards25519 over `curve25519-dalek`, restricted to the subgroup of prime order.
 
-use super::{Curve, CurveId, WIDE_LEN};
+use alloc::vec::Vec;
+
+use super::{Curve, CurveId, Encoded, WIDE_LEN};
 use curve25519_dalek::{
-    EdwardsPoint, Scalar, constants::ED25519_BASEPOINT_POINT, edwards::CompressedEdwardsY, traits::Identity,
+    EdwardsPoint, Scalar,
+    constants::ED25519_BASEPOINT_POINT,
+    edwards::CompressedEdwardsY,
+    traits::{Identity, MultiscalarMul, VartimeMultiscalarMul},
 };
 
 /// edwards25519 (RFC 8032). Scalars are little-endian, points 32 bytes.
@@ -47,21 +52,59 @@ impl Curve for Ed25519 {
     fn mul(p: &EdwardsPoint, s: &Scalar) -> EdwardsPoint {
         p * s
     }
-    fn point_to_bytes(p: &EdwardsPoint) -> [u8; 33] {
-        let mut out = [0u8; 33];
-        for (o, b) in out.iter_mut().zip(p.compress().to_bytes()) {
-            *o = b;
+    fn lincomb(terms: &[(EdwardsPoint, Scalar)]) -> EdwardsPoint {
+        EdwardsPoint::multiscalar_mul(terms.iter().map(|(_, s)| s), terms.iter().map(|(p, _)| p))
+    }
+    fn lincomb_vartime(base: &Scalar, terms: &[(EdwardsPoint, Scalar)]) -> EdwardsPoint {
+        match terms {
+            [] => EdwardsPoint::mul_base(base),
+            [(p, s)] => EdwardsPoint::vartime_double_scalar_mul_basepoint(s, p, base),
+            terms => {
+                let sum = EdwardsPoint::vartime_multiscalar_mul(
+                    terms.iter().map(|(_, s)| s),
+                    terms.iter().map(|(p, _)| p),
+                );
+                if *base == Scalar::ZERO { sum } else { sum + EdwardsPoint::mul_base(base) }
+            }
         }
-        out
+    }
+    fn point_to_bytes(p: &EdwardsPoint) -> Encoded {
+        padded(&p.compress())
+    }
+    fn points_to_bytes(points: &[EdwardsPoint]) -> Vec<Encoded> {
+        EdwardsPoint::compress_batch_alloc(points).iter().map(padded).collect()
     }
     fn point_from_bytes(bytes: &[u8]) -> Option<EdwardsPoint> {
+        // (ℓ − 1)·P = −P exactly for the points of the prime-order group. The points are public.
+        Self::point_from_bytes_with_torsion(bytes).filter(|point| {
+            let minus = Scalar::ZERO - Scalar::ONE;
+            EdwardsPoint::vartime_double_scalar_mul_basepoint(&minus, point, &Scalar::ZERO) == -point
+        })
+    }
+    fn point_from_bytes_with_torsion(bytes: &[u8]) -> Option<EdwardsPoint> {
         let compressed = CompressedEdwardsY::from_slice(bytes).ok()?;
-        let point = compressed.decompress()?;
-        // Decompression accepts y ≥ p and "negative zero"; only the canonical form may pass, and only without torsion.
-        let canonical = point.compress() == compressed;
-        (canonical && point.is_torsion_free() && point != EdwardsPoint::identity()).then_some(point)
+        // Decompression accepts y ≥ p and "negative zero"; only the canonical form may pass. The points with x = 0, the only ones with a
+        // second form of the latter kind, have small order.
+        if !is_below_p(bytes) {
+            return None;
+        }
+        compressed.decompress().filter(|point| !point.is_small_order())
     }
     fn hash_to_curve(dst: &[u8], message: &[&[u8]]) -> EdwardsPoint {
         EdwardsPoint::hash_to_curve::<sha2::Sha512>(message, &[dst])
+    }
+}
+
+fn padded(p: &CompressedEdwardsY) -> Encoded {
+    super::head(p.as_bytes())
+}
+
+/// Whether 32 little-endian bytes, without their highest bit, are below 2^255 − 19.
+fn is_below_p(bytes: &[u8]) -> bool {
+    match bytes {
+        [first, middle @ .., last] => {
+            *first < 0xed || last & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
+        }
+        _ => false,
     }
 }
