@@ -7,8 +7,8 @@
 //! | [`sign_bip340`] | BIP-340, with or without the tweak of BIP-341 | `KeyShare<Secp256k1>` |
 //!
 //! Two rounds, both broadcasts. Every party computes the signature itself; there is no coordinator. A wrong partial signature names its
-//! sender. The arithmetic is that of the `frost-*` crates, which use an older generation of the curve crates: values cross as bytes
-//! and none of those types is visible here.
+//! sender. The scheme is our own code over [`quorate_protocol::curve`]; the `frost-*` crates judge it in tests, and the result is
+//! verified by `ed25519-dalek` or `k256` before anybody sees it.
 //!
 //! A session holds nonces that must be used once. It can be neither cloned nor saved:
 //!

@@ -1,18 +1,31 @@
-//! The two messages. Both decode into checked values of the ciphersuite: the rounds see no raw bytes.
+//! The two messages. Both decode into checked values: the rounds see no raw bytes but those that are hashed.
 
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
-use frost_core::round1::{NonceCommitment, SigningCommitments};
-use frost_core::round2::SignatureShare;
+use quorate_protocol::curve::{Encoded, Point, Scalar};
 use quorate_protocol::message::{Channel, Message};
 
 use crate::suite::Suite;
 
-/// Message of FROST.2: commits to both nonces.
-pub(crate) struct Commitment<S: Suite>(
-    /// (D_i, E_i)
-    pub(crate) SigningCommitments<S::Frost>,
-);
+/// Message of FROST.2: commits to both nonces. Keeps the bytes beside the points, since the hashes take them.
+pub(crate) struct Commitment<S: Suite> {
+    /// D_i, E_i
+    pub(crate) points: [Point<S>; 2],
+    pub(crate) encoded: [Encoded; 2],
+}
+
+impl<S: Suite> Clone for Commitment<S> {
+    fn clone(&self) -> Self {
+        Self { points: self.points, encoded: self.encoded }
+    }
+}
+
+impl<S: Suite> Commitment<S> {
+    /// The bytes of both points on the wire.
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.encoded.iter().filter_map(|encoded| encoded.get(..S::POINT_LEN))
+    }
+}
 
 impl<S: Suite> Message for Commitment<S> {
     const STEP: &'static str = "FROST.2";
@@ -25,7 +38,7 @@ impl<S: Suite> Message for Commitment<S> {
 /// Message of FROST.4: the partial signature.
 pub(crate) struct PartialSignature<S: Suite>(
     /// z_i
-    pub(crate) SignatureShare<S::Frost>,
+    pub(crate) Scalar<S>,
 );
 
 impl<S: Suite> Message for PartialSignature<S> {
@@ -41,45 +54,36 @@ fn invalid(what: &'static str) -> Error {
 
 impl<S: Suite> BorshSerialize for Commitment<S> {
     fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
-        for point in [self.0.hiding(), self.0.binding()] {
-            writer
-                .write_all(&point.serialize().map_err(|_| invalid("the identity point has no encoding"))?)?;
-        }
-        Ok(())
+        self.bytes().try_for_each(|point| writer.write_all(point))
     }
 }
 
 impl<S: Suite> BorshDeserialize for Commitment<S> {
     fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
-        let hiding = read_point::<S, R>(reader)?;
-        let binding = read_point::<S, R>(reader)?;
-        Ok(Self(SigningCommitments::new(hiding, binding)))
+        let (hiding, first) = read_point::<S, R>(reader)?;
+        let (binding, second) = read_point::<S, R>(reader)?;
+        Ok(Self { points: [hiding, binding], encoded: [first, second] })
     }
 }
 
-/// A point of the prime-order group in its only encoding, not the identity.
-fn read_point<S: Suite, R: Read>(reader: &mut R) -> IoResult<NonceCommitment<S::Frost>> {
-    let mut bytes = [0u8; 33];
-    let bytes = bytes.get_mut(..S::POINT_LEN).ok_or_else(|| invalid("point length"))?;
+/// A point in its only encoding that is not of small order. A part of small order is found at the end (spec, deviation D7).
+fn read_point<S: Suite, R: Read>(reader: &mut R) -> IoResult<(Point<S>, Encoded)> {
+    let mut encoded = [0u8; 33];
+    let bytes = encoded.get_mut(..S::POINT_LEN).ok_or_else(|| invalid("point length"))?;
     reader.read_exact(bytes)?;
-    NonceCommitment::deserialize(bytes)
-        .ok()
-        .filter(|point| point.serialize().is_ok_and(|canonical| canonical == bytes))
-        .ok_or_else(|| invalid("not a valid point, or the identity"))
+    let point = Point::from_bytes_with_torsion(bytes)
+        .ok_or_else(|| invalid("not a valid point, or one of small order"))?;
+    Ok((point, encoded))
 }
 
 impl<S: Suite> BorshSerialize for PartialSignature<S> {
     fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
-        writer.write_all(&self.0.serialize())
+        self.0.serialize(writer)
     }
 }
 
 impl<S: Suite> BorshDeserialize for PartialSignature<S> {
     fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
-        let mut bytes = [0u8; 32];
-        reader.read_exact(&mut bytes)?;
-        SignatureShare::deserialize(&bytes)
-            .map(Self)
-            .map_err(|_| invalid("scalar is not below the group order"))
+        Scalar::deserialize_reader(reader).map(Self)
     }
 }

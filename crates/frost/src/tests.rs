@@ -3,23 +3,26 @@
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
-use frost_core::SigningPackage;
-use frost_core::keys::PublicKeyPackage;
-use frost_ed25519::rand_core::{CryptoRng, Error as RngError, RngCore};
+use curve25519_dalek::constants::EIGHT_TORSION;
+use frost_core::VerifyingKey;
+use frost_core::keys::{KeyPackage, PublicKeyPackage, SigningShare, VerifyingShare};
 use quorate_keys::share::{KeyShare, PublicPackage};
+use quorate_keys::sharing;
 use quorate_protocol::abort::{Abort, Check};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{Ed25519, Point, Scalar, Secp256k1, SecretScalar};
 use quorate_protocol::party::PartyIndex;
+use quorate_protocol::rng::{Entropy, HedgedRng};
 use quorate_protocol::session::{Session, SessionId, Turn};
 use serde::Deserialize;
 use std::string::String;
+use zeroize::Zeroizing;
 
 use crate::message::Commitment;
 use crate::secrets::Secrets;
-use crate::sign::{AwaitCommitments, Statement};
-use crate::suite::identifier;
-use crate::{SignatureBytes, verify_ed25519};
+use crate::sign::{AwaitCommitments, Package, Statement};
+use crate::suite::{Suite, TaprootTweak};
+use crate::verify_ed25519;
 
 #[derive(Deserialize)]
 struct Vector {
@@ -55,25 +58,6 @@ fn p(index: u16) -> PartyIndex {
     PartyIndex::new(index).unwrap()
 }
 
-/// Gives the randomness of the vector, each value once.
-struct Scripted(Vec<Vec<u8>>);
-impl RngCore for Scripted {
-    fn next_u32(&mut self) -> u32 {
-        panic!("the vector says nothing of this")
-    }
-    fn next_u64(&mut self) -> u64 {
-        panic!("the vector says nothing of this")
-    }
-    fn fill_bytes(&mut self, out: &mut [u8]) {
-        out.copy_from_slice(&self.0.remove(0));
-    }
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), RngError> {
-        self.fill_bytes(out);
-        Ok(())
-    }
-}
-impl CryptoRng for Scripted {}
-
 /// RFC 9591, E.1, in all values: shares, nonces, commitments, partial signatures, signature.
 /// covers: D3, D4
 #[test]
@@ -106,45 +90,40 @@ fn rfc_9591_ed25519() {
     let message = bytes(&vector.message);
     let quorum = quorate_testkit::parties(&[1, 3]);
 
-    // Round one: our shares, moved over as in a session.
+    // Round one: our shares, as in a session.
     let mut signers = Vec::new();
-    let mut list = BTreeMap::new();
+    let mut list = Vec::new();
     let mut last = None;
     for signer in &vector.signers {
         let secret = SecretScalar::new(secrets[&signer.index]);
         let share = KeyShare::new(package.clone(), p(signer.index), vec![secret]).unwrap();
         let params = quorate_testkit::world::params(SessionId([1; 32]), &quorum, signer.index, 0);
-        let (statement, key) = Statement::new(&params, &share, message.clone(), ()).unwrap();
-        let mut script = Scripted(
-            [&signer.hiding_nonce_randomness, &signer.binding_nonce_randomness].map(|h| bytes(h)).into(),
-        );
-        let secrets = Secrets::<Ed25519>::generate(key, &mut script);
-        assert!(script.0.is_empty());
-        assert_eq!(secrets.nonces().hiding().serialize(), bytes(&signer.hiding_nonce));
-        assert_eq!(secrets.nonces().binding().serialize(), bytes(&signer.binding_nonce));
-        let wire = borsh::to_vec(&Commitment::<Ed25519>(secrets.commitment())).unwrap();
+        let (statement, additive) = Statement::new(&params, &share, message.clone(), ()).unwrap();
+        let random = [&signer.hiding_nonce_randomness, &signer.binding_nonce_randomness]
+            .map(|h| Zeroizing::new(bytes(h).try_into().unwrap()));
+        let secrets = Secrets::<Ed25519>::from_random(additive, share.secrets(), &random);
+        let nonces = [&signer.hiding_nonce, &signer.binding_nonce].map(|h| bytes(h));
+        assert_eq!(secrets.nonces().map(|n| n.to_vec()), nonces);
+        let commitment = secrets.commitment();
         assert_eq!(
-            wire,
+            borsh::to_vec(&commitment).unwrap(),
             [bytes(&signer.hiding_nonce_commitment), bytes(&signer.binding_nonce_commitment)].concat()
         );
-        list.insert(identifier::<Ed25519>(p(signer.index)).unwrap(), secrets.commitment());
+        list.push((p(signer.index), commitment));
         signers.push((signer, secrets));
         last = Some(statement);
     }
     let statement = last.unwrap();
 
     // Round two and the sum.
-    let signing = SigningPackage::new(list, &message);
-    let mut shares = BTreeMap::new();
+    let signing = Package::new(&statement, list).unwrap();
+    let mut shares = Vec::new();
     for (signer, secrets) in signers {
-        let z = secrets.sign(&signing).unwrap();
-        assert_eq!(z.serialize(), bytes(&signer.signature_share));
-        shares.insert(identifier::<Ed25519>(p(signer.index)).unwrap(), z);
+        let z = signing.sign(p(signer.index), secrets).unwrap();
+        assert_eq!(z.to_bytes().to_vec(), bytes(&signer.signature_share));
+        shares.push((p(signer.index), z));
     }
-    let keys = PublicKeyPackage::new(BTreeMap::new(), statement.output_key, None);
-    let disabled = frost_core::CheaterDetection::Disabled;
-    let signature = frost_core::aggregate_custom(&signing, &shares, &keys, disabled).unwrap();
-    let signature = SignatureBytes(signature.serialize().unwrap().try_into().unwrap());
+    let signature = signing.join(&shares);
     assert_eq!(signature.as_ref(), bytes(&vector.signature));
     assert!(verify_ed25519(&bytes(&vector.group_public_key).try_into().unwrap(), &message, &signature));
     assert_eq!(shares.len(), 2);
@@ -152,8 +131,7 @@ fn rfc_9591_ed25519() {
     // Were this signature refused all the same, no honest signer would be named; a wrong share would be.
     let unexplained = statement.blame(&signing, &shares);
     assert_eq!((unexplained.check, unexplained.blame.party()), (Check::FinalSignature, None));
-    let wrong = shares[&identifier::<Ed25519>(p(1)).unwrap()];
-    shares.insert(identifier::<Ed25519>(p(3)).unwrap(), wrong);
+    shares[1].1 = shares[0].1;
     assert_eq!(statement.blame(&signing, &shares), Abort::by(p(3), Check::PartialSignature));
 }
 
@@ -175,17 +153,145 @@ fn a_degenerate_nonce_ends_the_session() {
     };
     let share = KeyShare::new(public, p(1), vec![secret]).unwrap();
     let params = quorate_testkit::world::params(SessionId([1; 32]), &committee, 1, 0);
-    let (statement, key) = Statement::new(&params, &share, b"m".to_vec(), ()).unwrap();
-    let secrets = Secrets::with_zero_nonces(key);
+    let (statement, additive) = Statement::new(&params, &share, b"m".to_vec(), ()).unwrap();
+    let secrets = Secrets::with_zero_nonces(additive);
     let mut session = Session::start(params, b"", |context| {
-        let commitment = Commitment(secrets.commitment());
-        Ok(Turn::broadcast(AwaitCommitments { statement, secrets }, &commitment, context))
+        let own = secrets.commitment();
+        let message = own.clone();
+        Ok(Turn::broadcast(AwaitCommitments { statement, secrets, own }, &message, context))
     })
     .unwrap();
     session.step();
     assert!(session.poll_effect().is_none(), "nothing was consumed");
     let abort = session.poll_output().unwrap().unwrap_err();
     assert_eq!((abort.check, abort.blame.party()), (Check::DegenerateNonce, None));
+}
+
+/// A dealt 2-of-3 key, and the sessions of 1 and 3 at the end of round one, as values.
+struct Signing<S: Suite> {
+    shares: Vec<KeyShare<S>>,
+    statement: Statement<S>,
+    secrets: Vec<(PartyIndex, Secrets<S>)>,
+    list: Vec<(PartyIndex, Commitment<S>)>,
+}
+
+fn signing<S: Suite>(seed: u8, tweak: S::Tweak) -> Signing<S> {
+    let rng = &mut HedgedRng::new(Entropy::new([seed; 32]), b"", b"values");
+    let access = Access::threshold(2, &[p(1), p(2), p(3)]).unwrap();
+    let dealing = sharing::Vector::<S>::random(&access, rng);
+    let committee = quorate_testkit::parties(&[1, 2, 3]);
+    let public_key = dealing.constant().public();
+    let public = PublicPackage {
+        epoch: 0,
+        key_id: PublicPackage::birth_id(&public_key, &access, &committee, &[0; 32]),
+        access: access.clone(),
+        committee,
+        joint: dealing.commit(),
+        chain_code: [0; 32],
+        transcript: [0; 32],
+    };
+    let quorum = quorate_testkit::parties(&[1, 3]);
+    let (mut shares, mut secrets, mut list, mut last) = (Vec::new(), Vec::new(), Vec::new(), None);
+    for i in [1, 3] {
+        let share = KeyShare::new(public.clone(), p(i), dealing.deal(&access, p(i))).unwrap();
+        let params = quorate_testkit::world::params(SessionId([1; 32]), &quorum, i, 0);
+        let (statement, additive) = Statement::new(&params, &share, b"message".to_vec(), tweak).unwrap();
+        let own = Secrets::<S>::generate(additive, share.secrets(), rng);
+        list.push((p(i), own.commitment()));
+        secrets.push((p(i), own));
+        shares.push(share);
+        last = Some(statement);
+    }
+    Signing { shares, statement: last.unwrap(), secrets, list }
+}
+
+/// Commitments of party 3 with a part of small order, of every order and in either place. It signs for exactly these: the signature is
+/// valid, or it is named. Never is nobody named, and never somebody else.
+#[test]
+fn a_part_of_small_order_is_named_or_harmless() {
+    let (mut named, mut harmless) = (0, 0);
+    for (first, second) in (0..8).flat_map(|a| (0..8).map(move |b| (a, b))).skip(1) {
+        let Signing { statement, secrets, mut list, .. } = signing::<Ed25519>(1, ());
+        for (at, torsion) in [first, second].into_iter().enumerate() {
+            let commitment = &mut list[1].1;
+            let moved = *commitment.points[at].raw() + EIGHT_TORSION[torsion];
+            commitment.points[at] = Point::from_raw(moved);
+            commitment.encoded[at] = crate::suite::encode(&commitment.points[at]);
+        }
+        let wire = borsh::to_vec(&list[1].1).unwrap();
+        assert!(borsh::from_slice::<Commitment<Ed25519>>(&wire).is_ok(), "it is accepted at first");
+        let package = Package::new(&statement, list).unwrap();
+        let shares: Vec<_> = secrets.into_iter().map(|(i, s)| (i, package.sign(i, s).unwrap())).collect();
+        let signature = package.join(&shares);
+        if Ed25519::verify(&statement.adjusted.encoded, b"message", &signature) {
+            harmless += 1;
+        } else {
+            assert_eq!(statement.blame(&package, &shares), Abort::by(p(3), Check::PartialSignature));
+            named += 1;
+        }
+    }
+    assert_eq!(named + harmless, 63);
+    assert!(named > 40 && harmless > 0, "{named} {harmless}");
+}
+
+/// The `frost-*` crates make the same partial signatures of the same nonces, and the same signature.
+fn same_as_frost<S: Suite, F: frost_core::Ciphersuite>(
+    tweak: S::Tweak,
+    tweak_key: impl Fn(KeyPackage<F>) -> KeyPackage<F>,
+    partial_too: bool,
+) -> usize {
+    use frost_core::round1::{Nonce, NonceCommitment, SigningCommitments, SigningNonces};
+    let identifier = |i: PartyIndex| frost_core::Identifier::<F>::try_from(i.get()).unwrap();
+    for seed in 0..16 {
+        let Signing { shares, statement, secrets, list } = signing::<S>(seed, tweak);
+        let theirs: BTreeMap<_, _> = list
+            .iter()
+            .map(|(i, c)| {
+                let [d, e] =
+                    [0, 1].map(|at| NonceCommitment::deserialize(&c.encoded[at][..S::POINT_LEN]).unwrap());
+                (identifier(*i), SigningCommitments::<F>::new(d, e))
+            })
+            .collect();
+        let package = Package::new(&statement, list).unwrap();
+        let request = frost_core::SigningPackage::new(theirs, b"message");
+        let (mut ours, mut sum, mut key) = (Vec::new(), BTreeMap::new(), None);
+        for ((i, secrets), share) in secrets.into_iter().zip(&shares) {
+            let encoded = |s: &SecretScalar<S>| s.expose().to_bytes();
+            let secret = &share.secrets()[0];
+            let theirs = tweak_key(KeyPackage::new(
+                identifier(i),
+                SigningShare::deserialize(&encoded(secret)).unwrap(),
+                VerifyingShare::deserialize(&secret.public().to_bytes()).unwrap(),
+                VerifyingKey::deserialize(&share.public().public_key().to_bytes()).unwrap(),
+                2,
+            ));
+            let [d, e] = secrets.nonces().map(|n| Nonce::deserialize(&n).unwrap());
+            let z = frost_core::round2::sign(&request, &SigningNonces::from_nonces(d, e), &theirs).unwrap();
+            let own = package.sign(i, secrets).unwrap();
+            if partial_too {
+                assert_eq!(z.serialize(), own.to_bytes());
+            }
+            ours.push((i, own));
+            sum.insert(identifier(i), z);
+            key = Some(*theirs.verifying_key());
+        }
+        let keys = PublicKeyPackage::new(BTreeMap::new(), key.unwrap(), None);
+        let disabled = frost_core::CheaterDetection::Disabled;
+        let theirs = frost_core::aggregate_custom(&request, &sum, &keys, disabled).unwrap();
+        assert_eq!(package.join(&ours).as_ref(), theirs.serialize().unwrap());
+        assert!(S::verify(&statement.adjusted.encoded, b"message", &package.join(&ours)));
+    }
+    16
+}
+
+#[test]
+fn signatures_are_those_of_the_frost_crates() {
+    use frost_secp256k1_tr::{Secp256K1Sha256TR, keys::Tweak as _};
+    let runs = same_as_frost::<Ed25519, frost_ed25519::Ed25519Sha512>((), |key| key, true)
+        + same_as_frost::<Secp256k1, Secp256K1Sha256TR>(TaprootTweak::None, |key| key, true)
+        // The crate moves every share, we move the first: other partial signatures with the same sum.
+        + same_as_frost::<Secp256k1, Secp256K1Sha256TR>(TaprootTweak::KeyPath, |key| key.tweak(None::<&[u8]>), false);
+    assert_eq!(runs, 48);
 }
 
 /// Fails to compile, as an ambiguity, for a type that implements the trait.

@@ -1,10 +1,7 @@
 //! Signatures as bytes, and their verification by implementations that had no part in making them.
 
-use alloc::collections::BTreeMap;
 use core::fmt;
 
-use frost_core::VerifyingKey;
-use frost_core::keys::PublicKeyPackage;
 use quorate_protocol::curve::{Point, Secp256k1};
 
 use crate::suite::{Suite, TaprootTweak};
@@ -45,8 +42,6 @@ pub fn verify_bip340(x_only: &[u8; 32], message: &[u8], signature: &SignatureByt
 /// The x-only key under which [`sign_bip340`](crate::sign_bip340) signs: that of `public_key`, or the output key of BIP-341 with it as
 /// internal key. `None` for the identity.
 pub fn bip340_key(public_key: &Point<Secp256k1>, taproot: TaprootTweak) -> Option<[u8; 32]> {
-    let key = VerifyingKey::deserialize(&public_key.to_bytes()).ok()?;
-    let package = Secp256k1::tweak_public(PublicKeyPackage::new(BTreeMap::new(), key, None), taproot);
-    let bytes = package.verifying_key().serialize().ok()?;
-    bytes.split_first()?.1.try_into().ok()
+    let adjusted = Secp256k1::adjust(public_key, taproot)?;
+    adjusted.encoded.split_first()?.1.try_into().ok()
 }

@@ -3,7 +3,7 @@
 //! Notices that end a session are lost here, so every honest party must find the culprit by itself.
 
 use crate::support::{Bip340, Ceremony, Ed, Mode, Taproot, p};
-use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use quorate_frost::SignatureBytes;
 use quorate_protocol::abort::{Abort, Blame, Check};
@@ -92,10 +92,7 @@ fn bad_points<C: Curve>() -> Vec<(&'static str, Vec<u8>)> {
             ("identity as y = p + 1", ends(0xee, 0xff, 0x7f)),
             ("point of order 2", ends(0xec, 0xff, 0x7f)),
             ("point of order 8", EIGHT_TORSION[1].compress().to_bytes().to_vec()),
-            (
-                "point of mixed order",
-                (ED25519_BASEPOINT_POINT + EIGHT_TORSION[1]).compress().to_bytes().to_vec(),
-            ),
+            ("point of order 4", EIGHT_TORSION[2].compress().to_bytes().to_vec()),
             ("no point", off_curve.unwrap()),
             ("all ones", vec![0xff; 32]),
         ]
@@ -173,8 +170,14 @@ fn cases<M: Mode>(cheater: u16, donor: &[Parcel]) -> Vec<Case> {
         cases.body(round, "another party's body of another session", Named(PartialSignature), move |m| {
             m.broadcast.clone_from(&copied);
         });
-        cases.raw(round, "signed by somebody else", Named(BroadcastSignature), |parcel| {
-            vec![Parcel { bytes: rewrite(&parcel.bytes, &identity(9), |_| {}).unwrap(), ..parcel.clone() }]
+        // The signature of the last round is evidence and nothing else: it counts when something is wrong.
+        cases.raw(round, "signed by somebody else", Named(BroadcastSignature), move |parcel| {
+            let wrong = |m: &mut Parts| {
+                if round == 2 {
+                    m.broadcast.fill(0);
+                }
+            };
+            vec![Parcel { bytes: rewrite(&parcel.bytes, &identity(9), wrong).unwrap(), ..parcel.clone() }]
         });
 
         // frames
@@ -368,6 +371,24 @@ fn of_two_cheaters_the_first_is_named() {
     }
     run::<Ed>();
     run::<Taproot>();
+}
+
+/// A last signature that does not verify, on a share that does: the signature is valid, and nobody needs evidence.
+#[test]
+fn a_right_share_needs_no_signature() {
+    let ceremony = Ceremony::<Ed>::fresh(3, 4, &QUORUM, 10);
+    let outcome = run_with(
+        &ceremony,
+        &[4],
+        2,
+        |_| true,
+        |parcel| {
+            vec![Parcel { bytes: rewrite(&parcel.bytes, &identity(9), |_| {}).unwrap(), ..parcel.clone() }]
+        },
+    );
+    for honest in [1, 2] {
+        ceremony.assert_valid(outcome.ended[&p(honest)].as_ref().unwrap());
+    }
 }
 
 /// Shares that are wrong by amounts that cancel out: the sum verifies, so the signature is valid and nobody was harmed.
