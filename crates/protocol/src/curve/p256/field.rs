@@ -298,3 +298,6 @@ impl Mul for Element {
         self.multiply(&other)
     }
 }
+
+#[cfg(test)]
+mod tests;
