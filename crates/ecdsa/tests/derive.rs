@@ -1,5 +1,5 @@
 //! Signing with children of a key: under the set-ups of the key, by every quorum, and never by parties that were told different paths.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "helpers/common.rs"]
 mod common;
