@@ -66,6 +66,7 @@ impl<C: EcdsaCurve> BorshDeserialize for PointPairs<C> {
     }
 }
 
+#[cfg(test)]
 impl<C: Curve> Pair<C> {
     fn new(points: [Point<C>; 2]) -> Self {
         let encoded = [encode(&points[0]), encode(&points[1])];
@@ -80,6 +81,7 @@ fn decode<C: Curve>(bytes: &Encoded) -> IoResult<Point<C>> {
     point.ok_or_else(|| Error::new(ErrorKind::InvalidData, "not a compressed point of the curve"))
 }
 
+#[cfg(test)]
 fn encode<C: Curve>(point: &Point<C>) -> Encoded {
     C::point_to_bytes(point.raw())
 }
@@ -93,31 +95,33 @@ const fn point_oracle_tag(curve: CurveId) -> &'static [u8] {
     }
 }
 
-/// OT.2 H_p(ot_id, i, c, r_{1-c}): a point whose discrete logarithm nobody knows. All fields have fixed lengths.
-fn point_oracle<C: Curve>(ot_id: &[u8; 32], index: u8, choice: u8, other: &Encoded) -> Point<C> {
-    Point::hash(point_oracle_tag(C::ID), &[ot_id, &[index], &[choice], other])
+/// OT.2 H_p(ot_id, i, c, r_{1-c}) for each (i, c, r_{1-c}): points whose discrete logarithms nobody knows. All fields have fixed lengths.
+fn point_oracles<C: Curve>(ot_id: &[u8; 32], inputs: &[([u8; 2], Encoded)]) -> Vec<Point<C>> {
+    let parts: Vec<[&[u8]; 3]> = inputs.iter().map(|(place, other)| [&ot_id[..], place, other]).collect();
+    let messages: Vec<&[&[u8]]> = parts.iter().map(|parts| &parts[..]).collect();
+    Point::hash_all(point_oracle_tag(C::ID), &messages)
 }
 
 /// OT.5 H_k: the key of one choice in one instance.
-fn key<C: Curve>(
+fn key(
+    curve: CurveId,
     ot_id: &[u8; 32],
     index: u8,
     choice: u8,
     r: &[Encoded; 2],
     b: &Encoded,
-    shared: &Point<C>,
+    shared: &Encoded,
 ) -> Block {
-    let shared = Zeroizing::new(encode(shared));
     let mut transcript = Transcript::new(tags::BASE_OT_KEY);
     transcript
-        .absorb("curve", C::ID.name().as_bytes())
+        .absorb("curve", curve.name().as_bytes())
         .absorb("ot id", ot_id)
         .absorb("index", &[index])
         .absorb("choice", &[choice])
         .absorb("r_0", &r[0])
         .absorb("r_1", &r[1])
         .absorb("B_c", b)
-        .absorb("shared", &*shared);
+        .absorb("shared", shared);
     let mut key = [0; 16];
     transcript.xof().fill(&mut key);
     key
@@ -161,47 +165,72 @@ impl<C: EcdsaCurve> Receiver<C> {
     pub(crate) fn start(ot_id: &[u8; 32], rng: &mut HedgedRng) -> (Self, PointPairs<C>) {
         let () = Self::_POINT_LEN;
         let choices = Zeroizing::new(rng.bytes::<{ COLUMNS / 8 }>());
+        // OT.1 The choice bits, and the points of the other branches: their logarithms help nobody, because H_p shifts them.
         let mut secrets = Vec::with_capacity(COLUMNS);
-        let mut pairs = Vec::with_capacity(COLUMNS);
+        let mut others = Vec::with_capacity(COLUMNS);
         for index in 0..INSTANCES {
-            // OT.1 The choice bit, and the point of the other branch: its logarithm helps nobody, because H_p shifts it.
             let bits = choices.get(usize::from(index / 8)).copied().unwrap_or_default();
             let choice = Choice::from((bits >> (index % 8)) & 1);
             let a = Scalar::random(rng);
-            let mut other_secret = Scalar::random(rng);
-            let other = Point::mul_base(&other_secret);
-            other_secret.zeroize();
-            let other_encoded = encode(&other);
-
-            // OT.2, OT.3 r_c = a·G − H_p(ot_id, i, c, r_{1-c}). Nothing branches on c.
-            let chosen = Point::mul_base(&a) - point_oracle(ot_id, index, choice.unwrap_u8(), &other_encoded);
-            let chosen_encoded = encode(&chosen);
-            let points = [
-                Point::conditional_select(&chosen, &other, choice),
-                Point::conditional_select(&other, &chosen, choice),
-            ];
-            let encoded = [
-                select_bytes(&chosen_encoded, &other_encoded, choice),
-                select_bytes(&other_encoded, &chosen_encoded, choice),
-            ];
-            secrets.push(Secret { choice, a, r: encoded });
-            pairs.push(Pair { points, encoded });
+            let other_secret = SecretScalar::random(rng);
+            others.push(other_secret.public());
+            secrets.push(Secret { choice, a, r: [[0; POINT_LEN]; 2] });
         }
+        let others_encoded = Point::encode_all(&others);
+        // OT.2, OT.3 r_c = a·G − H_p(ot_id, i, c, r_{1-c}). Nothing branches on c.
+        let inputs: Zeroizing<Vec<_>> = Zeroizing::new(
+            (0..INSTANCES)
+                .zip(&secrets)
+                .zip(&others_encoded)
+                .map(|((index, secret), other)| ([index, secret.choice.unwrap_u8()], *other))
+                .collect(),
+        );
+        let hashes = point_oracles::<C>(ot_id, &inputs);
+        let mut chosen: Vec<Point<C>> =
+            secrets.iter().zip(&hashes).map(|(secret, hash)| Point::mul_base(&secret.a) - *hash).collect();
+        let chosen_encoded = Point::encode_all(&chosen);
+        let all = secrets
+            .iter_mut()
+            .zip(others.iter().zip(&others_encoded))
+            .zip(chosen.iter().zip(&chosen_encoded));
+        let pairs = all
+            .map(|((secret, (other, other_encoded)), (chosen, chosen_encoded))| {
+                let choice = secret.choice;
+                let points = [
+                    Point::conditional_select(chosen, other, choice),
+                    Point::conditional_select(other, chosen, choice),
+                ];
+                let encoded = [
+                    select_bytes(chosen_encoded, other_encoded, choice),
+                    select_bytes(other_encoded, chosen_encoded, choice),
+                ];
+                secret.r = encoded;
+                Pair { points, encoded }
+            })
+            .collect();
+        // Which of the two a point was is the choice.
+        chosen.iter_mut().chain(&mut others).for_each(Zeroize::zeroize);
         (Self(secrets), PointPairs(pairs))
     }
 
     /// OT.6, OT.7 The chosen key of every instance. The codec has refused invalid points in *both* places of every pair, so
     /// a failure says nothing about a choice.
     pub(crate) fn finish(self, ot_id: &[u8; 32], b: &PointPairs<C>) -> ReceivedKeys {
-        let keys = (0u8..).zip(&self.0).zip(&b.0).map(|((index, secret), b)| {
-            let [b0, b1] = &b.points;
-            let [e0, e1] = &b.encoded;
-            let mut shared = Point::conditional_select(b0, b1, secret.choice) * secret.a;
+        let mut shared: Vec<Point<C>> = self
+            .0
+            .iter()
+            .zip(&b.0)
+            .map(|(secret, Pair { points: [b0, b1], .. })| {
+                Point::conditional_select(b0, b1, secret.choice) * secret.a
+            })
+            .collect();
+        let encoded = Zeroizing::new(Point::encode_all(&shared));
+        shared.iter_mut().for_each(Zeroize::zeroize);
+        let all = (0u8..).zip(&self.0).zip(&b.0).zip(encoded.iter());
+        let keys = all.map(|(((index, secret), Pair { encoded: [e0, e1], .. }), shared)| {
             let b_c = select_bytes(e0, e1, secret.choice);
             let choice = secret.choice.unwrap_u8();
-            let key = key(ot_id, index, choice, &secret.r, &b_c, &shared);
-            shared.zeroize();
-            (choice, key)
+            (choice, key(C::ID, ot_id, index, choice, &secret.r, &b_c, shared))
         });
         let mut out = Zeroizing::new(Vec::with_capacity(COLUMNS));
         out.extend(keys);
@@ -221,33 +250,42 @@ pub(crate) fn send<C: EcdsaCurve>(
     r: &PointPairs<C>,
     rng: &mut HedgedRng,
 ) -> Result<(SentKeys, PointPairs<C>), SetupFault> {
-    let mut keys = Zeroizing::new(Vec::with_capacity(COLUMNS));
-    let mut pairs = Vec::with_capacity(COLUMNS);
-    for (index, r) in (0u8..).zip(&r.0) {
-        let [e0, e1] = &r.encoded;
-        // OT.4 The points are public, so an early exit says nothing.
-        if e0 == e1 {
-            return Err(SetupFault::RepeatedPoint);
-        }
-        let b = [SecretScalar::random(rng), SecretScalar::random(rng)];
-        let pair = Pair::new([b[0].public(), b[1].public()]);
-        let branch = |choice: u8, r_c: &Point<C>, other: &Encoded, b: &SecretScalar<C>, b_c: &Encoded| {
-            // OT.5 M_c = r_c + H_p(ot_id, i, c, r_{1-c}); key_c = H_k(…, b_c·M_c)
-            let m = *r_c + point_oracle(ot_id, index, choice, other);
-            if bool::from(m.is_identity()) {
-                return Err(SetupFault::IdentityPoint);
-            }
-            let mut shared = m * b.expose();
-            let key = key(ot_id, index, choice, &r.encoded, b_c, &shared);
-            shared.zeroize();
-            Ok(key)
-        };
-        keys.push([
-            branch(0, &r.points[0], e1, &b[0], &pair.encoded[0])?,
-            branch(1, &r.points[1], e0, &b[1], &pair.encoded[1])?,
-        ]);
-        pairs.push(pair);
+    // OT.4 The points are public, so an early exit says nothing.
+    if r.0.iter().any(|Pair { encoded: [e0, e1], .. }| e0 == e1) {
+        return Err(SetupFault::RepeatedPoint);
     }
+    let b: Vec<SecretScalar<C>> = (0..2 * COLUMNS).map(|_| SecretScalar::random(rng)).collect();
+    let publics: Vec<Point<C>> = b.iter().map(SecretScalar::public).collect();
+    let encoded = Point::encode_all(&publics);
+    let pairs: Vec<Pair<C>> = publics
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .zip(encoded.as_chunks::<2>().0)
+        .map(|(points, encoded)| Pair { points: *points, encoded: *encoded })
+        .collect();
+    // OT.5 M_c = r_c + H_p(ot_id, i, c, r_{1-c}); key_c = H_k(…, b_c·M_c)
+    let inputs: Vec<_> = (0u8..)
+        .zip(&r.0)
+        .flat_map(|(index, Pair { encoded: [e0, e1], .. })| [([index, 0], *e1), ([index, 1], *e0)])
+        .collect();
+    let hashes = point_oracles::<C>(ot_id, &inputs);
+    let mut shared = Vec::with_capacity(2 * COLUMNS);
+    for ((r_c, hash), b) in r.0.iter().flat_map(|pair| &pair.points).zip(hashes).zip(&b) {
+        let m = *r_c + hash;
+        if bool::from(m.is_identity()) {
+            return Err(SetupFault::IdentityPoint);
+        }
+        shared.push(m * b.expose());
+    }
+    let shared_encoded = Zeroizing::new(Point::encode_all(&shared));
+    shared.iter_mut().for_each(Zeroize::zeroize);
+    let mut keys = Zeroizing::new(Vec::with_capacity(COLUMNS));
+    let all = (0u8..).zip(&r.0).zip(&pairs).zip(shared_encoded.as_chunks::<2>().0);
+    keys.extend(all.map(|(((index, r), Pair { encoded: [b0, b1], .. }), [s0, s1])| {
+        [(0, b0, s0), (1, b1, s1)]
+            .map(|(choice, b_c, shared)| key(C::ID, ot_id, index, choice, &r.encoded, b_c, shared))
+    }));
     Ok((keys, PointPairs(pairs)))
 }
 

@@ -286,12 +286,21 @@ pub fn confirm_digest<C: EcdsaCurve>(
     request: &Request<C>,
     response: &Response<C>,
 ) -> [u8; 32] {
+    let request: Vec<_> = request.encodings().copied().collect();
+    confirm_digest_of_bytes(ot_id, request.as_flattened(), response)
+}
+
+/// The same of the encoded request, for A, who made it and need not decode it.
+pub(crate) fn confirm_digest_of_bytes<C: EcdsaCurve>(
+    ot_id: &[u8; 32],
+    request: &[u8],
+    response: &Response<C>,
+) -> [u8; 32] {
     let mut transcript = Transcript::new(tags::OT_CONFIRM);
     transcript.absorb("curve", C::ID.name().as_bytes()).absorb("ot id", ot_id);
-    for points in [request, &response.points] {
-        for point in points.encodings() {
-            transcript.absorb("point", point);
-        }
+    let (request, _) = request.as_chunks::<{ base_ot::POINT_LEN }>();
+    for point in request.iter().chain(response.points.encodings()) {
+        transcript.absorb("point", point);
     }
     for tree in &response.trees {
         transcript.absorb("sums", tree.sums.as_flattened().as_flattened());

@@ -29,7 +29,8 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::ot_setup::{
-    AllLeaves, PuncturedLeaves, ReceiverStart, Request, Response, SetupFault, confirm_digest, sender_respond,
+    AllLeaves, PuncturedLeaves, ReceiverStart, Request, Response, SetupFault, confirm_digest,
+    confirm_digest_of_bytes, sender_respond,
 };
 use crate::zero::ZeroSeed;
 
@@ -365,10 +366,9 @@ impl<C: EcdsaCurve> Round for AwaitAnswers<C> {
         // SETUP.5  recover our leaves of the direction i→j and check their proof
         let confirms = inbox.try_map(|j, message| {
             let half = self.halves.remove(&j).ok_or_else(|| Abort::by(j, Check::Malformed))?;
-            let request: Request<C> =
-                borsh::from_slice(&half.request).map_err(|_| Abort::by(ctx.me, Check::BaseOt))?;
             let response = message.direct.response;
-            let mine = confirm_digest(&ot_id(&self.epoch_id, ctx.session, ctx.me, j), &request, &response);
+            let id = ot_id(&self.epoch_id, ctx.session, ctx.me, j);
+            let mine = confirm_digest_of_bytes(&id, &half.request, &response);
             let sender = half.state.finish(&response).map_err(|f| base_ot_fault(j, f))?;
             let pair = Pair { sender, receiver: half.receiver, zero: half.zero, burned: Mutex::new(false) };
             let zero = fingerprint(&pair.zero);

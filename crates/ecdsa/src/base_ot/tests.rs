@@ -52,7 +52,7 @@ fn the_receivers_secrets_do_not_open_the_other_branch() {
         for pair_place in 0..2 {
             let guess = b.points[pair_place] * secret.a;
             let b_c = &b.encoded[usize::from(other)];
-            let key = key(&ID, index, other, &secret.r, b_c, &guess);
+            let key = key(CurveId::Secp256k1, &ID, index, other, &secret.r, b_c, &encode(&guess));
             assert_ne!(key, sent[usize::from(other)]);
             cases += 1;
         }
@@ -100,7 +100,7 @@ fn equal_points_and_points_that_cancel_are_refused() {
         let (_, mut r) = Receiver::<P256>::start(&ID, &mut rng);
         for choice in 0..2u8 {
             let other = r.0[place].points[usize::from(1 - choice)];
-            let cancel = -point_oracle::<P256>(&ID, index, choice, &encode(&other));
+            let cancel = -point_oracles::<P256>(&ID, &[([index, choice], encode(&other))])[0];
             let mut points = [other; 2];
             points[usize::from(choice)] = cancel;
             r.0[place] = Pair::new(points);
@@ -160,25 +160,28 @@ fn the_codec_refuses_identity_off_curve_and_short_input() {
 fn keys_bind_instance_index_choice_and_every_point() {
     let (_, _, r, b) = run::<Secp256k1>("binding");
     let pair = &r.0[0];
-    let shared = pair.points[0];
+    let shared = encode(&pair.points[0]);
     let b_c = &b.0[0].encoded[0];
     let swapped = [pair.encoded[1], pair.encoded[0]];
     let other_r = &r.0[1].encoded;
     let keys: BTreeSet<Block> = [
-        key(&ID, 0, 0, &pair.encoded, b_c, &shared),
-        key(&[8; 32], 0, 0, &pair.encoded, b_c, &shared),
-        key(&ID, 1, 0, &pair.encoded, b_c, &shared),
-        key(&ID, 0, 1, &pair.encoded, b_c, &shared),
-        key(&ID, 0, 0, &swapped, b_c, &shared),
-        key(&ID, 0, 0, other_r, b_c, &shared),
-        key(&ID, 0, 0, &pair.encoded, &b.0[0].encoded[1], &shared),
-        key(&ID, 0, 0, &pair.encoded, b_c, &pair.points[1]),
+        key(CurveId::Secp256k1, &ID, 0, 0, &pair.encoded, b_c, &shared),
+        key(CurveId::Secp256k1, &[8; 32], 0, 0, &pair.encoded, b_c, &shared),
+        key(CurveId::Secp256k1, &ID, 1, 0, &pair.encoded, b_c, &shared),
+        key(CurveId::Secp256k1, &ID, 0, 1, &pair.encoded, b_c, &shared),
+        key(CurveId::Secp256k1, &ID, 0, 0, &swapped, b_c, &shared),
+        key(CurveId::Secp256k1, &ID, 0, 0, other_r, b_c, &shared),
+        key(CurveId::Secp256k1, &ID, 0, 0, &pair.encoded, &b.0[0].encoded[1], &shared),
+        key(CurveId::Secp256k1, &ID, 0, 0, &pair.encoded, b_c, &encode(&pair.points[1])),
     ]
     .into();
     assert_eq!(keys.len(), 8);
 
+    let point_oracle = |id: &[u8; 32], index, choice, other: &Encoded| {
+        point_oracles::<Secp256k1>(id, &[([index, choice], *other)])[0]
+    };
     let points: BTreeSet<Encoded> = [
-        point_oracle::<Secp256k1>(&ID, 0, 0, &pair.encoded[0]),
+        point_oracle(&ID, 0, 0, &pair.encoded[0]),
         point_oracle(&[8; 32], 0, 0, &pair.encoded[0]),
         point_oracle(&ID, 1, 0, &pair.encoded[0]),
         point_oracle(&ID, 0, 1, &pair.encoded[0]),
