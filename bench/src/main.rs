@@ -4,13 +4,16 @@
 #![expect(clippy::print_stdout, reason = "a command line tool that reports to a person or a file")]
 
 mod backup;
+mod cait;
 mod cluster;
 mod dkls;
 mod frost;
+mod givre;
 mod life;
 mod machine;
 mod measure;
 mod ours;
+mod plot;
 mod protocols;
 mod refresh;
 mod trust;

@@ -6,19 +6,23 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use frost_core::Ciphersuite;
 use k256::elliptic_curve::group::GroupEncoding as _;
-use quorate_frost::{SignatureBytes, verify_bip340, verify_ed25519};
+use quorate_frost::{SignatureBytes, TaprootTweak, bip340_key, verify_bip340, verify_ed25519};
 use quorate_keys::share::KeyShare;
-use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, P256, Secp256k1};
+use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, P256, Point, Secp256k1};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::cait;
 use crate::dkls::{self, Counter, Dkls};
 use crate::frost;
+use crate::givre;
 use crate::machine::Machine;
 use crate::measure::{Contender, Effort, Stats, compete, timed};
 use crate::ours::{Parties, Ran, share_bytes};
 
 const DKLS: &str = "dkls23 0.6.2";
+const GIVRE: &str = "givre 0.3.0";
+const CAIT: &str = "cait-sith 0.8.0";
 const SECP256K1_NAME: &str = "ECDSA secp256k1";
 const P256_NAME: &str = "ECDSA P-256";
 const SIZES: [(u16, u16); 3] = [(2, 2), (2, 3), (3, 5)];
@@ -35,6 +39,9 @@ pub(crate) struct Options {
     /// Time on the clock after which no further run of one measurement starts
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// Folder for the table and the plot: `protocols.md` and `protocols.svg`
+    #[arg(long)]
+    docs: Option<std::path::PathBuf>,
 }
 
 impl Options {
@@ -45,28 +52,28 @@ impl Options {
 
 /// One contender's figures.
 #[derive(Debug, Serialize)]
-struct Entry {
-    who: String,
+pub(crate) struct Entry {
+    pub(crate) who: String,
     #[serde(flatten)]
-    cpu: Stats,
+    pub(crate) cpu: Stats,
     /// This median divided by Quorate's.
-    times_ours: f64,
+    pub(crate) times_ours: f64,
     /// The most that one party sends.
     #[serde(skip_serializing_if = "Option::is_none")]
-    bytes_sent: Option<usize>,
+    pub(crate) bytes_sent: Option<usize>,
     /// One party's secrets and public data, before sealing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    share_bytes: Option<usize>,
+    pub(crate) share_bytes: Option<usize>,
 }
 
 /// One operation at one size; the first entry is Quorate.
 #[derive(Debug, Serialize)]
-struct Row {
-    operation: &'static str,
-    scheme: &'static str,
-    threshold: u16,
-    parties: u16,
-    entries: Vec<Entry>,
+pub(crate) struct Row {
+    pub(crate) operation: &'static str,
+    pub(crate) scheme: &'static str,
+    pub(crate) threshold: u16,
+    pub(crate) parties: u16,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// A contender's name, its bytes sent and its bytes at rest.
@@ -167,7 +174,33 @@ impl Table<'_> {
         )
     }
 
-    fn schnorr<C: Curve, F: Ciphersuite>(
+    /// A signature from nothing, key generation apart: `cait-sith` has no part that a key keeps for the next signature.
+    fn cait(&mut self, (k, n): (u16, u16)) -> anyhow::Result<()> {
+        let parties = Parties::new(k, n)?;
+        let ours_key = parties.ecdsa_key::<Secp256k1>()?.outputs;
+        let theirs = cait::generate(k, n)?;
+        let key = cait::public_key(&theirs)?;
+        self.contest(
+            ("sign, everything for one signature", SECP256K1_NAME, (k, n)),
+            self.options.effort(3),
+            vec![("Quorate".to_owned(), None, None), (CAIT.to_owned(), None, None)],
+            &mut [
+                Box::new(|| {
+                    let digest = random()?;
+                    Ok(timed(|| parties.sign_ecdsa(&ours_key, digest))?.0)
+                }),
+                Box::new(|| {
+                    let digest = random()?;
+                    let (time, signature) = timed(|| cait::sign_all(&theirs, digest))?;
+                    secp256k1(&key, &digest, &signature)
+                        .context("a signature of cait-sith does not verify")?;
+                    Ok(time)
+                }),
+            ],
+        )
+    }
+
+    fn schnorr<C: Curve, F: Ciphersuite, G: ::givre::Ciphersuite>(
         &mut self,
         (scheme, peer): (&'static str, &str),
         (k, n): (u16, u16),
@@ -206,8 +239,17 @@ impl Table<'_> {
             verify(&their_key, &message, signature).context("a signature of frost does not verify")?;
             anyhow::Ok(time)
         };
+        let dealt = givre::deal::<G>(k, n)?;
+        let dealt_key = output_key::<G>(&givre::public_key::<G>(&dealt)?)?;
+        let sign_givre = |aggregators: usize| {
+            let message = random()?;
+            let (time, signature) = timed(|| givre::sign::<G>(&dealt, signers, &message, aggregators))?;
+            verify(&dealt_key, &message, &signature).context("a signature of givre does not verify")?;
+            anyhow::Ok(time)
+        };
         let bytes = sign_ours()?.1;
         sign_theirs(signers)?;
+        sign_givre(1)?;
         self.contest(
             ("sign", scheme, (k, n)),
             self.options.effort(self.options.runs),
@@ -215,14 +257,28 @@ impl Table<'_> {
                 ours(bytes, None),
                 (format!("{peer}, each signer aggregates"), None, None),
                 (format!("{peer}, one aggregates"), None, None),
+                (format!("{GIVRE}, each signer aggregates"), None, None),
+                (format!("{GIVRE}, one aggregates"), None, None),
             ],
             &mut [
                 Box::new(|| Ok(sign_ours()?.0)),
                 Box::new(|| sign_theirs(signers)),
                 Box::new(|| sign_theirs(1)),
+                Box::new(|| sign_givre(signers)),
+                Box::new(|| sign_givre(1)),
             ],
         )
     }
+}
+
+/// The key under which `givre` signs: with a ciphersuite of Bitcoin the output key without scripts, as a compressed point.
+fn output_key<G: ::givre::Ciphersuite>(key: &[u8]) -> anyhow::Result<Vec<u8>> {
+    if !G::IS_TAPROOT {
+        return Ok(key.to_vec());
+    }
+    let point = Point::<Secp256k1>::from_bytes(key).context("not a point")?;
+    let x = bip340_key(&point, TaprootTweak::KeyPath).context("no output key")?;
+    Ok([&[2], &x[..]].concat())
 }
 
 pub(crate) fn random() -> anyhow::Result<[u8; 32]> {
@@ -267,21 +323,25 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
         table.ecdsa::<Secp256k1, k256::Secp256k1>(SECP256K1_NAME, size, secp256k1)?;
         table.ecdsa::<P256, p256::NistP256>(P256_NAME, size, p256)?;
         let names = ("Ed25519", "frost-ed25519 3.0.0");
-        table.schnorr::<Ed25519, frost_ed25519::Ed25519Sha512>(
+        table.schnorr::<Ed25519, frost_ed25519::Ed25519Sha512, ::givre::ciphersuite::Ed25519>(
             names,
             size,
             Parties::sign_ed25519,
             ed25519,
         )?;
         let names = ("BIP-340", "frost-secp256k1-tr 3.0.0");
-        table.schnorr::<Secp256k1, frost_secp256k1_tr::Secp256K1Sha256TR>(
+        table.schnorr::<Secp256k1, frost_secp256k1_tr::Secp256K1Sha256TR, ::givre::ciphersuite::Bitcoin>(
             names,
             size,
             Parties::sign_bip340,
             bip340,
         )?;
     }
+    table.cait((2, 3))?;
     let after = Machine::now();
+    if let Some(folder) = &options.docs {
+        crate::plot::write(folder, &heading(&before, &after), &table.rows)?;
+    }
     if as_json {
         println!(
             "{}",
@@ -290,8 +350,9 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
         for row in &table.rows {
             println!("{}", serde_json::to_string(row)?);
         }
+        println!("{}", serde_json::Value::Object(targets(&table.rows)));
     } else {
-        println!("# Protocols\n\n{}; load at the end {}.\n{UNIT}\n", before.line(), after.load);
+        println!("{}", heading(&before, &after));
         print!("{}", markdown(&table.rows));
         for (size, ratio) in p256_to_secp256k1(&table.rows) {
             println!(
@@ -301,6 +362,62 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn heading(before: &Machine, after: &Machine) -> String {
+    format!("# Protocols\n\n{}; load at the end {}.\n{UNIT}\n", before.line(), after.load)
+}
+
+/// One key a row of the table of targets: what is measured here, in milliseconds or as a ratio to the peer of the same run.
+fn targets(rows: &[Row]) -> serde_json::Map<String, serde_json::Value> {
+    let row = |operation: &str, scheme: &str, size: (u16, u16)| {
+        rows.iter()
+            .find(|r| r.operation == operation && r.scheme == scheme && (r.threshold, r.parties) == size)
+    };
+    let peer =
+        |row: &Row, who: &str| row.entries.iter().find(|e| e.who.starts_with(who)).map(|e| e.times_ours);
+    let mut out = serde_json::Map::new();
+    let mut put = |name: &str, value: Option<f64>| {
+        if let Some(value) = value {
+            out.insert(name.to_owned(), json!((value * 1e4).round() / 1e4));
+        }
+    };
+    let count = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok()).map(f64::from);
+    for (name, size) in [("2of2", (2, 2)), ("2of3", (2, 3)), ("3of5", (3, 5))] {
+        if let Some(row) = row("sign", SECP256K1_NAME, size) {
+            let (ours, theirs) = (row.entries.first(), row.entries.iter().find(|e| e.who == DKLS));
+            put(&format!("ecdsa_sign_{name}_ms"), ours.map(|e| e.cpu.median_ms));
+            put(&format!("ratio_vs_dkls23_sign_{name}"), peer(row, DKLS));
+            let (bytes, of) =
+                (count(ours.and_then(|e| e.bytes_sent)), count(theirs.and_then(|e| e.bytes_sent)));
+            put(&format!("ecdsa_sign_{name}_bytes"), bytes);
+            put(&format!("ratio_vs_dkls23_bytes_{name}"), bytes.zip(of).map(|(a, b)| a / b));
+        }
+        if let Some(row) = row("key generation with OT set-up", SECP256K1_NAME, size) {
+            let (ours, theirs) = (row.entries.first(), row.entries.iter().find(|e| e.who == DKLS));
+            put(&format!("ecdsa_dkg_{name}_ms"), ours.map(|e| e.cpu.median_ms));
+            put(&format!("ratio_vs_dkls23_dkg_{name}"), peer(row, DKLS));
+            let (share, of) =
+                (count(ours.and_then(|e| e.share_bytes)), count(theirs.and_then(|e| e.share_bytes)));
+            put(&format!("share_{name}_bytes"), share);
+            put(&format!("ratio_vs_dkls23_share_{name}"), share.zip(of).map(|(a, b)| a / b));
+        }
+        for (scheme, key, frost) in
+            [("Ed25519", "ed25519", "frost-ed25519"), ("BIP-340", "bip340", "frost-secp256k1-tr")]
+        {
+            let Some(row) = row("sign", scheme, size) else { continue };
+            put(&format!("{key}_sign_{name}_ms"), row.entries.first().map(|e| e.cpu.median_ms));
+            // How many times our time theirs is; each signer of theirs finishes the signature, as each of ours does.
+            put(&format!("ratio_vs_frost_{key}_sign_{name}"), peer(row, frost));
+            put(&format!("ratio_vs_givre_{key}_sign_{name}"), peer(row, GIVRE));
+            let one =
+                row.entries.iter().find(|e| e.who.starts_with(GIVRE) && e.who.ends_with("one aggregates"));
+            put(&format!("ratio_vs_givre_one_aggregator_{key}_sign_{name}"), one.map(|e| e.times_ours));
+        }
+        let p256 = p256_to_secp256k1(rows).into_iter().find(|(s, _)| *s == size).map(|(_, ratio)| ratio);
+        put(&format!("p256_to_secp256k1_sign_{name}"), p256);
+    }
+    out
 }
 
 const UNIT: &str = "CPU time of one thread that runs all parties (CLOCK_THREAD_CPUTIME_ID), messages in memory, contenders in turn; one \
@@ -317,7 +434,7 @@ fn p256_to_secp256k1(rows: &[Row]) -> Vec<((u16, u16), f64)> {
     SIZES.into_iter().filter_map(ratio).collect()
 }
 
-fn markdown(rows: &[Row]) -> String {
+pub(crate) fn markdown(rows: &[Row]) -> String {
     let mut text = String::from(
         "| operation | scheme | size | who | CPU ms, median | min – max | runs | × Quorate | bytes sent | share at rest |\n\
          |---|---|---|---|---:|---:|---:|---:|---:|---:|\n",

@@ -76,9 +76,11 @@ fn measure(root: &Path, options: &Options, arguments: &[&std::ffi::OsStr]) -> an
     Ok(command.status().context("cannot start cargo")?.success())
 }
 
-/// CPU time and bytes of the protocols beside their peers.
+/// CPU time and bytes of the protocols beside their peers; also a table and a plot in `docs/bench/`.
 fn protocols(root: &Path, options: &Options) -> anyhow::Result<bool> {
-    measure(root, options, &["protocols".as_ref()])
+    let docs = root.join("docs").join("bench");
+    std::fs::create_dir_all(&docs)?;
+    measure(root, options, &["protocols".as_ref(), "--docs".as_ref(), docs.as_os_str()])
 }
 
 /// Opening a folder under a passphrase and under a key in SoftHSM2.

@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask layers|spec|test|matrix|bench`.
+//! The project's own tasks: `cargo xtask layers|spec|test|matrix|counts|bench`.
 //!
 //! | task | what it answers |
 //! |---|---|
@@ -6,10 +6,12 @@
 //! | `spec` | do the pages under `spec/`, the code and the tests still speak of the same steps and checks? |
 //! | `test` | does everything work, judged by real counterparts? |
 //! | `matrix` | does every ceremony survive every lost message and every kill? |
+//! | `counts` | does any hot function take more instructions than it did? |
 //! | `bench` | how fast is it? |
 #![expect(clippy::print_stdout, reason = "a command line tool that reports to a person or a CI log")]
 
 mod bench;
+mod counts;
 mod layers;
 mod matrix;
 mod source;
@@ -40,6 +42,8 @@ enum Task {
     Test(test::Options),
     /// Runs every cell of the matrix of ceremonies, lost messages and kills, of which `test` draws a sample
     Matrix(matrix::Options),
+    /// Counts the instructions of the hot functions and compares them with those on record
+    Counts(counts::Options),
     /// Runs the benchmarks and prints their report
     Bench(bench::Options),
 }
@@ -63,6 +67,7 @@ fn run(task: Task) -> anyhow::Result<bool> {
         Task::Spec => spec::run(&root),
         Task::Test(options) => test::run(&root, &options),
         Task::Matrix(options) => matrix::run(&root, &options),
+        Task::Counts(options) => counts::run(&root, &options),
         Task::Bench(options) => bench::run(&root, &options),
     }
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use self::build::{Build, Plan};
-use self::needs::Provided;
+use self::needs::{Need, Provided};
 use self::process::Runner;
 use self::suites::{Step, Suite};
 use self::tally::{Report, Tally};
@@ -56,6 +56,16 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
     let (passed, failed) = tally::totals(&reports);
     println!("{passed} passed, {failed} failed");
     Ok(failed == 0)
+}
+
+/// Where valgrind is; installed if it is missing.
+///
+/// # Errors
+/// When it can be neither found nor installed.
+pub(crate) fn valgrind(target: &Path) -> anyhow::Result<PathBuf> {
+    let mut provided = Provided::default();
+    provided.provide(Need::Valgrind, target)?;
+    provided.path(Need::Valgrind).context("valgrind is missing: install it")
 }
 
 /// What the suites of one run share: one build of all their tests, and what was installed for them.

@@ -42,6 +42,8 @@ pub(super) enum Need {
     Strace,
     /// `age`, which opens the files of exports. Tests find it in `QUORATE_TEST_AGE`.
     Age,
+    /// `valgrind`, which counts instructions.
+    Valgrind,
 }
 
 impl Need {
@@ -60,6 +62,7 @@ impl Need {
             Self::Softhsm => "softhsm2-util",
             Self::Strace => "strace",
             Self::Age => "age",
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -78,6 +81,7 @@ impl Need {
             Self::Softhsm => "a PKCS#11 module and tokens that seal folders as an HSM does",
             Self::Strace => "it kills a program at each of its writes in turn",
             Self::Age => "it opens files that we seal, and shares no code with us",
+            Self::Valgrind => "its callgrind counts the instructions of the hot functions",
         }
     }
 
@@ -95,13 +99,14 @@ impl Need {
             Self::Softhsm => &["softhsm2"],
             Self::Strace => &["strace"],
             Self::Age => &["age"],
+            Self::Valgrind => &["valgrind"],
         }
     }
 
     /// The variable that carries the tool's path to the tests.
     fn variable(self) -> Option<&'static str> {
         match self {
-            Self::CCompiler | Self::CxxCompiler => None,
+            Self::CCompiler | Self::CxxCompiler | Self::Valgrind => None,
             Self::Openssl => Some("QUORATE_TEST_OPENSSL"),
             Self::Curl => Some("QUORATE_TEST_CURL"),
             Self::Anvil => Some("QUORATE_TEST_ANVIL"),
@@ -150,6 +155,11 @@ impl Provided {
         println!("using {} at {}", need.name(), path.display());
         self.tools.insert(need, path);
         Ok(())
+    }
+
+    /// Where a tool is that was provided.
+    pub(super) fn path(&self, need: Need) -> Option<PathBuf> {
+        self.tools.get(&need).cloned()
     }
 
     /// The variables by which tests find the tools.

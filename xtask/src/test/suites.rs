@@ -115,6 +115,13 @@ pub(super) const SUITES: &[Suite] = &[
         steps: &[Step::Tests],
     },
     Suite {
+        name: "counts",
+        about: "the instructions of the hot functions, counted by callgrind, against those on record",
+        packages: Packages::None,
+        needs: &[Need::CCompiler, Need::Valgrind],
+        steps: &[Step::Own("counts", crate::counts::check)],
+    },
+    Suite {
         name: "demo",
         about: "the README's first command, from a release build, with its result checked",
         packages: Packages::None,
@@ -155,10 +162,10 @@ mod tests {
     #[test]
     fn suites_run_in_one_order_and_unknown_names_are_refused() {
         let names = |chosen: Vec<&Suite>| chosen.iter().map(|suite| suite.name).collect::<Vec<_>>();
-        assert_eq!(names(choose(&[]).unwrap()), ["lint", "unit", "node", "chain", "demo"]);
+        assert_eq!(names(choose(&[]).unwrap()), ["lint", "unit", "node", "chain", "counts", "demo"]);
         let chosen = choose(&["demo".to_owned(), "unit".to_owned()]).unwrap();
         assert_eq!(names(chosen), ["unit", "demo"]);
         let error = choose(&["chains".to_owned()]).unwrap_err().to_string();
-        assert_eq!(error, "there is no suite `chains`: choose from lint, unit, node, chain, demo");
+        assert_eq!(error, "there is no suite `chains`: choose from lint, unit, node, chain, counts, demo");
     }
 }
