@@ -4,6 +4,7 @@
 mod acknowledge;
 mod adversary;
 mod epochs;
+mod fuzz;
 mod happy;
 mod hygiene;
 mod import;
@@ -12,3 +13,9 @@ mod losses;
 mod private;
 mod roles;
 mod support;
+
+#[path = "../../../../fuzz/checks/mutate.rs"]
+mod mutate;
+// What the fuzz target runs.
+#[path = "../../../../fuzz/checks/reshare.rs"]
+mod reshare_check;
