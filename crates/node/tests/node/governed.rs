@@ -491,7 +491,7 @@ async fn one_node_without_policy_signs_nothing_alone() {
 
 impl Cluster {
     /// Makes a node forget that it is governed, as only whoever owns its machine could.
-    async fn ungovern(&mut self, at: usize) {
+    pub(crate) async fn ungovern(&mut self, at: usize) {
         let config = &mut self.configs[at];
         config.genesis = None;
         config.clients = PEOPLE

@@ -75,17 +75,17 @@ impl Cluster {
         (identity, Config { data: stolen, ..old })
     }
 
-    async fn readiness(&self, at: usize) -> String {
+    pub(crate) async fn readiness(&self, at: usize) -> String {
         self.get(at, "/readyz").await.1
     }
 
-    async fn agree(&self, at: usize, steps: Vec<Step>) {
+    pub(crate) async fn agree(&self, at: usize, steps: Vec<Step>) {
         let asked = self.change(at, "alice", steps).await.unwrap();
         let done = self.rule(at, "bob", "approve", &asked).await.unwrap();
         assert_eq!(done.status, OperationStatus::Succeeded);
     }
 
-    fn identity_hex(&self, at: usize) -> Hex {
+    pub(crate) fn identity_hex(&self, at: usize) -> Hex {
         Hex(self.identities[at].as_bytes().to_vec())
     }
 
