@@ -54,7 +54,8 @@ impl<C: Curve> ProofOfKnowledge<C> {
 fn challenge<C: Curve>(public: &Point<C>, r: &Point<C>, statement: &Statement<'_>) -> Scalar<C> {
     let mut wide = [0u8; WIDE_LEN];
     let encoded = Point::encode_all(&[*public, *r]);
-    let [public, r] = [0, 1].map(|at| encoded.get(at).and_then(|e| e.get(..C::POINT_LEN)).unwrap_or_default());
+    let [public, r] =
+        [0, 1].map(|at| encoded.get(at).and_then(|e| e.get(..C::POINT_LEN)).unwrap_or_default());
     Transcript::new(tags::SCHNORR_POK)
         .absorb("curve", C::ID.name().as_bytes())
         .absorb("session", &statement.session.0)
