@@ -25,6 +25,10 @@ pub trait Message: BorshSerialize + BorshDeserialize + Send + 'static {
     const CHANNEL: Channel;
     /// Most bytes of its encoding, for any parameters.
     const MAX_LEN: usize;
+    /// Bytes of the encoding of this value, or more: what is allocated for it.
+    fn len_hint(&self) -> usize {
+        Self::MAX_LEN
+    }
 }
 
 /// The absence of a message, for rounds that need only a broadcast or only private messages.
@@ -48,7 +52,7 @@ pub fn encode<T: BorshSerialize>(value: &T) -> Vec<u8> {
 /// Canonical bytes of a message. The buffer never grows, so no copy of a secret stays in freed memory. As for [`encode`], a
 /// value without an encoding gives an empty body.
 pub(crate) fn encode_secret<M: Message>(message: &M) -> Zeroizing<Vec<u8>> {
-    let mut out = Zeroizing::new(Vec::with_capacity(M::MAX_LEN));
+    let mut out = Zeroizing::new(Vec::with_capacity(message.len_hint()));
     if message.serialize(&mut *out).is_err() {
         out.clear();
     }

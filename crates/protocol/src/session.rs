@@ -102,7 +102,7 @@ impl fmt::Debug for Transmit {
 pub enum Rejected {
     /// The sender is no peer of this session.
     Stranger,
-    /// Longer than [`MAX_FRAME`].
+    /// Longer than [`MAX_FRAME`], or than the session's own limit.
     TooLong,
     /// Not a frame.
     Malformed,
@@ -150,6 +150,7 @@ pub struct Session<O> {
     committee: Committee,
     identity: Arc<dyn Identity>,
     rng: HedgedRng,
+    max_frame: usize,
     live: Option<Live<O>>,
     effects: VecDeque<Effect>,
     undurable: bool,
@@ -173,6 +174,19 @@ impl<O: 'static> Session<O> {
         secret: &[u8],
         start: impl FnOnce(&mut Context<'_>) -> Result<Turn<O>, BadParams>,
     ) -> Result<Self, BadParams> {
+        Self::start_sized(params, secret, MAX_FRAME, start)
+    }
+
+    /// The same for a protocol whose frames may be longer than [`MAX_FRAME`], because of a size that the parties agreed on beforehand.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_sized(
+        params: Params,
+        secret: &[u8],
+        max_frame: usize,
+        start: impl FnOnce(&mut Context<'_>) -> Result<Turn<O>, BadParams>,
+    ) -> Result<Self, BadParams> {
         let Params { session: id, me, committee, identity, entropy } = params;
         // SESSION.1
         if id.0 == [0; 32] {
@@ -188,6 +202,7 @@ impl<O: 'static> Session<O> {
             committee,
             identity,
             rng,
+            max_frame,
             live: None,
             effects: VecDeque::new(),
             undurable: false,
@@ -246,7 +261,7 @@ impl<O: 'static> Session<O> {
         if from == self.me || self.committee.get(from).is_none() {
             return Err(Rejected::Stranger);
         }
-        if bytes.len() > MAX_FRAME {
+        if bytes.len() > self.max_frame {
             return Err(Rejected::TooLong);
         }
         let frame: Frame = borsh::from_slice(bytes).map_err(|_| Rejected::Malformed)?;
