@@ -158,19 +158,19 @@ fn multiplication<C: EcdsaCurve>(curve: &str) -> anyhow::Result<()> {
     for warm in [true, false] {
         let name = |part: &str| format!("rvole_{part}_{curve}");
         if warm {
-            let (receiver, first) = RvoleReceiver::<C>::start(&all, &sid, rng);
+            let (receiver, first) = RvoleReceiver::<C>::start(&all, &sid, 1, rng);
             let sender = RvoleSender::receive(&punctured, &sid, &first).ok().context("refused")?;
-            let (_, second) = sender.respond(inputs, rng);
+            let (_, second) = sender.respond(&[inputs], rng);
             receiver.finish(&second).ok().context("refused")?;
             continue;
         }
         let (receiver, first) =
-            count(&name("receiver_start"), || Ok(RvoleReceiver::<C>::start(&all, &sid, rng)))?;
+            count(&name("receiver_start"), || Ok(RvoleReceiver::<C>::start(&all, &sid, 1, rng)))?;
         let first: RvoleMsg1 = borsh::from_slice(&borsh::to_vec(&first)?)?;
         let sender = count(&name("sender_receive"), || {
             RvoleSender::receive(&punctured, &sid, &first).ok().context("refused")
         })?;
-        let (_, second) = count(&name("sender_respond"), || Ok(sender.respond(inputs, rng)))?;
+        let (_, second) = count(&name("sender_respond"), || Ok(sender.respond(&[inputs], rng)))?;
         let second: RvoleMsg2<C> = borsh::from_slice(&borsh::to_vec(&second)?)?;
         count(&name("receiver_finish"), || receiver.finish(&second).ok().context("refused"))?;
     }

@@ -73,7 +73,7 @@ fn measure<C: EcdsaCurve>() {
         let sid = rng.bytes();
         let inputs = [Scalar::random(&mut rng), Scalar::random(&mut rng)];
         let (receiver, message) =
-            timer.time("message 1, receiver", || RvoleReceiver::<C>::start(&all, &sid, &mut rng));
+            timer.time("message 1, receiver", || RvoleReceiver::<C>::start(&all, &sid, 1, &mut rng));
         let encoded = borsh::to_vec(&message).expect("encodes");
         bytes.0 = encoded.len();
         let message: RvoleMsg1 =
@@ -81,13 +81,14 @@ fn measure<C: EcdsaCurve>() {
         let sender = timer
             .time("OT check, sender", || RvoleSender::receive(&punctured, &sid, &message))
             .expect("honest message");
-        let (c, message) = timer.time("message 2, sender", || sender.respond(inputs, &mut rng));
+        let (c, message) = timer.time("message 2, sender", || sender.respond(&[inputs], &mut rng));
         let encoded = borsh::to_vec(&message).expect("encodes");
         bytes.1 = encoded.len();
         let message: RvoleMsg2<C> =
             timer.time("message 2, decode", || borsh::from_slice(&encoded)).expect("own");
-        let chi = receiver.chi();
+        let chi = receiver.chi().first().copied().unwrap_or_default();
         let d = timer.time("finish, receiver", || receiver.finish(&message)).expect("honest message");
+        let (c, d) = (c.concat(), d.concat());
         for ((input, c), d) in inputs.into_iter().zip(c).zip(d) {
             assert!(c + d == input * chi, "the multiplication is wrong");
         }

@@ -9,14 +9,17 @@ extern crate alloc;
     expect(unreachable_pub, reason = "public under the feature `internals`")
 )]
 mod base_ot;
+mod exchange;
 mod gf128;
 // What works on a pair without its lock is not for users: only the cost example sees it.
+pub mod online;
 #[cfg(feature = "internals")]
 pub mod ot_setup;
 #[cfg(not(feature = "internals"))]
 #[expect(unreachable_pub, reason = "public under the feature `internals`")]
 mod ot_setup;
 mod pprf;
+pub mod presign;
 mod residue;
 #[cfg(feature = "internals")]
 pub mod rvole;
@@ -24,6 +27,7 @@ pub mod rvole;
 #[expect(unreachable_pub, reason = "public under the feature `internals`")]
 mod rvole;
 pub mod setup;
+mod shown;
 pub mod sign;
 #[cfg_attr(
     not(feature = "internals"),
@@ -31,6 +35,7 @@ pub mod sign;
 )]
 mod softspoken;
 mod suite;
+mod sums;
 mod transpose;
 mod verify;
 mod zero;
@@ -38,5 +43,6 @@ mod zero;
 #[cfg(test)]
 mod hygiene;
 
+pub use presign::{Presignature, PublicPresignature};
 pub use setup::PairwiseSetup;
 pub use verify::{Signature, verify};

@@ -8,7 +8,7 @@
 //! | message 2 | sender | [`RvoleSender::respond`] |
 //! | finish | receiver | [`RvoleReceiver::finish`] |
 //!
-//! c_k + d_k = input_k · χ.
+//! c_k + d_k = input_k · χ, for each of the multiplications (*items*) that the two messages carry.
 
 use alloc::vec::Vec;
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
@@ -25,13 +25,16 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::ot_setup::{AllLeaves, Gadget, PuncturedLeaves};
 use crate::residue::{EMPTY, Modulus, Residue, add_product, from_scalar, masked, to_bytes, to_scalar};
 pub use crate::softspoken::Extension as RvoleMsg1;
-use crate::softspoken::{ChoiceBits, Rows, extend_receiver, extend_sender};
-use crate::suite::{HASH_BATCH, Pads, RowHash, STATISTICAL, TRANSFERS};
+use crate::softspoken::{ChoiceBits, Rows, Transfers, extend_receiver, extend_sender, read_or_end};
+use crate::suite::{HASH_BATCH, MAX_ITEMS, Pads, RowHash, STATISTICAL, TRANSFERS, absorb_item};
 
 /// l: inputs of the sender.
 const INPUTS: usize = 2;
 /// l + ρ: the inputs and one check column.
 const LANES: usize = INPUTS + 1;
+
+/// One party's shares of both products of each item.
+pub type Products<C> = Zeroizing<Vec<[Scalar<C>; INPUTS]>>;
 
 /// One value per lane.
 type Lanes = [Residue; LANES];
@@ -68,22 +71,35 @@ impl fmt::Display for RvoleFault {
 }
 impl core::error::Error for RvoleFault {}
 
-/// Message 2, from the sender to the receiver.
+/// Message 2, from the sender to the receiver. Its length tells how many items it has.
 pub struct RvoleMsg2<C: EcdsaCurve> {
-    nonce_s: [u8; 16],
+    pub(crate) nonce_s: [u8; 16],
+    pub(crate) items: Vec<Matrix<C>>,
+    /// μ, over all items
+    pub(crate) mu: [u8; 32],
+}
+
+/// What message 2 says of one multiplication.
+pub(crate) struct Matrix<C: EcdsaCurve> {
     /// a~, decoded
     rows: Vec<Lanes>,
     /// a~, as on the wire
     encoded: Vec<u8>,
     eta: Scalar<C>,
-    mu: [u8; 32],
 }
 
 const MATRIX_LEN: usize = TRANSFERS * LANES * 32;
 
-impl<C: EcdsaCurve> RvoleMsg2<C> {
+impl<C: EcdsaCurve> Matrix<C> {
     /// Bytes on the wire.
-    pub const MAX_LEN: usize = 16 + MATRIX_LEN + 32 + 32;
+    pub(crate) const LEN: usize = MATRIX_LEN + 32;
+}
+
+impl<C: EcdsaCurve> RvoleMsg2<C> {
+    /// Bytes on the wire for a number of items.
+    pub const fn len(items: usize) -> usize {
+        16 + items * (MATRIX_LEN + 32) + 32
+    }
 }
 
 impl<C: EcdsaCurve> fmt::Debug for RvoleMsg2<C> {
@@ -92,18 +108,15 @@ impl<C: EcdsaCurve> fmt::Debug for RvoleMsg2<C> {
     }
 }
 
-impl<C: EcdsaCurve> BorshSerialize for RvoleMsg2<C> {
+impl<C: EcdsaCurve> BorshSerialize for Matrix<C> {
     fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
-        writer.write_all(&self.nonce_s)?;
         writer.write_all(&self.encoded)?;
-        self.eta.serialize(writer)?;
-        writer.write_all(&self.mu)
+        self.eta.serialize(writer)
     }
 }
 
-impl<C: EcdsaCurve> BorshDeserialize for RvoleMsg2<C> {
+impl<C: EcdsaCurve> BorshDeserialize for Matrix<C> {
     fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
-        let nonce_s = BorshDeserialize::deserialize_reader(reader)?;
         let mut encoded = alloc::vec![0; MATRIX_LEN];
         reader.read_exact(&mut encoded)?;
         let modulus = Modulus::of::<C>();
@@ -117,9 +130,56 @@ impl<C: EcdsaCurve> BorshDeserialize for RvoleMsg2<C> {
             };
             rows.push([u, v, w]);
         }
-        let eta = Scalar::deserialize_reader(reader)?;
-        let mu = BorshDeserialize::deserialize_reader(reader)?;
-        Ok(Self { nonce_s, rows, encoded, eta, mu })
+        Ok(Self { rows, encoded, eta: Scalar::deserialize_reader(reader)? })
+    }
+}
+
+/// Writes message 2 with something of each item's own before its matrix: the first item between nonce and μ, the others after it.
+pub(crate) fn write_items<'a, C: EcdsaCurve, W: Write, T: BorshSerialize + 'a>(
+    message: &RvoleMsg2<C>,
+    heads: impl Iterator<Item = &'a T>,
+    writer: &mut W,
+) -> IoResult<()> {
+    for (item, (head, matrix)) in heads.zip(&message.items).enumerate() {
+        head.serialize(writer)?;
+        if item == 0 {
+            writer.write_all(&message.nonce_s)?;
+        }
+        matrix.serialize(writer)?;
+        if item == 0 {
+            writer.write_all(&message.mu)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what [`write_items`] writes, to the end of the input. `head_len` is the encoded length of a head.
+pub(crate) fn read_items<C: EcdsaCurve, R: Read, T: BorshDeserialize>(
+    reader: &mut R,
+    head_len: usize,
+) -> IoResult<(Vec<T>, RvoleMsg2<C>)> {
+    let mut heads = Vec::from([T::deserialize_reader(reader)?]);
+    let nonce_s = BorshDeserialize::deserialize_reader(reader)?;
+    let mut items = Vec::from([Matrix::deserialize_reader(reader)?]);
+    let mu = BorshDeserialize::deserialize_reader(reader)?;
+    let mut buffer = alloc::vec![0; head_len + Matrix::<C>::LEN];
+    while items.len() <= MAX_ITEMS && read_or_end(reader, &mut buffer)? {
+        let mut rest = &*buffer;
+        heads.push(T::deserialize_reader(&mut rest)?);
+        items.push(Matrix::deserialize_reader(&mut rest)?);
+    }
+    Ok((heads, RvoleMsg2 { nonce_s, items, mu }))
+}
+
+impl<C: EcdsaCurve> BorshSerialize for RvoleMsg2<C> {
+    fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
+        write_items(self, core::iter::repeat(&()), writer)
+    }
+}
+
+impl<C: EcdsaCurve> BorshDeserialize for RvoleMsg2<C> {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
+        read_items::<C, R, ()>(reader, 0).map(|(_, message)| message)
     }
 }
 
@@ -131,9 +191,9 @@ struct Session {
 }
 
 impl Session {
-    fn row_hash<C: EcdsaCurve>(&self, nonce_s: &[u8; 16]) -> RowHash {
+    fn row_hash<C: EcdsaCurve>(&self, nonce_s: &[u8; 16], item: usize) -> RowHash {
         const { assert!(pad_len_is_unbiased(C::ID, C::PAD_LEN), "the pads of this curve would be biased") };
-        RowHash::new(&self.ot_id, &self.sid, &self.nonce_r, nonce_s, LANES * C::PAD_LEN)
+        RowHash::new(&self.ot_id, &self.sid, &self.nonce_r, nonce_s, item, LANES * C::PAD_LEN)
     }
 
     fn transcript(&self, tag: quorate_protocol::transcript::Tag, nonce_s: &[u8; 16]) -> Transcript {
@@ -147,9 +207,10 @@ impl Session {
     }
 
     /// RVOLE.5 θ_u, θ_v: weights of the inputs in the check column.
-    fn theta<C: EcdsaCurve>(&self, nonce_s: &[u8; 16], encoded: &[u8]) -> [Scalar<C>; INPUTS] {
+    fn theta<C: EcdsaCurve>(&self, nonce_s: &[u8; 16], item: usize, encoded: &[u8]) -> [Scalar<C>; INPUTS] {
         let mut transcript = self.transcript(tags::RVOLE_THETA, nonce_s);
         transcript.absorb("curve", C::ID.name().as_bytes()).absorb("a~", encoded);
+        absorb_item(&mut transcript, item);
         let mut xof = transcript.xof();
         let mut wide = [0; WIDE_LEN];
         core::array::from_fn(|_| {
@@ -158,9 +219,9 @@ impl Session {
         })
     }
 
-    /// RVOLE.6 μ over the encodings of μ_1 … μ_ξ.
-    fn mu(&self, nonce_s: &[u8; 16], rows: &[[u8; 32]]) -> [u8; 32] {
-        self.transcript(tags::RVOLE_MU, nonce_s).absorb("mu", rows.as_flattened()).digest()
+    /// RVOLE.6 μ, which absorbs the encodings of μ_1 … μ_ξ of each item.
+    fn mu(&self, nonce_s: &[u8; 16]) -> Transcript {
+        self.transcript(tags::RVOLE_MU, nonce_s)
     }
 }
 
@@ -177,17 +238,10 @@ fn lanes<C: EcdsaCurve>(modulus: &Modulus, pad: &[u8]) -> Lanes {
 /// The receiver between its message and the answer. Secret, zeroised on drop, used once.
 pub struct RvoleReceiver<C: EcdsaCurve> {
     session: Session,
-    /// β
-    choices: ChoiceBits,
-    rows: Rows,
-    chi: Scalar<C>,
+    /// β and t_j of each item
+    items: Vec<Transfers>,
+    chi: Zeroizing<Vec<Scalar<C>>>,
     gadget: Gadget,
-}
-
-impl<C: EcdsaCurve> Drop for RvoleReceiver<C> {
-    fn drop(&mut self) {
-        self.chi.zeroize();
-    }
 }
 
 impl<C: EcdsaCurve> fmt::Debug for RvoleReceiver<C> {
@@ -205,50 +259,70 @@ fn masks(choices: &ChoiceBits) -> impl Iterator<Item = u64> + '_ {
 }
 
 impl<C: EcdsaCurve> RvoleReceiver<C> {
-    /// RVOLE.1, RVOLE.2: fresh choices β, χ = ⟨g, β⟩, and message 1.
+    /// RVOLE.1, RVOLE.2: fresh choices β, χ = ⟨g, β⟩ for each of `count` multiplications, and message 1.
     ///
     /// `sid` names the signing session; the caller guarantees that it is never used twice with one instance.
-    pub fn start(leaves: &AllLeaves<C>, sid: &[u8; 32], rng: &mut HedgedRng) -> (Self, RvoleMsg1) {
-        let (received, message) = extend_receiver(leaves, sid, rng);
+    pub fn start(
+        leaves: &AllLeaves<C>,
+        sid: &[u8; 32],
+        count: usize,
+        rng: &mut HedgedRng,
+    ) -> (Self, RvoleMsg1) {
+        let (received, message) = extend_receiver(leaves, sid, count, rng);
         let Gadget { modulus, montgomery } = &leaves.gadget;
-        let mut sum = EMPTY;
-        for (g, beta) in montgomery.iter().zip(masks(&received.choices)) {
-            add_product(&mut sum, &masked(g, beta), &[1, 0, 0, 0]);
+        let mut chi = Zeroizing::new(Vec::with_capacity(count));
+        for item in &received.items {
+            let mut sum = EMPTY;
+            for (g, beta) in montgomery.iter().zip(masks(&item.choices)) {
+                add_product(&mut sum, &masked(g, beta), &[1, 0, 0, 0]);
+            }
+            chi.push(to_scalar(&modulus.reduce(&sum)));
+            sum.zeroize();
         }
-        let chi = to_scalar(&modulus.reduce(&sum));
-        sum.zeroize();
         let session = Session { ot_id: leaves.ot_id, sid: *sid, nonce_r: received.nonce_r };
-        let receiver = Self {
-            session,
-            choices: received.choices,
-            rows: received.rows,
-            chi,
-            gadget: leaves.gadget.clone(),
-        };
-        (receiver, message)
+        (Self { session, items: received.items, chi, gadget: leaves.gadget.clone() }, message)
     }
 
-    /// χ, the receiver's random factor. Secret.
-    pub fn chi(&self) -> Scalar<C> {
-        self.chi
+    /// χ of each multiplication, the receiver's random factors. Secret.
+    pub fn chi(&self) -> &[Scalar<C>] {
+        &self.chi
     }
 
-    /// RVOLE.7–RVOLE.10: d_u, d_v with c_k + d_k = input_k · χ.
+    /// RVOLE.7–RVOLE.10: d_u, d_v with c_k + d_k = input_k · χ, for each multiplication.
     ///
     /// # Errors
-    /// [`RvoleFault::Consistency`] blames the sender; see there for what must follow.
-    pub fn finish(self, message: &RvoleMsg2<C>) -> Result<[Scalar<C>; INPUTS], RvoleFault> {
-        let RvoleMsg2 { nonce_s, rows: masked_rows, encoded, eta, mu } = message;
+    /// [`RvoleFault::Consistency`] blames the sender; see there for what must follow. Its message has as many items as ours, or it is
+    /// refused like this too: the caller looks at that before.
+    pub fn finish(self, message: &RvoleMsg2<C>) -> Result<Products<C>, RvoleFault> {
+        let RvoleMsg2 { nonce_s, items, mu } = message;
+        let mut expected = self.session.mu(nonce_s);
+        let mut d = Zeroizing::new(Vec::with_capacity(items.len()));
+        for (item, (transfers, matrix)) in self.items.iter().zip(items).enumerate() {
+            d.push(self.finish_item(item, transfers, matrix, nonce_s, &mut expected));
+        }
+        // RVOLE.10 one verdict for all items
+        let complete = items.len() == self.items.len();
+        if complete && bool::from(expected.digest().ct_eq(mu)) { Ok(d) } else { Err(RvoleFault::Consistency) }
+    }
+
+    fn finish_item(
+        &self,
+        item: usize,
+        Transfers { choices, rows }: &Transfers,
+        Matrix { rows: masked_rows, encoded, eta }: &Matrix<C>,
+        nonce_s: &[u8; 16],
+        mu: &mut Transcript,
+    ) -> [Scalar<C>; INPUTS] {
         let Gadget { modulus, montgomery } = &self.gadget;
-        let theta = self.session.theta::<C>(nonce_s, encoded);
+        let theta = self.session.theta::<C>(nonce_s, item, encoded);
         let [theta_u, theta_v] = theta.map(|theta| modulus.montgomery(&theta));
         let eta = from_scalar(eta);
-        let hash = self.session.row_hash::<C>(nonce_s);
+        let hash = self.session.row_hash::<C>(nonce_s, item);
         let mut pads = Pads::new();
         let mut checks = Vec::with_capacity(TRANSFERS);
         let (mut sum_u, mut sum_v) = (EMPTY, EMPTY);
-        let mut inputs = masked_rows.iter().zip(masks(&self.choices)).zip(montgomery.iter());
-        for (batch, rows) in (0u64..).zip(self.rows.chunks(HASH_BATCH)) {
+        let mut inputs = masked_rows.iter().zip(masks(choices)).zip(montgomery.iter());
+        for (batch, rows) in (0u64..).zip(rows.chunks(HASH_BATCH)) {
             let pads = hash.pads(batch * FIRST_STEP, rows, 0, &mut pads);
             for (pad, (([a_u, a_v, a_w], beta), g)) in pads.chunks_exact(LANES * C::PAD_LEN).zip(&mut inputs)
             {
@@ -266,17 +340,11 @@ impl<C: EcdsaCurve> RvoleReceiver<C> {
                 checks.push(to_bytes(&check));
             }
         }
-        let mut d = [&sum_u, &sum_v].map(|sum| to_scalar(&modulus.reduce_long(sum)));
+        mu.absorb("mu", checks.as_flattened());
+        let d = [&sum_u, &sum_v].map(|sum| to_scalar(&modulus.reduce_long(sum)));
         sum_u.zeroize();
         sum_v.zeroize();
-        let expected = self.session.mu(nonce_s, &checks);
-        // RVOLE.10
-        if bool::from(expected.ct_eq(mu)) {
-            Ok(d)
-        } else {
-            d.zeroize();
-            Err(RvoleFault::Consistency)
-        }
+        d
     }
 }
 
@@ -299,8 +367,8 @@ pub struct RvoleSender<C: EcdsaCurve> {
     session: Session,
     /// Δ
     delta: Zeroizing<u128>,
-    /// q_j
-    rows: Rows,
+    /// q_j of each item
+    items: Vec<Rows>,
     gadget: Gadget,
     curve: PhantomData<C>,
 }
@@ -323,47 +391,62 @@ impl<C: EcdsaCurve> RvoleSender<C> {
         sid: &[u8; 32],
         message: &RvoleMsg1,
     ) -> Result<Self, RvoleFault> {
-        let rows = extend_sender(leaves, sid, message).map_err(|_| RvoleFault::OtCheck)?;
+        let items = extend_sender(leaves, sid, message).map_err(|_| RvoleFault::OtCheck)?;
         let session = Session { ot_id: leaves.ot_id, sid: *sid, nonce_r: message.nonce_r };
         Ok(Self {
             session,
             delta: leaves.delta_bits(),
-            rows,
+            items,
             gadget: leaves.gadget.clone(),
             curve: PhantomData,
         })
     }
 
-    /// RVOLE.3–RVOLE.6: c_u, c_v and message 2.
-    pub fn respond(
-        self,
-        inputs: [Scalar<C>; INPUTS],
-        rng: &mut HedgedRng,
-    ) -> ([Scalar<C>; INPUTS], RvoleMsg2<C>) {
-        // RVOLE.3 â, the input of the check column.
-        let [u, v] = inputs;
-        let mut lanes = [u, v, Scalar::random(rng)].map(|a| from_scalar(&a));
-        let out = self.respond_with(&lanes, |_| lanes, rng.bytes());
-        lanes.zeroize();
-        out
+    /// RVOLE.3–RVOLE.6: c_u, c_v of each multiplication, and message 2. There is one pair of inputs for each item of message 1.
+    pub fn respond(self, inputs: &[[Scalar<C>; INPUTS]], rng: &mut HedgedRng) -> (Products<C>, RvoleMsg2<C>) {
+        // RVOLE.3 â, the input of the check column, anew for each item.
+        let lanes = |[u, v]: &[Scalar<C>; INPUTS]| [*u, *v, Scalar::random(rng)].map(|a| from_scalar(&a));
+        let lanes: Zeroizing<Vec<Lanes>> = Zeroizing::new(inputs.iter().map(lanes).collect());
+        self.respond_with(&lanes, |_, _, lanes| *lanes, rng.bytes())
     }
 
-    /// The sender's arithmetic. An honest sender uses the same inputs in every row and in η; the tests do not.
+    /// The sender's arithmetic. An honest sender uses the same inputs in every row of an item and in its η; the tests do not.
     fn respond_with(
         self,
+        inputs: &[Lanes],
+        inputs_of_row: impl Fn(usize, usize, &Lanes) -> Lanes,
+        nonce_s: [u8; 16],
+    ) -> (Products<C>, RvoleMsg2<C>) {
+        let mut mu = self.session.mu(&nonce_s);
+        let mut c = Zeroizing::new(Vec::with_capacity(inputs.len()));
+        let mut items = Vec::with_capacity(inputs.len());
+        for (item, (rows, inputs)) in self.items.iter().zip(inputs).enumerate() {
+            let of_row = |row| inputs_of_row(item, row, inputs);
+            let (shares, matrix) = self.respond_item(item, rows, inputs, of_row, &nonce_s, &mut mu);
+            c.push(shares);
+            items.push(matrix);
+        }
+        (c, RvoleMsg2 { nonce_s, items, mu: mu.digest() })
+    }
+
+    fn respond_item(
+        &self,
+        item: usize,
+        rows: &Rows,
         inputs: &Lanes,
         inputs_of_row: impl Fn(usize) -> Lanes,
-        nonce_s: [u8; 16],
-    ) -> ([Scalar<C>; INPUTS], RvoleMsg2<C>) {
+        nonce_s: &[u8; 16],
+        mu: &mut Transcript,
+    ) -> ([Scalar<C>; INPUTS], Matrix<C>) {
         let Gadget { modulus, montgomery } = &self.gadget;
-        let hash = self.session.row_hash::<C>(&nonce_s);
+        let hash = self.session.row_hash::<C>(nonce_s, item);
         let (mut pads_0, mut pads_1) = (Pads::new(), Pads::new());
         let mut alpha = Zeroizing::new(Vec::with_capacity(TRANSFERS));
         let mut masked = Vec::with_capacity(TRANSFERS);
         let mut encoded = Vec::with_capacity(MATRIX_LEN);
         let (mut sum_u, mut sum_v) = (EMPTY, EMPTY);
         let mut gadget = montgomery.iter().enumerate();
-        for (batch, rows) in (0u64..).zip(self.rows.chunks(HASH_BATCH)) {
+        for (batch, rows) in (0u64..).zip(rows.chunks(HASH_BATCH)) {
             // RVOLE.3 α_{j,0} from q_j, α_{j,1} from q_j ⊕ Δ.
             let pads_0 = hash.pads(batch * FIRST_STEP, rows, 0, &mut pads_0);
             let pads_1 = hash.pads(batch * FIRST_STEP, rows, *self.delta, &mut pads_1);
@@ -390,7 +473,7 @@ impl<C: EcdsaCurve> RvoleSender<C> {
         sum_v.zeroize();
 
         // RVOLE.5 η = â + θ_u·a_u + θ_v·a_v
-        let theta = self.session.theta::<C>(&nonce_s, &encoded);
+        let theta = self.session.theta::<C>(nonce_s, item, &encoded);
         let [theta_u, theta_v] = theta.map(|theta| modulus.montgomery(&theta));
         let [u, v, w] = inputs;
         let eta = to_scalar(&modulus.add(w, &weighted(modulus, [(&theta_u, u), (&theta_v, v)])));
@@ -401,8 +484,8 @@ impl<C: EcdsaCurve> RvoleSender<C> {
             let weighted = weighted(modulus, [(&theta_u, alpha_u), (&theta_v, alpha_v)]);
             checks.push(to_bytes(&modulus.add(alpha_w, &weighted)));
         }
-        let mu = self.session.mu(&nonce_s, &checks);
-        (c, RvoleMsg2 { nonce_s, rows: masked, encoded, eta, mu })
+        mu.absorb("mu", checks.as_flattened());
+        (c, Matrix { rows: masked, encoded, eta })
     }
 }
 

@@ -34,6 +34,11 @@ pub(crate) const ROW_WORDS: usize = 1 + PAYLOAD_WORDS;
 /// Bits over one column of the extension; bit j of the row is bit j mod 128 of word j / 128.
 pub(crate) type Row = [u128; ROW_WORDS];
 
+/// Most multiplications of a pair in one session.
+pub(crate) const MAX_ITEMS: usize = 256;
+/// Bytes of ξ bits: one row of an item after the first, which has no mask bits.
+pub(crate) const PAYLOAD_BYTES: usize = TRANSFERS / 8;
+
 /// Clears the filling of a row's last word.
 pub(crate) const LAST_WORD: u128 = u128::MAX >> (128 * PAYLOAD_WORDS - TRANSFERS);
 
@@ -44,18 +49,27 @@ const _: () = assert!(TRANSFERS == 416 && ROW_BYTES == 68 && ROW_WORDS == 5);
 /// One 128-bit key or leaf.
 pub(crate) type Block = [u8; 16];
 
+/// Separates the items of a batch. The first is not named, so that a batch of one is the single multiplication.
+pub(crate) fn absorb_item(transcript: &mut Transcript, item: usize) {
+    if item > 0 {
+        transcript.absorb_u64("item", u64::try_from(item).unwrap_or(u64::MAX));
+    }
+}
+
 fn session_key(
     tag: Tag,
     ot_id: &[u8; 32],
     sid: &[u8; 32],
     nonce_r: &[u8; 16],
     nonce_s: Option<&[u8; 16]>,
+    item: usize,
 ) -> Aes128Enc {
     let mut transcript = Transcript::new(tag);
     transcript.absorb("ot id", ot_id).absorb("sid", sid).absorb("receiver nonce", nonce_r);
     if let Some(nonce_s) = nonce_s {
         transcript.absorb("sender nonce", nonce_s);
     }
+    absorb_item(&mut transcript, item);
     let mut key = [0; 16];
     transcript.xof().fill(&mut key);
     Aes128Enc::new(&key.into())
@@ -65,27 +79,37 @@ fn encrypt(aes: &Aes128Enc, blocks: &mut [Block]) {
     aes.encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
 }
 
-/// OTE.1 Stretches leaves into rows: block j of leaf s is π(s ⊕ j) ⊕ s ⊕ j, π = AES-128 under the session's public key.
-pub(crate) struct LeafStream(Aes128Enc);
+/// OTE.1 Stretches leaves into rows: block j of leaf s is π(s ⊕ j) ⊕ s ⊕ j, π = AES-128 under the item's public key.
+pub(crate) struct LeafStream {
+    aes: Aes128Enc,
+    /// 1 for an item whose rows have no mask word, else 0
+    skipped: usize,
+}
 
 impl LeafStream {
-    pub(crate) fn new(ot_id: &[u8; 32], sid: &[u8; 32], nonce_r: &[u8; 16]) -> Self {
-        Self(session_key(tags::OTE_PRG, ot_id, sid, nonce_r, None))
+    /// `item` counts the multiplications of a batch. Only the first has mask bits.
+    pub(crate) fn new(ot_id: &[u8; 32], sid: &[u8; 32], nonce_r: &[u8; 16], item: usize) -> Self {
+        Self { aes: session_key(tags::OTE_PRG, ot_id, sid, nonce_r, None, item), skipped: item.min(1) }
     }
 
     /// Rows of one batch of leaves, [`LEAF_BATCH`] of them.
     pub(crate) fn expand(&self, leaves: &[Block; LEAF_BATCH], scratch: &mut LeafScratch) {
         let LeafScratch { blocks, rows } = scratch;
-        for (leaf, blocks) in leaves.iter().zip(blocks.chunks_exact_mut(ROW_WORDS)) {
+        let words = ROW_WORDS - self.skipped;
+        let counters = || (0u128..).skip(self.skipped);
+        let (blocks, _) = blocks.split_at_mut(LEAF_BATCH * words);
+        for (leaf, blocks) in leaves.iter().zip(blocks.chunks_exact_mut(words)) {
             let leaf = u128::from_le_bytes(*leaf);
-            for (counter, block) in (0u128..).zip(blocks) {
+            for (counter, block) in counters().zip(blocks) {
                 *block = (leaf ^ counter).to_le_bytes();
             }
         }
-        encrypt(&self.0, blocks);
-        for ((leaf, blocks), row) in leaves.iter().zip(blocks.chunks_exact(ROW_WORDS)).zip(rows) {
+        encrypt(&self.aes, blocks);
+        for ((leaf, blocks), row) in leaves.iter().zip(blocks.chunks_exact(words)).zip(rows) {
             let leaf = u128::from_le_bytes(*leaf);
-            for ((counter, block), word) in (0u128..).zip(blocks).zip(row) {
+            let (mask, payload) = row.split_at_mut(self.skipped);
+            mask.fill(0);
+            for ((counter, block), word) in counters().zip(blocks).zip(payload) {
                 *word = u128::from_le_bytes(*block) ^ leaf ^ counter;
             }
         }
@@ -140,9 +164,10 @@ impl RowHash {
         sid: &[u8; 32],
         nonce_r: &[u8; 16],
         nonce_s: &[u8; 16],
+        item: usize,
         pad_bytes: usize,
     ) -> Self {
-        let aes = session_key(tags::OTE_TCCR, ot_id, sid, nonce_r, Some(nonce_s));
+        let aes = session_key(tags::OTE_TCCR, ot_id, sid, nonce_r, Some(nonce_s), item);
         Self { aes, pad_blocks: pad_bytes.div_ceil(16).clamp(1, MAX_PAD_BLOCKS) }
     }
 
@@ -198,7 +223,7 @@ mod tests {
         let mut cases = 0;
         for pad_bytes in [96, 144] {
             for count in [1, 7, 32, 63, 64] {
-                let hash = RowHash::new(&[1; 32], &[2; 32], &[3; 16], &[4; 16], pad_bytes);
+                let hash = RowHash::new(&[1; 32], &[2; 32], &[3; 16], &[4; 16], 0, pad_bytes);
                 let mut pads = Pads::new();
                 let out = hash.pads(100, &rows[..count], 5, &mut pads);
                 assert_eq!(out.len(), count * pad_bytes);
@@ -220,18 +245,28 @@ mod tests {
     fn leaf_streams_differ_by_instance_session_nonce_leaf_and_block() {
         let mut seen = BTreeSet::new();
         let mut scratch = LeafScratch::new();
-        for (ot_id, sid, nonce) in [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2)] {
-            let stream = LeafStream::new(&[ot_id; 32], &[sid; 32], &[nonce; 16]);
+        let mut skipped = 0;
+        for (ot_id, sid, nonce, item) in
+            [(1, 1, 1, 0), (2, 1, 1, 0), (1, 2, 1, 0), (1, 1, 2, 0), (1, 1, 1, 1), (1, 1, 1, 2)]
+        {
+            let stream = LeafStream::new(&[ot_id; 32], &[sid; 32], &[nonce; 16], item);
             let leaves = core::array::from_fn(|i| [u8::try_from(i).unwrap(); 16]);
             stream.expand(&leaves, &mut scratch);
             for (leaf, row) in leaves.iter().zip(scratch.rows) {
                 for (j, word) in (0u128..).zip(row) {
+                    // Items after the first have no mask word.
+                    if item > 0 && j == 0 {
+                        assert_eq!(word, 0);
+                        skipped += 1;
+                        continue;
+                    }
                     let input = u128::from_le_bytes(*leaf) ^ j;
-                    assert_eq!(word, one(&stream.0, input) ^ input);
+                    assert_eq!(word, one(&stream.aes, input) ^ input);
                     seen.insert(word);
                 }
             }
         }
-        assert_eq!(seen.len(), 4 * LEAF_BATCH * ROW_WORDS);
+        assert_eq!(skipped, 2 * LEAF_BATCH);
+        assert_eq!(seen.len(), 6 * LEAF_BATCH * ROW_WORDS - skipped);
     }
 }

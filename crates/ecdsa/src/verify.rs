@@ -12,8 +12,34 @@ pub struct Signature {
     pub recovery_id: u8,
 }
 
+/// What a signature needs of its nonce point.
+pub(crate) struct Nonce<C: EcdsaCurve> {
+    /// r_x
+    pub(crate) r: Scalar<C>,
+    odd: bool,
+    overflow: bool,
+}
+
+impl<C: EcdsaCurve> Nonce<C> {
+    /// Of a point that is not the identity.
+    pub(crate) fn of(point: &Point<C>) -> Self {
+        let (r, odd, overflow) = point.x_coordinate();
+        Self { r, odd, overflow }
+    }
+    /// The signature with this nonce and `s` or `−s`, whichever is low; `None` if `s` is zero.
+    pub(crate) fn signature(&self, s: Scalar<C>) -> Option<Signature> {
+        if bool::from(s.is_zero()) {
+            return None;
+        }
+        let high = s.is_high();
+        let s = if high { -s } else { s };
+        let recovery_id = u8::from(self.odd != high) | (u8::from(self.overflow) << 1);
+        Some(Signature { bytes: join(&self.r, &s), recovery_id })
+    }
+}
+
 /// Joins `r` and `s`.
-pub(crate) fn join<C: EcdsaCurve>(r: &Scalar<C>, s: &Scalar<C>) -> [u8; 64] {
+fn join<C: EcdsaCurve>(r: &Scalar<C>, s: &Scalar<C>) -> [u8; 64] {
     let mut bytes = [0u8; 64];
     let (left, right) = bytes.split_at_mut(32);
     left.copy_from_slice(&r.to_bytes());
@@ -33,7 +59,7 @@ pub fn verify<C: EcdsaCurve>(public_key: &Point<C>, digest: &[u8; 32], signature
     }
     let inverse = s.invert();
     let m = Scalar::from_digest(digest);
-    let point = Point::mul_base(&(m * inverse)) + *public_key * (r * inverse);
+    let point = Point::lincomb_vartime(&(m * inverse), &[(*public_key, r * inverse)]);
     if bool::from(point.is_identity()) {
         return false;
     }

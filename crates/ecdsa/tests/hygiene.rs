@@ -3,8 +3,13 @@
 
 #[path = "helpers/common.rs"]
 mod common;
+#[path = "helpers/presigning.rs"]
+mod presigning;
 
 use common::{cached, fresh_setups, index, session_id};
+use presigning::{made_up_opening, online_with, pop, presign, presign_with, request};
+use quorate_ecdsa::online;
+use quorate_ecdsa::presign::{Claims, Plain, Verdict, Verified};
 use quorate_ecdsa::sign::{Commit, Multiply, Open, Partial, Product};
 use quorate_ecdsa::{PairwiseSetup, Signature, setup, sign};
 use quorate_protocol::curve::{EcdsaCurve, P256, Secp256k1};
@@ -59,6 +64,11 @@ fn debug_output_shows_no_secret() {
 
 /// Decodes noise of many lengths, and changes and cuts of a good encoding; what decodes has exactly one encoding.
 fn fuzz<M: Message>(good: &[u8], rng: &mut HedgedRng) -> usize {
+    fuzz_from::<M>(good, rng, good.len())
+}
+
+/// The same for a message of which a beginning of at least `shortest` bytes can be a message too.
+fn fuzz_from<M: Message>(good: &[u8], rng: &mut HedgedRng, shortest: usize) -> usize {
     let mut cases = 0;
     for len in [0, 1, 31, 32, 33, 64, M::MAX_LEN - 1, M::MAX_LEN, M::MAX_LEN + 1] {
         let mut noise = vec![0; len];
@@ -74,7 +84,10 @@ fn fuzz<M: Message>(good: &[u8], rng: &mut HedgedRng) -> usize {
     for _ in 0..64 {
         let at =
             usize::try_from(u64::from_le_bytes(rng.bytes()) % u64::try_from(good.len()).unwrap()).unwrap();
-        assert!(decode::<M>(&good[..at]).is_none());
+        // The items of a batch follow each other, and the shortest message has one.
+        if let Some(message) = decode::<M>(&good[..at]) {
+            assert!(at >= shortest && encode(&message) == good[..at]);
+        }
         let mut changed = good.to_vec();
         let [mask]: [u8; 1] = rng.bytes();
         changed[at] ^= mask;
@@ -96,6 +109,23 @@ fn decoders<C: EcdsaCurve>(rng: &mut HedgedRng) -> usize {
     cases += fuzz::<Open<C>>(&body(2, Part::Broadcast), rng);
     cases += fuzz::<Product<C>>(&body(2, Part::Direct), rng);
     cases += fuzz::<Partial<C>>(&body(3, Part::Direct), rng);
+    let making = Recording::default();
+    let outcome = presign_with(keys, &fresh_setups(keys), &[1, 2], (3, Verified), 1, making.recorder());
+    let mut made = outcome.unwrap_all();
+    let body = |round, part| making.body(round, 1, 2, part);
+    cases += fuzz_from::<Multiply>(&body(1, Part::Direct), rng, 32 + 2_240);
+    cases += fuzz_from::<Open<C>>(&body(2, Part::Broadcast), rng, 102 + 96);
+    cases += fuzz_from::<Product<C>>(&body(2, Part::Direct), rng, 40_114);
+    cases += fuzz::<Claims<C>>(&body(3, Part::Broadcast), rng);
+    cases += fuzz::<Verdict<C>>(&body(4, Part::Broadcast), rng);
+    cases += fuzz::<Verdict<C>>(&made_up_opening::<C>(), rng);
+    let online = Recording::default();
+    online_with(pop(&mut made), &request(keys, [7; 32], 1), online.recorder()).unwrap_all();
+    cases += fuzz::<online::Part<C>>(&online.body(1, 1, 2, Part::Direct), rng);
+    let mut made = presign(keys, &[1, 2], 1, Plain, 2);
+    let online = Recording::default();
+    online_with(pop(&mut made), &request(keys, [7; 32], 1), online.recorder()).unwrap_all();
+    cases += fuzz::<online::PlainPart<C>>(&online.body(1, 1, 2, Part::Direct), rng);
     let setup = Recording::default();
     let committee = keys.public().committee.clone();
     let world =
@@ -115,7 +145,7 @@ fn decoders<C: EcdsaCurve>(rng: &mut HedgedRng) -> usize {
 fn message_decoders_never_panic_and_know_one_encoding() {
     let mut rng = HedgedRng::new(Entropy::new([2; 32]), b"", b"decoders");
     let cases = decoders::<Secp256k1>(&mut rng) + decoders::<P256>(&mut rng);
-    assert_eq!(cases, 2 * 8 * (9 + 128));
+    assert_eq!(cases, 2 * 16 * (9 + 128));
 }
 
 /// Good frames with random changes, signed again: a session ends in one of its checks, never in a panic, never with a wrong signature.

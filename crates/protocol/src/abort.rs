@@ -76,6 +76,8 @@ checks! {
     PublicKeySum => "public_key_sum", "the additive key shares do not add up to the public key";
     /// The joint nonce or a signature component is degenerate.
     DegenerateNonce => "degenerate_nonce", "the joint nonce is degenerate";
+    /// A party's part of a presignature is not what its messages make of it.
+    Presignature => "presignature", "a part of a presignature is wrong";
     /// A partial signature does not verify.
     PartialSignature => "partial_signature", "a partial signature does not verify";
     /// The joint signature does not verify under the public key.

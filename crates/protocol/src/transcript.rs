@@ -92,6 +92,16 @@ registry! {
     ZERO_SEED = "zero seed";
     /// Signing: binding of the point-to-point parts of a message to its broadcast.
     SIGN_BINDING = "sign binding";
+    /// Presigning: what one item of a batch is.
+    PRESIGN_ITEM = "presign item";
+    /// Presigning: name of a presignature.
+    PRESIGNATURE = "presignature";
+    /// Presigning: challenge of the proof that two points have the same logarithm.
+    DLEQ = "equal logarithms";
+    /// Signing from a presignature: name of the session.
+    ONLINE = "online";
+    /// Signing from a presignature: factor of the nonce.
+    RERANDOMISE = "rerandomise";
     /// Backup: what a verifiable encryption is about.
     BACKUP_STATEMENT = "backup statement";
     /// Backup: masks and coins of one row, from its seed.

@@ -35,15 +35,15 @@ fn shares_add_up_to_the_product_on_both_curves() {
         for u in edge {
             for v in edge {
                 let sid = rng.bytes();
-                let (receiver, message) = RvoleReceiver::start(&all, &sid, &mut rng);
-                let message = over_the_wire(&message, RvoleMsg1::MAX_LEN);
+                let (receiver, message) = RvoleReceiver::start(&all, &sid, 1, &mut rng);
+                let message = over_the_wire(&message, RvoleMsg1::len(1));
                 let sender = RvoleSender::receive(&punctured, &sid, &message).unwrap();
-                let (c, message) = sender.respond([u, v], &mut rng);
-                let message = over_the_wire(&message, RvoleMsg2::<C>::MAX_LEN);
-                let chi = receiver.chi();
+                let (c, message) = sender.respond(&[[u, v]], &mut rng);
+                let message = over_the_wire(&message, RvoleMsg2::<C>::len(1));
+                let chi = receiver.chi()[0];
                 let d = receiver.finish(&message).unwrap();
-                assert!(c[0] + d[0] == u * chi);
-                assert!(c[1] + d[1] == v * chi);
+                assert!(c[0][0] + d[0][0] == u * chi);
+                assert!(c[0][1] + d[0][1] == v * chi);
                 chis.insert(chi.to_bytes());
                 cases += 1;
             }
@@ -53,7 +53,7 @@ fn shares_add_up_to_the_product_on_both_curves() {
     }
     assert_eq!(on::<Secp256k1>(), 16);
     assert_eq!(on::<P256>(), 16);
-    assert_eq!((RvoleMsg1::MAX_LEN, RvoleMsg2::<P256>::MAX_LEN), (2_240, 40_016));
+    assert_eq!((RvoleMsg1::len(1), RvoleMsg2::<P256>::len(1)), (2_240, 40_016));
 }
 
 /// The compile-time rule of pad lengths, and known answers of the reduction. Expected values: 2^384 − 1, 2^383 and 2^256 − 1 modulo
@@ -139,16 +139,16 @@ fn pads_reduce_to_known_answers() {
 fn two_replies_to_one_message_are_independent() {
     let mut rng = test_rng("replay");
     let (all, punctured) = pair::<P256>(&mut rng);
-    let (_, message) = RvoleReceiver::start(&all, &SID, &mut rng);
+    let (_, message) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
     let reply = |inputs, rng: &mut HedgedRng| {
-        RvoleSender::receive(&punctured, &SID, &message).unwrap().respond(inputs, rng).1
+        RvoleSender::receive(&punctured, &SID, &message).unwrap().respond(&[inputs], rng).1
     };
     let modulus = Modulus::of::<P256>();
     let inputs = [Scalar::random(&mut rng), Scalar::random(&mut rng)];
     let (a, b) = (reply(inputs, &mut rng), reply(inputs, &mut rng));
     assert_ne!(a.nonce_s, b.nonce_s);
     let mut differences = BTreeSet::new();
-    for (a, b) in a.rows.iter().zip(&b.rows) {
+    for (a, b) in a.items[0].rows.iter().zip(&b.items[0].rows) {
         for (a, b) in a.iter().zip(b) {
             differences.insert(modulus.sub(a, b));
         }
@@ -159,15 +159,17 @@ fn two_replies_to_one_message_are_independent() {
     let same = |input: Scalar<P256>| {
         let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
         let lanes = [from_scalar(&input); 3];
-        sender.respond_with(&lanes, |_| lanes, [9; 16]).1
+        sender.respond_with(&[lanes], |_, _, _| lanes, [9; 16]).1
     };
     let (a, b) = (same(inputs[0]), same(inputs[1]));
     let difference = from_scalar(&(inputs[0] - inputs[1]));
-    assert!(a.rows.iter().zip(&b.rows).all(|(a, b)| modulus.sub(&a[0], &b[0]) == difference));
+    assert!(
+        a.items[0].rows.iter().zip(&b.items[0].rows).all(|(a, b)| modulus.sub(&a[0], &b[0]) == difference)
+    );
 }
 
 fn bit_of(receiver: &RvoleReceiver<Secp256k1>, j: usize) -> bool {
-    (receiver.choices[j / 128] >> (j % 128)) & 1 == 1
+    (receiver.items[0].choices[j / 128] >> (j % 128)) & 1 == 1
 }
 
 /// One lane of one row with another input: refused exactly if the receiver's choice of that row is 1, which is the leak on β that the
@@ -184,16 +186,16 @@ fn an_inconsistent_row_is_refused_where_the_choice_meets_it() {
     let (mut cases, mut refused) = (0, 0);
     for lane in 0..LANES {
         for row in [0, 1, 63, 64, 127, 128, 200, 255, 256, 383, 384, 415] {
-            let (receiver, message) = RvoleReceiver::start(&all, &SID, &mut rng);
+            let (receiver, message) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
             let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
-            let cheat = |j| {
+            let cheat = |_, j, _: &Lanes| {
                 let mut lanes = inputs;
                 if j == row {
                     lanes[lane] = modulus.add(&lanes[lane], &one);
                 }
                 lanes
             };
-            let (_, message) = sender.respond_with(&inputs, cheat, rng.bytes());
+            let (_, message) = sender.respond_with(&[inputs], cheat, rng.bytes());
             let met = bit_of(&receiver, row);
             assert_eq!(receiver.finish(&message).err(), met.then_some(RvoleFault::Consistency));
             cases += 1;
@@ -215,9 +217,9 @@ fn wrong_eta_mu_theta_or_a_whole_wrong_lane_are_refused() {
     let mut cases = 0;
     let mut attempt = |change: &dyn Fn(RvoleMsg2<Secp256k1>) -> RvoleMsg2<Secp256k1>,
                        rows: &dyn Fn(usize) -> Lanes| {
-        let (receiver, message) = RvoleReceiver::start(&all, &SID, &mut rng);
+        let (receiver, message) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
         let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
-        let (_, message) = sender.respond_with(&inputs, rows, rng.bytes());
+        let (_, message) = sender.respond_with(&[inputs], |_, j, _| rows(j), rng.bytes());
         cases += 1;
         receiver.finish(&change(message)).is_ok()
     };
@@ -226,7 +228,7 @@ fn wrong_eta_mu_theta_or_a_whole_wrong_lane_are_refused() {
     for shift in [Scalar::ONE(), -Scalar::ONE()] {
         assert!(!attempt(
             &|mut m| {
-                m.eta += shift;
+                m.items[0].eta += shift;
                 m
             },
             &honest
@@ -254,7 +256,7 @@ fn wrong_eta_mu_theta_or_a_whole_wrong_lane_are_refused() {
     for byte in [0, 31, 32, 20_000, MATRIX_LEN - 1] {
         assert!(!attempt(
             &|mut m| {
-                m.encoded[byte] ^= 1;
+                m.items[0].encoded[byte] ^= 1;
                 m
             },
             &honest
@@ -280,10 +282,10 @@ fn changed_matrix_bytes_on_the_wire_are_refused() {
     let mut cases = 0;
     // Low bytes of scalars in all three lanes, first, middle and last row, and η.
     for offset in [16 + 31, 16 + 63, 16 + 95, 16 + 96 * 200 + 31, 16 + MATRIX_LEN - 1, 16 + MATRIX_LEN + 31] {
-        let (receiver, message) = RvoleReceiver::start(&all, &SID, &mut rng);
+        let (receiver, message) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
         let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
         let inputs = [Scalar::random(&mut rng), Scalar::random(&mut rng)];
-        let mut bytes = borsh::to_vec(&sender.respond(inputs, &mut rng).1).unwrap();
+        let mut bytes = borsh::to_vec(&sender.respond(&[inputs], &mut rng).1).unwrap();
         bytes[offset] ^= 1;
         let message = borsh::from_slice(&bytes).unwrap();
         assert_eq!(receiver.finish(&message).err(), Some(RvoleFault::Consistency));
@@ -297,9 +299,9 @@ fn changed_matrix_bytes_on_the_wire_are_refused() {
 fn message_2_refuses_scalars_above_the_order_wrong_lengths_and_noise() {
     let mut rng = test_rng("decode");
     let (all, punctured) = pair::<P256>(&mut rng);
-    let (_, message) = RvoleReceiver::start(&all, &SID, &mut rng);
+    let (_, message) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
     let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
-    let good = borsh::to_vec(&sender.respond([Scalar::ONE(), Scalar::ONE()], &mut rng).1).unwrap();
+    let good = borsh::to_vec(&sender.respond(&[[Scalar::ONE(), Scalar::ONE()]], &mut rng).1).unwrap();
     let mut cases = 0;
     for offset in [16, 48, 80, 16 + 96 * 100, 16 + MATRIX_LEN - 32, 16 + MATRIX_LEN] {
         let mut bad = good.clone();
@@ -313,12 +315,12 @@ fn message_2_refuses_scalars_above_the_order_wrong_lengths_and_noise() {
         assert!(borsh::from_slice::<RvoleMsg2<P256>>(bad).is_err());
         cases += 1;
     }
-    let mut noise = alloc::vec![0; RvoleMsg2::<P256>::MAX_LEN];
+    let mut noise = alloc::vec![0; RvoleMsg2::<P256>::len(1)];
     for _ in 0..20 {
         rng.fill(&mut noise);
         // Every scalar but one in 2^32 of this noise is canonical, so it mostly decodes; then the check refuses it.
         if let Ok(message) = borsh::from_slice::<RvoleMsg2<P256>>(&noise) {
-            let (receiver, _) = RvoleReceiver::start(&all, &SID, &mut rng);
+            let (receiver, _) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
             assert_eq!(receiver.finish(&message).err(), Some(RvoleFault::Consistency));
         }
         cases += 1;
@@ -331,7 +333,7 @@ fn message_2_refuses_scalars_above_the_order_wrong_lengths_and_noise() {
 fn a_failed_ot_check_stops_before_any_answer() {
     let mut rng = test_rng("ot check");
     let (all, punctured) = pair::<Secp256k1>(&mut rng);
-    let (_, message) = RvoleReceiver::start(&all, &SID, &mut rng);
+    let (_, message) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
     let mut bytes = borsh::to_vec(&message).unwrap();
     bytes[100] ^= 4;
     let bad = borsh::from_slice(&bytes).unwrap();
@@ -352,9 +354,9 @@ fn hashes_bind_instance_session_nonces_and_content() {
         [(1, 1, 1, 1, 1), (2, 1, 1, 1, 1), (1, 2, 1, 1, 1), (1, 1, 2, 1, 1), (1, 1, 1, 2, 1), (1, 1, 1, 1, 2)]
     {
         let session = session(ot_id, sid, nonce_r);
-        let [u, v] = session.theta::<Secp256k1>(&[nonce_s; 16], &[byte; 64]);
+        let [u, v] = session.theta::<Secp256k1>(&[nonce_s; 16], 0, &[byte; 64]);
         thetas.extend([u.to_bytes(), v.to_bytes()]);
-        mus.insert(session.mu(&[nonce_s; 16], &[[byte; 32]; 2]));
+        mus.insert(session.mu(&[nonce_s; 16]).absorb("mu", &[byte; 64]).digest());
         variants += 1;
     }
     assert_eq!((thetas.len(), mus.len()), (2 * variants, variants));
@@ -364,7 +366,7 @@ fn hashes_bind_instance_session_nonces_and_content() {
 fn secrets_are_not_printed() {
     let mut rng = test_rng("debug");
     let (all, punctured) = pair::<Secp256k1>(&mut rng);
-    let (receiver, message) = RvoleReceiver::start(&all, &SID, &mut rng);
+    let (receiver, message) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
     let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
     assert_eq!(
         std::format!("{receiver:?} {message:?} {sender:?}"),
@@ -382,10 +384,10 @@ fn the_bytes_of_a_fixed_run_are_known() {
         let (start, o1) = ReceiverStart::<C>::new(&ID, &mut rng);
         let (all, o2) = sender_respond(&ID, &o1, &mut rng).unwrap();
         let punctured = start.finish(&o2).unwrap();
-        let (receiver, m1) = RvoleReceiver::start(&all, &SID, &mut rng);
+        let (receiver, m1) = RvoleReceiver::start(&all, &SID, 1, &mut rng);
         let sender = RvoleSender::receive(&punctured, &SID, &m1).unwrap();
-        let (c, m2) = sender.respond([Scalar::from(5), Scalar::from(6)], &mut rng);
-        let chi = receiver.chi();
+        let (c, m2) = sender.respond(&[[Scalar::from(5), Scalar::from(6)]], &mut rng);
+        let chi = receiver.chi()[0];
         let d = receiver.finish(&m2).unwrap();
         let mut transcript = Transcript::new(tags::TEST);
         transcript
@@ -396,11 +398,88 @@ fn the_bytes_of_a_fixed_run_are_known() {
             .absorb("punctured", &punctured.to_secret_bytes())
             .absorb("message 1", &borsh::to_vec(&m1).unwrap())
             .absorb("message 2", &borsh::to_vec(&m2).unwrap());
-        for scalar in [chi, c[0], c[1], d[0], d[1]] {
+        for scalar in [chi, c[0][0], c[0][1], d[0][0], d[0][1]] {
             transcript.absorb("scalar", &scalar.to_bytes());
         }
         hex::encode(transcript.digest())
     }
     assert_eq!(on::<Secp256k1>(), "ddc2f46c063fbf1344be584eb92d56ab00e058700d08890d627fa63b3509ff19");
     assert_eq!(on::<P256>(), "d0712439522806c9347e983fb40991c5cce3faf11e0c5efc75b8ab0557e21896");
+}
+
+/// A batch is many multiplications between two messages: each gives its own products, and a fault in one is a fault of all.
+///
+/// covers: A18
+#[test]
+fn every_item_of_a_batch_multiplies_and_one_fault_fails_all() {
+    fn on<C: EcdsaCurve>() -> usize {
+        let mut rng = test_rng("batch");
+        let (all, punctured) = pair::<C>(&mut rng);
+        let count = 3;
+        let mut cases = 0;
+        let one = from_scalar(&Scalar::<C>::ONE());
+        let modulus = Modulus::of::<C>();
+        for faulty in [None, Some(0), Some(1), Some(2)] {
+            let (receiver, message) = RvoleReceiver::start(&all, &SID, count, &mut rng);
+            let message = over_the_wire(&message, RvoleMsg1::len(count));
+            let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
+            let inputs: Vec<[Scalar<C>; 2]> =
+                (0..count).map(|_| [Scalar::random(&mut rng), Scalar::random(&mut rng)]).collect();
+            let lanes: Vec<Lanes> = inputs
+                .iter()
+                .map(|[u, v]| [*u, *v, Scalar::random(&mut rng)].map(|a| from_scalar(&a)))
+                .collect();
+            let of_row = |item, _, lanes: &Lanes| {
+                let mut lanes = *lanes;
+                if Some(item) == faulty {
+                    lanes[1] = modulus.add(&lanes[1], &one);
+                }
+                lanes
+            };
+            let (c, message) = sender.respond_with(&lanes, of_row, rng.bytes());
+            let message = over_the_wire(&message, RvoleMsg2::<C>::len(count));
+            let chi = receiver.chi().to_vec();
+            let d = receiver.finish(&message);
+            assert_eq!(d.is_ok(), faulty.is_none());
+            if let Ok(d) = d {
+                assert_eq!((c.len(), d.len(), chi.len()), (count, count, count));
+                for (((inputs, c), d), chi) in inputs.iter().zip(c.iter()).zip(d.iter()).zip(&chi) {
+                    for lane in 0..2 {
+                        assert!(c[lane] + d[lane] == inputs[lane] * *chi);
+                    }
+                }
+            }
+            cases += 1;
+        }
+        cases
+    }
+    assert_eq!(on::<Secp256k1>() + on::<P256>(), 8);
+}
+
+/// An answer with more or fewer items than were asked for, and items in another order.
+///
+/// covers: A18, A19
+#[test]
+fn answers_with_other_items_are_refused() {
+    let mut rng = test_rng("batch shape");
+    let (all, punctured) = pair::<Secp256k1>(&mut rng);
+    let mut cases = 0;
+    for change in 0..4 {
+        let (receiver, message) = RvoleReceiver::start(&all, &SID, 2, &mut rng);
+        let sender = RvoleSender::receive(&punctured, &SID, &message).unwrap();
+        let inputs = [[Scalar::random(&mut rng), Scalar::random(&mut rng)]; 2];
+        let (_, mut message) = sender.respond(&inputs, &mut rng);
+        match change {
+            0 => {}
+            1 => message.items.swap(0, 1),
+            2 => drop(message.items.pop()),
+            _ => {
+                let copy = borsh::from_slice(&borsh::to_vec(&message.items[0]).unwrap()).unwrap();
+                message.items.push(copy);
+            }
+        }
+        assert_eq!(receiver.finish(&message).is_ok(), change == 0);
+        cases += 1;
+    }
+    assert_eq!(cases, 4);
 }

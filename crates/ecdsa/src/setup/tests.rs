@@ -34,7 +34,7 @@ fn parallel_guesses_get_no_verdict_after_the_first_failure() {
             })
             .collect();
         // The honest prover's message passes as long as nothing is burned, so a pass below is a right guess and no accident.
-        let (_, honest) = extend_receiver(&receiver, &[0xff; 32], &mut rng);
+        let (_, honest) = extend_receiver(&receiver, &[0xff; 32], 1, &mut rng);
         assert!(extend_sender(&sender, &[0xff; 32], &honest).is_ok());
         let pair = Pair { sender, receiver: spare, zero: ZeroSeed::new([3; 32]), burned: Mutex::new(false) };
         let setup = PairwiseSetup::<C> { epoch_id: [4; 32], pairs: BTreeMap::from([(peer, pair)]) };

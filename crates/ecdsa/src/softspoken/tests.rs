@@ -28,7 +28,7 @@ fn cheat(
     guess: &[u8; TREES],
 ) -> Extension {
     let nonce_r = rng.bytes();
-    let expansion = expand_all(leaves, &SID, &nonce_r);
+    let expansion = expand_all(leaves, &SID, &nonce_r, 0);
     let mut x: Row = core::array::from_fn(|_| u128::from_le_bytes(rng.bytes()));
     trim(&mut x);
     let u = core::array::from_fn(|i| {
@@ -48,13 +48,17 @@ fn cheat(
         digest.of(t) ^ (mask(guess[m / 4] >> (m % 4)) & digest.of(&error))
     });
     let t = check_digest(&ID, &SID, &chi, x_check, values);
-    Extension { nonce_r, u, x: x_check.to_le_bytes(), t }
+    Extension { nonce_r, u, x: x_check.to_le_bytes(), t, more: Vec::new() }
 }
 
 fn bit(position: usize) -> Row {
     let mut row = [0; ROW_WORDS];
     row[position / 128] = 1 << (position % 128);
     row
+}
+
+fn challenge(ot_id: &[u8; 32], sid: &[u8; 32], nonce_r: &[u8; 16], u: &[[u8; ROW_BYTES]; TREES]) -> [u8; 16] {
+    challenges(ot_id, sid, nonce_r, u, &[])[0]
 }
 
 const NONE: Row = [0; ROW_WORDS];
@@ -71,10 +75,12 @@ fn rows_satisfy_the_correlation_for_every_shape_of_delta() {
     let mut transfers = 0;
     for delta in deltas {
         let (all, punctured) = ideal_pair::<C>(&ID, delta, &mut rng);
-        let (received, message) = extend_receiver(&all, &SID, &mut rng);
+        let (received, message) = extend_receiver(&all, &SID, 1, &mut rng);
         let bytes = borsh::to_vec(&message).unwrap();
-        assert_eq!((bytes.len(), Extension::MAX_LEN), (2_240, 2_240));
+        assert_eq!((bytes.len(), Extension::len(1)), (2_240, 2_240));
         let q = extend_sender(&punctured, &SID, &borsh::from_slice(&bytes).unwrap()).unwrap();
+        assert_eq!((q.len(), received.items.len()), (1, 1));
+        let (q, received) = (&q[0], &received.items[0]);
         assert_eq!((q.len(), received.rows.len()), (TRANSFERS, TRANSFERS));
         let delta = *punctured.delta_bits();
         let mut ones = 0;
@@ -122,13 +128,13 @@ fn masks_differ_by_session_nonce_and_instance() {
     let mut expansions = 0;
     for (ot_id, sid, nonce) in [(1, 2, 3), (1, 2, 4), (1, 5, 3), (6, 2, 3)] {
         all.ot_id = [ot_id; 32];
-        let expansion = expand_all(&all, &[sid; 32], &[nonce; 16]);
+        let expansion = expand_all(&all, &[sid; 32], &[nonce; 16], 0);
         seen.extend(expansion.sums.iter().chain(&expansion.columns).copied());
         expansions += 1;
     }
     assert_eq!(seen.len(), expansions * (TREES + COLUMNS));
     // And even a repeated session of one party with its own fresh nonce hides the difference of two choices.
-    let (a, b) = (extend_receiver(&all, &SID, &mut rng), extend_receiver(&all, &SID, &mut rng));
+    let (a, b) = (extend_receiver(&all, &SID, 1, &mut rng), extend_receiver(&all, &SID, 1, &mut rng));
     assert_ne!(a.1.nonce_r, b.1.nonce_r);
     let differences: BTreeSet<Row> = (0..TREES)
         .map(|i| {
@@ -152,7 +158,7 @@ fn a_flipped_bit_fails_exactly_where_delta_meets_it() {
         delta[round] = 0;
         delta[31 - round] = 8 >> round;
         let (all, punctured) = ideal_pair::<C>(&ID, delta, &mut rng);
-        let (_, honest) = extend_receiver(&all, &SID, &mut rng);
+        let (_, honest) = extend_receiver(&all, &SID, 1, &mut rng);
         for tree in 0..TREES {
             // First and last mask bit, first and last payload bit: χ covers them all, so U must not be changed after the fact either.
             for position in [0, 127, 128, 543] {
@@ -272,7 +278,7 @@ fn two_attacked_trees_pass_once_in_256() {
 fn the_challenge_depends_on_every_byte() {
     let mut rng = test_rng("chi");
     let (all, _) = ideal_pair::<C>(&ID, [1; TREES], &mut rng);
-    let (_, m) = extend_receiver(&all, &SID, &mut rng);
+    let (_, m) = extend_receiver(&all, &SID, 1, &mut rng);
     let mut seen = BTreeSet::from([challenge(&ID, &SID, &m.nonce_r, &m.u)]);
     let mut changes = 0;
     for byte in 0..32 {
@@ -307,7 +313,7 @@ fn the_challenge_depends_on_every_byte() {
 fn every_changed_byte_is_refused() {
     let mut rng = test_rng("bytes");
     let (all, mut punctured) = ideal_pair::<C>(&ID, dense_delta(&mut rng), &mut rng);
-    let (_, message) = extend_receiver(&all, &SID, &mut rng);
+    let (_, message) = extend_receiver(&all, &SID, 1, &mut rng);
     let good = borsh::to_vec(&message).unwrap();
     let mut cases = 0;
     for byte in (0..16).chain((16..2192).step_by(17)).chain(2192..2240) {
@@ -332,4 +338,121 @@ fn every_changed_byte_is_refused() {
         let noise = borsh::from_slice(&noise).unwrap();
         assert_eq!(extend_sender(&punctured, &SID, &noise), Err(CheckFailed));
     }
+}
+
+/// A batch is many extensions under one check: every item has the correlation, with streams of its own.
+///
+/// covers: A7
+#[test]
+fn rows_of_every_item_satisfy_the_correlation() {
+    let mut rng = test_rng("batch");
+    let mut transfers = 0;
+    for count in [1, 2, 5] {
+        let (all, punctured) = ideal_pair::<C>(&ID, random_delta(&mut rng), &mut rng);
+        let (received, message) = extend_receiver(&all, &SID, count, &mut rng);
+        let bytes = borsh::to_vec(&message).unwrap();
+        assert_eq!(bytes.len(), 2_240 + (count - 1) * 1_664);
+        let message: Extension = borsh::from_slice(&bytes).unwrap();
+        assert_eq!(message.items(), count);
+        let q = extend_sender(&punctured, &SID, &message).unwrap();
+        assert_eq!((q.len(), received.items.len()), (count, count));
+        let delta = *punctured.delta_bits();
+        let mut seen = BTreeSet::new();
+        for (q, t) in q.iter().zip(&received.items) {
+            assert_eq!((q.len(), t.rows.len()), (TRANSFERS, TRANSFERS));
+            for (j, (q, row)) in q.iter().zip(t.rows.iter()).enumerate() {
+                let beta = (t.choices[j / 128] >> (j % 128)) & 1;
+                assert_eq!(*q, row ^ (delta * beta));
+                seen.insert(*row);
+                transfers += 1;
+            }
+        }
+        assert_eq!(seen.len(), count * TRANSFERS, "no row of one item is one of another");
+    }
+    assert_eq!(transfers, 8 * TRANSFERS);
+}
+
+/// The cheat of one item with honest others: passes for one guess of a nibble in sixteen, wherever it stands.
+///
+/// covers: A1, A11
+#[test]
+fn a_deviation_in_one_item_of_a_batch_fails_the_whole_of_it() {
+    let mut rng = test_rng("batch cheat");
+    let delta = dense_delta(&mut rng);
+    let (all, punctured) = ideal_pair::<C>(&ID, delta, &mut rng);
+    let count = 3;
+    let (mut cases, mut passed) = (0, 0);
+    for (item, tree) in [(0, 5), (1, 0), (2, 31)] {
+        for guess in 0..16u8 {
+            let nonce_r = rng.bytes();
+            let error = bit(250);
+            let expansions: Vec<Expansion> =
+                (0..count).map(|item| expand_all(&all, &SID, &nonce_r, item)).collect();
+            let mut choices: Vec<Row> = (0..count)
+                .map(|item| {
+                    let mut x: Row = core::array::from_fn(|_| u128::from_le_bytes(rng.bytes()));
+                    trim(&mut x);
+                    if item > 0 {
+                        x[0] = 0;
+                    }
+                    x
+                })
+                .collect();
+            let row = |at: usize, i: usize| {
+                let mut row = expansions[at].sums[i];
+                xor(&mut row, &choices[at]);
+                if (at, i) == (item, tree) {
+                    xor(&mut row, &error);
+                }
+                row
+            };
+            let u = core::array::from_fn(|i| to_bytes(&row(0, i)));
+            let more: Vec<MoreRows> =
+                (1..count).map(|at| core::array::from_fn(|i| payload_to_bytes(&row(at, i)))).collect();
+            let digests = Digests::new(&challenges(&ID, &SID, &nonce_r, &u, &more));
+            let x_check = digests.of(choices.iter());
+            let values: Vec<u128> = (0..COLUMNS)
+                .map(|m| {
+                    let honest = digests.of(expansions.iter().map(|e| &e.columns[m]));
+                    let met = if m / 4 == tree { mask(guess >> (m % 4)) } else { 0 };
+                    honest ^ (met & digests.items[item].of(&error))
+                })
+                .collect();
+            let t = check_digest(&ID, &SID, &digests.first, x_check, values.into_iter());
+            let message = Extension { nonce_r, u, x: x_check.to_le_bytes(), t, more };
+            let ok = extend_sender(&punctured, &SID, &message).is_ok();
+            assert_eq!(ok, guess == delta[tree], "item {item}, tree {tree}");
+            passed += u32::from(ok);
+            cases += 1;
+            choices.clear();
+        }
+    }
+    assert_eq!((cases, passed), (48, 3));
+}
+
+/// covers: A12
+#[test]
+fn every_challenge_depends_on_every_item() {
+    let mut rng = test_rng("batch chi");
+    let (all, _) = ideal_pair::<C>(&ID, [1; TREES], &mut rng);
+    let (_, m) = extend_receiver(&all, &SID, 3, &mut rng);
+    let of = |m: &Extension| challenges(&ID, &SID, &m.nonce_r, &m.u, &m.more);
+    let mut seen: BTreeSet<[u8; 16]> = of(&m).into_iter().collect();
+    let mut changes = 0;
+    for item in 0..2 {
+        for byte in (0..TREES * PAYLOAD_BYTES).step_by(97) {
+            let mut other = m.clone();
+            other.more[item].as_flattened_mut()[byte] ^= 1;
+            seen.extend(of(&other));
+            changes += 1;
+        }
+    }
+    let mut other = m.clone();
+    other.more.swap(0, 1);
+    seen.extend(of(&other));
+    other.more.pop();
+    assert_eq!(of(&other).len(), 2);
+    seen.extend(of(&other));
+    assert_eq!(changes, 36);
+    assert_eq!(seen.len(), 3 * (1 + changes + 1) + 2);
 }

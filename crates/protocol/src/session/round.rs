@@ -88,7 +88,8 @@ pub enum Effect {
         /// The check that failed.
         check: Check,
     },
-    /// A one-time secret of this session is about to leave; after this the message counts as signed (`spec/24-sign.md`).
+    /// A one-time secret of this session is about to leave. Of a signature: the message counts as signed from now on (`spec/24-sign.md`).
+    /// Of presigning: what the session made is void and never used (`spec/24-presign.md`).
     Consume,
     /// Secret state to seal and store.
     Persist {

@@ -2,29 +2,54 @@
 
 use super::*;
 use quorate_protocol::curve::{P256, Secp256k1};
-use quorate_protocol::party::{Committee, Identity, LocalIdentity, Party};
+use quorate_protocol::party::{Identity, LocalIdentity, Party};
 use quorate_protocol::rng::{Entropy, HedgedRng};
 
 /// Runs SIGN.9 of a quorum of one whose nonce point is `R`.
-fn open_alone<C: EcdsaCurve>(R: Point<C>, X: Point<C>) -> Result<Turn<Signature>, Abort> {
+fn open_alone<C: EcdsaCurve>(R: Point<C>, X: Point<C>) -> Result<Turn<()>, Abort> {
+    struct Nothing;
+    impl<C: EcdsaCurve> Goal<C> for Nothing {
+        type Output = ();
+        fn count(&self) -> usize {
+            1
+        }
+        fn subject(&self, _: usize) -> [u8; 32] {
+            [0; 32]
+        }
+        fn reached(self, _: Joint<C>, _: &mut Context<'_>) -> Result<Turn<()>, Abort> {
+            Ok(Turn::done(()))
+        }
+    }
     let identity = LocalIdentity::from_seed(&[1; 32]);
     let me = PartyIndex::new(1).unwrap();
     let committee = Committee::new(Vec::from([Party { index: me, identity: identity.public() }])).unwrap();
     let mut rng = HedgedRng::new(Entropy::new([1; 32]), b"", b"degenerate");
     let sk = SecretScalar::<C>::new(Scalar::from(5));
+    let (_, salt) = Commitment::new(
+        SessionId([1; 32]),
+        committee.iter().next().unwrap().identity.party_id(),
+        NONCE,
+        &[],
+        &mut rng,
+    );
     let mut bytes = Vec::from([1u8]);
     bytes.extend_from_slice(&[0; 32]);
-    let state = AwaitOpening {
-        setup: Arc::new(PairwiseSetup::from_secret_bytes(&bytes, []).unwrap()),
-        X,
-        digest: [1; 32],
+    let zero = || Zeroizing::new(Scalar::ZERO());
+    let item = Item {
         r: SecretScalar::new(Scalar::from(7)),
         phi: SecretScalar::new(Scalar::from(9)),
         R,
-        pk: sk.public(),
+        u: zero(),
+        v: zero(),
+        Psi: zero(),
+    };
+    let state = AwaitOpening {
+        goal: Nothing,
+        setup: Arc::new(PairwiseSetup::from_secret_bytes(&bytes, []).unwrap()),
+        X,
+        items: Vec::from([item]),
+        own: Open { R: Shown::all([R]), salt, pk: sk.public(), bindings: Vec::new() },
         sk,
-        c_u: SecretScalar::new(Scalar::ZERO()),
-        c_v: SecretScalar::new(Scalar::ZERO()),
         expected: Vec::new(),
     };
     let mut ctx = Context {
