@@ -233,7 +233,7 @@ pub(crate) fn created(operation: &Operation) -> Key {
 pub(crate) fn signed(operation: &Operation) -> SignResult {
     match operation.result.as_ref() {
         Some(OperationResult::Sign(result)) => (**result).clone(),
-        other => panic!("no signature in {:?}: {other:?}", operation.status),
+        other => panic!("no signature in {:?}: {other:?}, {:?}", operation.status, operation.error),
     }
 }
 

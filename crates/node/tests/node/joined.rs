@@ -29,6 +29,8 @@ async fn joined() -> (Cluster, Key) {
     let identity = cluster.identity_hex(four);
     cluster.agree(0, vec![Step::AddNode { name: "node-d".to_owned(), identity }]).await;
     until(async || cluster.readiness(four).await.contains("\"ready\":true")).await;
+    // It is ready once it has the directory, from anybody; a move needs it to reach all of them.
+    cluster.start_all().await;
     let reshare = Act::Reshare(Reshare {
         epoch: 0,
         threshold: Some(2),
