@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::cluster::{CLIENT, Cluster, client_key, create_key, message, now, unique};
 use crate::requests::sign_request;
 use crate::unseal::{Unsealed, unseal};
+use crate::wire::Careless;
 
 // The control messages as another program would write them.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -688,9 +689,8 @@ async fn what_is_signed_is_what_was_asked() {
         (1, "pay bob", "m/0/1", "m", false),
         (1, "pay bob", "m/0/1", "m/0/1", true),
     ] {
-        let request = &requests[asked];
         let work = Work::Sign { quorum: vec![1, 3], epoch: 0 };
-        let (ceremony, answer) = traitor.propose(honest, request.encode(), work).await;
+        let (ceremony, answer) = traitor.propose(honest, requests[asked].encode(), work).await;
         assert_eq!(answer, Some(Answer::Accept));
         let share = {
             let key = &traitor.secrets.keys[0];
@@ -705,7 +705,7 @@ async fn what_is_signed_is_what_was_asked() {
         let public_key = share.public().derived(named.numbers()).unwrap().public_key.to_bytes();
         let named = named.to_string();
         let bindings: [(&'static str, &[u8]); 9] = [
-            ("request", &request.request_hash()),
+            ("request", &requests[asked].request_hash()),
             ("coordinator", cluster.identities[2].as_bytes()),
             ("attempt", &1_u32.to_le_bytes()),
             ("nonce", &ceremony),
@@ -748,14 +748,6 @@ async fn what_is_signed_is_what_was_asked() {
         cases += 1;
     }
     assert_eq!(cases, 6);
-}
-
-struct Careless;
-impl quorate_net::Effects for Careless {
-    type Error = std::io::Error;
-    async fn make_durable(&self, _: Vec<quorate_protocol::session::Effect>) -> Result<(), std::io::Error> {
-        Ok(())
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

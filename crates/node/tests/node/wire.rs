@@ -162,3 +162,12 @@ async fn whoever_sees_all_wires_sees_no_share() {
     // The search finds what is there: the hello of each client says which protocol it wants to speak.
     assert!(search.finds(b"quorate/1"));
 }
+
+/// Keeps nothing.
+pub(crate) struct Careless;
+impl quorate_net::Effects for Careless {
+    type Error = std::io::Error;
+    async fn make_durable(&self, _: Vec<quorate_protocol::session::Effect>) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+}
