@@ -83,7 +83,7 @@ async fn a_repair_survives_whatever_goes_wrong() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_survives_whatever_goes_wrong() {
-    survives(Ceremony::Restore, 24).await;
+    survives(Ceremony::Restore, 12).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
