@@ -34,10 +34,9 @@ mutants BASE="main":
     git diff {{BASE}} > target/mutants.diff
     cargo mutants --in-diff target/mutants.diff
 
-# Feeds arbitrary bytes to a decoder until it breaks; needs cargo-fuzz and a nightly toolchain: `just fuzz psbt -- -max_total_time=60`.
-fuzz TARGET *ARGS:
-    mkdir -p fuzz/corpus/{{TARGET}}
-    cargo +nightly fuzz run {{TARGET}} fuzz/corpus/{{TARGET}} fuzz/seeds/{{TARGET}} {{ARGS}}
+# Feeds arbitrary bytes to decoders and sessions until they break; needs cargo-fuzz and a nightly toolchain: `just fuzz psbt --minutes 30`.
+fuzz *ARGS:
+    cargo xtask fuzz {{ARGS}}
 
 # Figures; reports can be named: `just bench demo`.
 bench *REPORTS:

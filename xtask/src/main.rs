@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask layers|spec|test|matrix|counts|bench`.
+//! The project's own tasks: `cargo xtask layers|spec|test|matrix|counts|fuzz|bench`.
 //!
 //! | task | what it answers |
 //! |---|---|
@@ -7,11 +7,13 @@
 //! | `test` | does everything work, judged by real counterparts? |
 //! | `matrix` | does every ceremony survive every lost message and every kill? |
 //! | `counts` | does any hot function take more instructions than it did? |
+//! | `fuzz` | does any decoder or session break on arbitrary bytes? |
 //! | `bench` | how fast is it? |
 #![expect(clippy::print_stdout, reason = "a command line tool that reports to a person or a CI log")]
 
 mod bench;
 mod counts;
+mod fuzz;
 mod layers;
 mod matrix;
 mod source;
@@ -44,6 +46,8 @@ enum Task {
     Matrix(matrix::Options),
     /// Counts the instructions of the hot functions and compares them with those on record
     Counts(counts::Options),
+    /// Feeds arbitrary bytes to decoders and sessions; needs cargo-fuzz and a nightly toolchain
+    Fuzz(fuzz::Options),
     /// Runs the benchmarks and prints their report
     Bench(bench::Options),
 }
@@ -68,6 +72,7 @@ fn run(task: Task) -> anyhow::Result<bool> {
         Task::Test(options) => test::run(&root, &options),
         Task::Matrix(options) => matrix::run(&root, &options),
         Task::Counts(options) => counts::run(&root, &options),
+        Task::Fuzz(options) => fuzz::run(&root, &options),
         Task::Bench(options) => bench::run(&root, &options),
     }
 }

@@ -8,6 +8,7 @@ mod needs;
 mod process;
 mod suites;
 mod tally;
+mod wasm;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -117,6 +118,10 @@ impl Session {
             }
             Step::Tests => self.tests(suite, tally)?,
             Step::DocTests => self.doc_tests(tally)?,
+            Step::Wasm => {
+                let cargo = |arguments: &[&str]| self.cargo(arguments);
+                wasm::run(&self.runner, cargo, &self.plan.target, self.provided.variables(), tally)?;
+            }
             Step::Demo => {
                 let mut command = self.cargo(&["build", "--release", "--locked"]);
                 println!("$ cargo build --release --locked");

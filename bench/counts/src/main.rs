@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use quorate_ecdsa::ot_setup::{AllLeaves, PuncturedLeaves, ReceiverStart, Request, Response, sender_respond};
 use quorate_ecdsa::rvole::{RvoleMsg1, RvoleMsg2, RvoleReceiver, RvoleSender};
-use quorate_frost::TaprootTweak;
+use quorate_frost::{TaprootTweak, batch};
 use quorate_protocol::curve::{EcdsaCurve, Ed25519, P256, Scalar, Secp256k1};
 use quorate_protocol::rng::{Entropy, HedgedRng};
 
@@ -129,6 +129,8 @@ fn frost() -> anyhow::Result<()> {
     count("frost_sign_ed25519_2of3", || parties.sign_ed25519(&ed25519))?;
     parties.sign_bip340(&secp256k1, TaprootTweak::None)?;
     count("frost_sign_bip340_2of3", || parties.sign_bip340(&secp256k1, TaprootTweak::None))?;
+    count("frost_batch16_ed25519_2of3", || parties.batch_frost(&ed25519, batch::sign_ed25519))?;
+    count("frost_batch16_bip340_2of3", || parties.batch_frost(&secp256k1, batch::sign_bip340))?;
     Ok(())
 }
 
@@ -146,6 +148,7 @@ fn ecdsa<C: EcdsaCurve>(curve: &str) -> anyhow::Result<()> {
     let setups = count(&format!("pairwise_setup_{curve}_2of2"), || parties.set_up(&shares))?;
     parties.sign_ecdsa(&shares, &setups)?;
     count(&format!("ecdsa_sign_{curve}_2of2"), || parties.sign_ecdsa(&shares, &setups))?;
+    count(&format!("ecdsa_batch16_{curve}_2of2"), || parties.batch_ecdsa(&shares, &setups))?;
     Ok(())
 }
 

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use quorate_ecdsa::{PairwiseSetup, setup, sign};
-use quorate_frost::{PROTOCOL, SignatureBytes, TaprootTweak, session_bindings, sign_bip340, sign_ed25519};
+use quorate_ecdsa::{PairwiseSetup, Signature, batch, setup, sign};
+use quorate_frost::{
+    PROTOCOL, SignatureBytes, TaprootTweak, batch as frost_batch, session_bindings, sign_bip340, sign_ed25519,
+};
 use quorate_keys::dkg;
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_keys::sharing::Vector;
 use quorate_protocol::abort::Abort;
 use quorate_protocol::access::Access;
-use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, Secp256k1};
+use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, Scalar, Secp256k1};
 use quorate_protocol::message::{Channel, Message, Nothing};
 use quorate_protocol::party::{Committee, Identity, LocalIdentity, Party, PartyIndex};
 use quorate_protocol::per_peer::PerPeer;
@@ -50,6 +52,9 @@ fn drive<O: 'static>(mut sessions: Vec<Session<O>>) -> anyhow::Result<Vec<O>> {
     }
     Ok(outputs)
 }
+
+/// Signatures of the batches that are counted.
+pub(crate) const BATCH: u8 = 16;
 
 /// The parties of a key. The first `k` sign.
 pub(crate) struct Parties {
@@ -150,6 +155,42 @@ impl Parties {
             sign::start(params, share, Arc::clone(setup), [7; 32])
         })?;
         Ok(all.len())
+    }
+
+    /// One session for 16 signatures.
+    pub(crate) fn batch_ecdsa<C: EcdsaCurve>(
+        &self,
+        shares: &[KeyShare<C>],
+        setups: &[Arc<PairwiseSetup<C>>],
+    ) -> anyhow::Result<Vec<Vec<Signature>>> {
+        let missing = BadParams::Unsuitable("no share");
+        let orders: Vec<_> =
+            (1..=BATCH).map(|n| batch::Order { digest: [n; 32], tweak: Scalar::ZERO() }).collect();
+        self.run(SessionId([9; 32]), &self.quorum, |params, at| {
+            let (share, setup) = shares.get(at).zip(setups.get(at)).ok_or(missing)?;
+            batch::start(params, share, Arc::clone(setup), orders.clone())
+        })
+    }
+
+    /// One session for 16 signatures.
+    pub(crate) fn batch_frost<C: Curve>(
+        &self,
+        shares: &[KeyShare<C>],
+        start: impl Fn(
+            Params,
+            &KeyShare<C>,
+            Vec<frost_batch::Order<C>>,
+        ) -> Result<Session<Vec<SignatureBytes>>, BadParams>,
+    ) -> anyhow::Result<Vec<Vec<SignatureBytes>>> {
+        let order = |n| frost_batch::Order {
+            message: vec![n; 32],
+            offset: Scalar::ZERO(),
+            taproot: TaprootTweak::None,
+        };
+        let orders: Vec<_> = (1..=BATCH).map(order).collect();
+        self.run(SessionId([10; 32]), &self.quorum, |params, at| {
+            start(params, shares.get(at).ok_or(BadParams::Unsuitable("no share"))?, orders.clone())
+        })
     }
 
     pub(crate) fn sign_ed25519(&self, shares: &[KeyShare<Ed25519>]) -> anyhow::Result<Vec<SignatureBytes>> {

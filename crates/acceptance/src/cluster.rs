@@ -118,7 +118,7 @@ impl Cluster {
         });
         for (index, (node, api)) in cluster.nodes.iter().map(|node| (node.name, node.api)).enumerate() {
             let mut text = format!(
-                "name = \"{node}\"\ndata = \"data\"\n[listen]\npeers = \"{}\"\napi = \"{api}\"\n[seal]\npassphrase_file = \"passphrase\"\n[limits]\n{limits}\n",
+                "name = \"{node}\"\ndata = \"data\"\n[listen]\npeers = \"{}\"\napi = \"{api}\"\n[seal]\npassphrase_file = \"passphrase\"\n[pool]\nhigh = 0\n[limits]\n{limits}\n",
                 peers[index]
             );
             for (other, (name, identity)) in

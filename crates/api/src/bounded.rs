@@ -7,6 +7,7 @@ use crate::id::Hex;
 use crate::import::{MAX_COMMITMENT, MAX_SEALED, SEALING_KEY};
 use crate::moving::MAX_EPOCH;
 use crate::problem::{Code, Problem};
+use crate::sign::{MAX_BATCH, SignItem};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
@@ -60,6 +61,14 @@ pub(crate) fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<De
         return Err(D::Error::custom(format!("expected 1 to {MAX_PATHS} paths")));
     }
     Ok(paths)
+}
+
+pub(crate) fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SignItem>, D::Error> {
+    let items = Vec::<SignItem>::deserialize(deserializer)?;
+    if !(1..=MAX_BATCH).contains(&items.len()) {
+        return Err(D::Error::custom(format!("expected 1 to {MAX_BATCH} items, not {}", items.len())));
+    }
+    Ok(items)
 }
 
 pub(crate) fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

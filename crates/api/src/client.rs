@@ -20,7 +20,7 @@ use crate::operation::{Operation, OperationStatus};
 use crate::page::{ListQuery, MAX_WAIT, Page, format_wait};
 use crate::problem::Problem;
 use crate::request::{Method, Request, RequestError, SignedRequest};
-use crate::sign::Sign;
+use crate::sign::{Sign, SignBatch};
 use bytes::Bytes;
 use http::{StatusCode, Uri, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -233,6 +233,20 @@ impl Client {
         wait: Duration,
     ) -> Result<Operation, ClientError> {
         self.start(&format!("/v1/keys/{key}/sign"), sign, idempotency_key, wait).await
+    }
+
+    /// Starts to sign many things together, all or none, and waits up to `wait` (at most [`MAX_WAIT`]) for the end.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a failed operation is its problem.
+    pub async fn sign_batch(
+        &self,
+        key: &KeyId,
+        batch: &SignBatch,
+        idempotency_key: &str,
+        wait: Duration,
+    ) -> Result<Operation, ClientError> {
+        self.start(&format!("/v1/keys/{key}/sign-batch"), batch, idempotency_key, wait).await
     }
 
     /// Keys below a key, as the node computes them.

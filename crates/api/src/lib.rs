@@ -71,4 +71,7 @@ pub use request::{
     RequestSignature, SIGNATURE_TAG, SignedRequest, check_client,
 };
 pub use request_id::{HEADER_REQUEST_ID, MAX_REQUEST_ID, is_request_id};
-pub use sign::{Figures, RoundFigures, Sign, SignResult, SignatureResult, Skipped};
+pub use sign::{
+    Figures, MAX_BATCH, RoundFigures, Sign, SignBatch, SignBatchResult, SignItem, SignResult,
+    SignatureResult, SignedItem, Skipped,
+};

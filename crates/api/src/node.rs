@@ -36,6 +36,9 @@ pub struct NodeStatus {
     pub peers: Vec<PeerStatus>,
     /// How many keys it holds a share of.
     pub keys: u64,
+    /// How many presignatures of its own are ready.
+    #[serde(default)]
+    pub presignatures: u64,
 }
 
 /// A peer as a node sees it.

@@ -10,7 +10,7 @@ use crate::page::Page;
 use crate::problem::Code;
 use crate::request::Method;
 use crate::schema;
-use crate::sign::Sign;
+use crate::sign::{Sign, SignBatch};
 use parts::{components, operation};
 use utoipa::openapi::path::{PathItemBuilder, PathsBuilder};
 use utoipa::openapi::{HttpMethod, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, OpenApiVersion};
@@ -82,6 +82,31 @@ const SIGNED_CODES: &[Code] = &[
 
 /// Problems that every unsigned route may answer.
 const SERVICE_CODES: &[Code] = &[Code::MethodNotAllowed];
+
+/// What may be said to a request for signatures, of one thing or of many.
+const SIGN_CODES: &[Code] = &[
+    Code::PurposeNotAllowed,
+    Code::NotFound,
+    Code::IdempotencyConflict,
+    Code::OperationCancelled,
+    Code::IntentInvalid,
+    Code::HardenedPath,
+    Code::PolicyDenied,
+    Code::PresignDenied,
+    Code::PresignFailed,
+    Code::KeyMoving,
+    Code::ApprovalMissing,
+    Code::OperationRejected,
+    Code::OperationExpired,
+    Code::Frozen,
+    Code::Unprocessable,
+    Code::KeyDisabled,
+    Code::KeyBurned,
+    Code::Unsupported,
+    Code::CeremonyAborted,
+    Code::NotEnoughParties,
+    Code::DeadlineExceeded,
+];
 
 const OPERATION_ANSWERS: &[(u16, &str, Answer)] = &[
     (
@@ -240,29 +265,18 @@ const ROUTES: &[Route] = &[
         body: Some("Sign"),
         parameters: Parameters::Wait,
         answers: OPERATION_ANSWERS,
-        codes: &[
-            Code::PurposeNotAllowed,
-            Code::NotFound,
-            Code::IdempotencyConflict,
-            Code::OperationCancelled,
-            Code::IntentInvalid,
-            Code::HardenedPath,
-            Code::PolicyDenied,
-            Code::PresignDenied,
-            Code::PresignFailed,
-            Code::KeyMoving,
-            Code::ApprovalMissing,
-            Code::OperationRejected,
-            Code::OperationExpired,
-            Code::Frozen,
-            Code::Unprocessable,
-            Code::KeyDisabled,
-            Code::KeyBurned,
-            Code::Unsupported,
-            Code::CeremonyAborted,
-            Code::NotEnoughParties,
-            Code::DeadlineExceeded,
-        ],
+        codes: SIGN_CODES,
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/keys/{key}/sign-batch",
+        id: "sign_batch",
+        summary: "Sign many transactions, messages or digests together, all or none.",
+        signed: true,
+        body: Some("SignBatch"),
+        parameters: Parameters::Wait,
+        answers: OPERATION_ANSWERS,
+        codes: SIGN_CODES,
     },
     Route {
         method: Method::Post,
@@ -662,6 +676,7 @@ pub fn openapi() -> OpenApi {
         .add::<Key>()
         .add_as::<Page<Key>>("KeyPage")
         .add::<Sign>()
+        .add::<SignBatch>()
         .add::<crate::derive::Derive>()
         .add::<crate::derive::DerivedKeys>()
         .add::<crate::act::Order>()

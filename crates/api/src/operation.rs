@@ -8,7 +8,7 @@ use crate::id::{Hex, KeyId, OperationId};
 use crate::key::Key;
 use crate::moving::MoveResult;
 use crate::problem::Problem;
-use crate::sign::{Figures, SignResult, Skipped};
+use crate::sign::{Figures, SignBatchResult, SignResult, Skipped};
 use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +21,8 @@ pub enum OperationKind {
     CreateKey,
     /// Sign.
     Sign,
+    /// Sign many things at once.
+    SignBatch,
     /// Change the directory or the policies.
     ChangeDirectory,
     /// Disable a key.
@@ -49,9 +51,10 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::CreateKey,
         Self::Sign,
+        Self::SignBatch,
         Self::ChangeDirectory,
         Self::DisableKey,
         Self::EnableKey,
@@ -71,6 +74,7 @@ impl OperationKind {
         match self {
             Self::CreateKey => "create_key",
             Self::Sign => "sign",
+            Self::SignBatch => "sign_batch",
             Self::ChangeDirectory => "change_directory",
             Self::DisableKey => "disable_key",
             Self::EnableKey => "enable_key",
@@ -189,6 +193,8 @@ pub enum OperationResult {
     },
     /// The signatures.
     Sign(Box<SignResult>),
+    /// What many things that were signed together gave.
+    SignBatch(Box<SignBatchResult>),
     /// The directory after the change.
     ChangeDirectory {
         /// Its version.

@@ -25,6 +25,85 @@ pub struct Sign {
     pub quorum: Option<Vec<String>>,
 }
 
+/// Most things that one request can have signed.
+pub const MAX_BATCH: usize = 256;
+
+/// Body of `POST /v1/keys/{key}/sign-batch`: many things that are signed together, all or none. All are for one purpose and one chain,
+/// and need at most 256 signatures.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignBatch {
+    /// What to sign; the results come in this order. The same thing may stand here more than once.
+    #[serde(deserialize_with = "bounded::items")]
+    #[schema(min_items = 1, max_items = 256)]
+    pub items: Vec<SignItem>,
+    /// The nodes that shall sign; chosen among the connected ones if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounded::node_names")]
+    #[schema(min_items = 1, max_items = 64, value_type = Option<Vec<schema::NodeName>>)]
+    pub quorum: Option<Vec<String>>,
+}
+
+/// One of the things to sign.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignItem {
+    /// What to sign.
+    #[schema(value_type = schema::Intent)]
+    pub intent: Intent,
+    /// Where below the key the one is that signs, such as `m/0/7`; the key itself if absent. No number may be hardened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Path>)]
+    pub path: Option<DerivationPath>,
+}
+
+/// What signing many things gave.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignBatchResult {
+    /// The key that signed.
+    pub key: KeyId,
+    /// Its scheme.
+    #[schema(value_type = schema::Scheme)]
+    pub scheme: Scheme,
+    /// What each item of the request gave, in their order.
+    pub items: Vec<SignedItem>,
+    /// The nodes that signed.
+    pub quorum: Vec<String>,
+    /// The nodes that were asked and did not take part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+    /// What it cost, all together.
+    pub figures: Figures,
+}
+
+/// What one item gave: as [`SignResult`], without what all items share.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignedItem {
+    /// Where below the key the one is that signed; absent if it signed itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schema::Path>)]
+    pub path: Option<DerivationPath>,
+    /// One signature, or one for each input of a Bitcoin transaction.
+    pub signatures: Vec<SignatureResult>,
+    /// The signed transaction in the form its network takes, if the intent was a transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_tx: Option<Hex>,
+    /// A Solana transaction with this key's signature, if others must still sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial_tx: Option<Hex>,
+    /// The transaction's identifier as its network writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txid: Option<String>,
+    /// The PSBT with the signatures in it, in base64, if others must still sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psbt: Option<String>,
+    /// `r ‖ s ‖ v` with `v` 27 or 28, as wallets take it, for Ethereum messages and typed data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ethereum_signature: Option<Hex>,
+    /// What was signed, in words.
+    #[schema(value_type = schema::Summary)]
+    pub summary: Summary,
+}
+
 /// What signing gave: signatures, and the finished transaction where there is one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SignResult {
@@ -107,9 +186,17 @@ pub struct Figures {
     pub bytes_received: u64,
     /// From the start of the first ceremony to the verified result, in milliseconds.
     pub ms: u64,
+    /// How many of the signatures were made with presignatures, which leaves one round of messages.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub presignatures: u32,
     /// Round by round, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<RoundFigures>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What one round of one protocol cost.

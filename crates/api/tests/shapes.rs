@@ -3,9 +3,9 @@
 #![expect(clippy::string_slice, reason = "test code")]
 
 use quorate_api::{
-    Act, ActKind, Code, CreateKey, Derive, Event, EventKind, Hex, ImportKey, KeyId, ListQuery,
-    MAX_EVENT_DETAIL, MAX_PATHS, OperationId, OperationQuery, OperationStatus, Problem, Sign, format_wait,
-    openapi, parse_body, parse_wait, routes,
+    Act, ActKind, Code, CreateKey, Derive, Event, EventKind, Hex, ImportKey, KeyId, ListQuery, MAX_BATCH,
+    MAX_EVENT_DETAIL, MAX_PATHS, OperationId, OperationQuery, OperationStatus, Problem, Sign, SignBatch,
+    format_wait, openapi, parse_body, parse_wait, routes,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -213,6 +213,43 @@ fn every_kind_of_intent_is_read_and_described() {
     }
 }
 
+/// A batch is a list of 1 to 256 items, each what `sign` takes without its quorum.
+#[test]
+fn batches_are_read_strictly() {
+    let read = |body: Value| parse_body::<SignBatch>(body.to_string().as_bytes());
+    let item = json!({ "intent": { "kind": "message", "message": "00" } });
+    let below = json!({ "intent": { "kind": "message", "message": "01" }, "path": "m/0/7" });
+    let batch = read(json!({ "items": [item, below, item], "quorum": ["a", "b"] })).unwrap();
+    assert_eq!((batch.items.len(), batch.quorum.as_ref().map(Vec::len)), (3, Some(2)));
+    assert_eq!(batch.items[1].path.as_ref().map(ToString::to_string).as_deref(), Some("m/0/7"));
+    let again = serde_json::to_value(&batch).unwrap();
+    assert_eq!(again["items"], json!([item, below, item]), "nothing is added");
+    assert_eq!(read(json!({ "items": vec![&item; MAX_BATCH] })).unwrap().items.len(), MAX_BATCH);
+    let mut refused = 0;
+    for body in [
+        json!({ "items": [] }),
+        json!({ "items": vec![&item; MAX_BATCH + 1] }),
+        json!({ "items": item }),
+        json!({ "items": null }),
+        json!({}),
+        json!([item]),
+        json!({ "items": [item], "extra": 1 }),
+        json!({ "items": [{ "intent": item["intent"], "quorum": ["a"] }] }),
+        json!({ "items": [{ "intent": item["intent"], "extra": 1 }] }),
+        json!({ "items": [{ "path": "m/0" }] }),
+        json!({ "items": [item], "quorum": [] }),
+        json!({ "intent": item["intent"] }),
+    ] {
+        assert_eq!(read(body.clone()).unwrap_err().code, Code::InvalidRequest, "{body}");
+        refused += 1;
+    }
+    assert_eq!(refused, 12);
+    assert!(parse_body::<Sign>(json!({ "items": [item] }).to_string().as_bytes()).is_err());
+    let document = serde_json::to_value(openapi()).unwrap();
+    let items = &document["components"]["schemas"]["SignBatch"]["properties"]["items"];
+    assert_eq!((&items["minItems"], &items["maxItems"]), (&json!(1), &json!(MAX_BATCH)));
+}
+
 /// Where below a key something is signed or shown; hardened numbers are read, so that a node can say why there is no such key.
 #[test]
 fn paths_are_read_strictly() {
@@ -335,12 +372,13 @@ fn openapi_describes_every_route_and_refers_to_nothing_unknown() {
         }
         operations += 1;
     }
-    assert_eq!(operations, 36);
+    assert_eq!(operations, 37);
     let paths = document["paths"].as_object().unwrap();
     for path in [
         "/v1/keys",
         "/v1/keys/{key}",
         "/v1/keys/{key}/sign",
+        "/v1/keys/{key}/sign-batch",
         "/v1/operations",
         "/v1/operations/{operation}",
         "/v1/nodes",

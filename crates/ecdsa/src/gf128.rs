@@ -27,11 +27,9 @@ impl RowDigest {
     }
 }
 
+/// The same field bit by bit, against which the crate and every use of it is tested.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::suite::test_rng;
-
+pub(crate) mod reference {
     /// x^127 + x^126 + x^121 + 1: what x^128 reduces to.
     const REDUCTION: u128 = (1 << 127) | (1 << 126) | (1 << 121) | 1;
 
@@ -42,13 +40,21 @@ mod tests {
     fn over_x(a: u128) -> u128 {
         if a & 1 == 1 { ((a ^ REDUCTION) >> 1) | (1 << 127) } else { a >> 1 }
     }
-    fn dot(a: u128, b: u128) -> u128 {
+    /// a·b·x^-128.
+    pub(crate) fn dot(a: u128, b: u128) -> u128 {
         let mut product = 0;
         for bit in (0..128).rev() {
             product = times_x(product) ^ if (b >> bit) & 1 == 1 { a } else { 0 };
         }
         (0..128).fold(product, |p, _| over_x(p))
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reference::dot;
+    use super::*;
+    use crate::suite::test_rng;
 
     /// The second worked example of RFC 8452, appendix A: POLYVAL(H, X_1, X_2).
     #[test]

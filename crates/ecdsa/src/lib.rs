@@ -9,7 +9,9 @@ extern crate alloc;
     expect(unreachable_pub, reason = "public under the feature `internals`")
 )]
 mod base_ot;
+pub mod batch;
 mod exchange;
+mod fraction;
 mod gf128;
 // What works on a pair without its lock is not for users: only the cost example sees it.
 pub mod online;
@@ -42,6 +44,8 @@ mod zero;
 
 #[cfg(test)]
 mod hygiene;
+#[cfg(test)]
+mod timing;
 
 pub use presign::{Presignature, PublicPresignature};
 pub use setup::PairwiseSetup;

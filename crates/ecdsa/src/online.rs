@@ -16,6 +16,7 @@ use quorate_protocol::session::{
 use quorate_protocol::transcript::{Transcript, tags};
 use quorate_protocol::wire_struct;
 
+use crate::fraction::{self, Fraction};
 use crate::presign::{Mode, Place, Plain, Presignature, PublicPresignature, Verified};
 use crate::shown::Shown;
 use crate::verify::{Nonce, Signature, verify};
@@ -181,6 +182,12 @@ impl<C: EcdsaCurve> Message for PlainPart<C> {
     const MAX_LEN: usize = 64;
 }
 
+impl<C: EcdsaCurve> Fraction<C> for PlainPart<C> {
+    fn parts(&self) -> (Scalar<C>, Scalar<C>) {
+        (self.w, self.u)
+    }
+}
+
 /// Signs with a presignature, which is gone whatever follows. `epoch_id` is the epoch of the key that is in force.
 ///
 /// One round. [`Effect::Consume`] comes first and must be durable before the message leaves. The session has the name that
@@ -257,36 +264,8 @@ pub(crate) fn sign_plain<C: EcdsaCurve>(
     ctx: &Context<'_>,
 ) -> Turn<Signature> {
     let own = PlainPart { w: task.partial(&presignature), u: presignature.kept.expose() };
-    let messages = PerPeer::from_fn(ctx.committee, ctx.me, |_| own);
-    Turn::next(AwaitPlainParts { task, own }, &Nothing, messages)
-}
-
-struct AwaitPlainParts<C: EcdsaCurve> {
-    task: Task<C>,
-    own: PlainPart<C>,
-}
-
-impl<C: EcdsaCurve> Round for AwaitPlainParts<C> {
-    type Broadcast = Nothing;
-    type Direct = PlainPart<C>;
-    type Output = Signature;
-    const NAME: &'static str = "combine";
-
-    fn receive(
-        self,
-        inbox: PerPeer<Received<Nothing, PlainPart<C>>>,
-        _: &mut Context<'_>,
-    ) -> Result<Turn<Signature>, Abort> {
-        // ONL.6  as SIGN.11 and SIGN.12, with u = Σ u_j of the same messages
-        let (mut w, mut u) = (self.own.w, self.own.u);
-        for (_, message) in inbox {
-            w += message.direct.w;
-            u += message.direct.u;
-        }
-        let why = "partial signatures cannot be told apart without verified presignatures";
-        let wrong = || Abort::new(Check::FinalSignature, Blame::Nobody(why));
-        self.task.join(w, u).map(Turn::done).ok_or_else(wrong)
-    }
+    // ONL.6  as SIGN.11 and SIGN.12
+    fraction::sum(own, move |w, u| task.join(w, u), ctx)
 }
 
 /// Joins partial signatures that a coordinator gathered: [`Part::scalar`] of every party of the quorum, once each, in any order.

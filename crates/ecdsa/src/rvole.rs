@@ -283,6 +283,12 @@ impl<C: EcdsaCurve> RvoleReceiver<C> {
         (Self { session, items: received.items, chi, gadget: leaves.gadget.clone() }, message)
     }
 
+    /// Makes every choice 0, for the test of times. What is computed then fits nothing.
+    #[cfg(test)]
+    pub(crate) fn clear_choices(&mut self) {
+        self.items.iter_mut().for_each(|item| *item.choices = Default::default());
+    }
+
     /// χ of each multiplication, the receiver's random factors. Secret.
     pub fn chi(&self) -> &[Scalar<C>] {
         &self.chi
@@ -489,5 +495,7 @@ impl<C: EcdsaCurve> RvoleSender<C> {
     }
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

@@ -4,21 +4,20 @@
 //! |-------------------|--------------------------|-------------------|
 //! | the exchange      | [`Commit`], [`Multiply`], then [`Open`], [`Product`] | SIGN.1–SIGN.9 |
 //! | `Digest`          | nothing                  | SIGN.10           |
-//! | `AwaitPartial`    | [`Partial`]              | SIGN.11–SIGN.12   |
-#![expect(non_snake_case, reason = "capital letters are group elements, as in the paper")]
+//! | `fraction`        | [`Partial`]              | SIGN.11–SIGN.12   |
 
 use alloc::sync::Arc;
 
 use quorate_keys::share::KeyShare;
 use quorate_protocol::abort::{Abort, Blame, Check};
-use quorate_protocol::curve::{EcdsaCurve, Point, Scalar};
-use quorate_protocol::message::{Channel, Message, Nothing};
-use quorate_protocol::per_peer::PerPeer;
-use quorate_protocol::session::{BadParams, Context, Effect, Params, Received, Round, Session, Turn};
+use quorate_protocol::curve::{EcdsaCurve, Scalar};
+use quorate_protocol::message::{Channel, Message};
+use quorate_protocol::session::{BadParams, Context, Effect, Params, Session, Turn};
 use quorate_protocol::wire_struct;
 
 pub use crate::exchange::{Commit, Multiply, Open, Product};
 use crate::exchange::{Goal, Joint, start as exchange};
+use crate::fraction::{self, Fraction};
 use crate::setup::PairwiseSetup;
 use crate::verify::{Nonce, Signature, verify};
 
@@ -36,6 +35,12 @@ impl<C: EcdsaCurve> Message for Partial<C> {
     const TAG: u16 = 0x0305;
     const CHANNEL: Channel = Channel::Direct;
     const MAX_LEN: usize = 64;
+}
+
+impl<C: EcdsaCurve> Fraction<C> for Partial<C> {
+    fn parts(&self) -> (Scalar<C>, Scalar<C>) {
+        (self.w, self.u)
+    }
 }
 
 /// Starts signing a 32-byte digest with the quorum `params.committee`.
@@ -82,44 +87,10 @@ impl<C: EcdsaCurve> Goal<C> for Digest {
         // SIGN.10  w_i = m·φ_i + r_x·v_i
         let w = Scalar::from_digest(&self.0) * item.phi.expose() + nonce.r * *item.v;
         let partial = Partial { w, u: *item.u };
-        let messages = PerPeer::from_fn(ctx.committee, ctx.me, |_| partial);
-        let next = AwaitPartial { X, digest: self.0, nonce, own: partial };
-        Ok(Turn::next(next, &Nothing, messages).after(Effect::Consume))
-    }
-}
-
-struct AwaitPartial<C: EcdsaCurve> {
-    X: Point<C>,
-    digest: [u8; 32],
-    nonce: Nonce<C>,
-    own: Partial<C>,
-}
-
-impl<C: EcdsaCurve> Round for AwaitPartial<C> {
-    type Broadcast = Nothing;
-    type Direct = Partial<C>;
-    type Output = Signature;
-    const NAME: &'static str = "combine";
-
-    fn receive(
-        self,
-        inbox: PerPeer<Received<Nothing, Partial<C>>>,
-        _: &mut Context<'_>,
-    ) -> Result<Turn<Signature>, Abort> {
-        // SIGN.11  s = Σ w_j / Σ u_j, made low
-        let (mut w, mut u) = (self.own.w, self.own.u);
-        for (_, message) in inbox {
-            w += message.direct.w;
-            u += message.direct.u;
-        }
-        // SIGN.12  nothing leaves that does not verify
-        self.nonce
-            .signature(w * u.invert())
-            .filter(|signature| verify(&self.X, &self.digest, &signature.bytes))
-            .map(Turn::done)
-            .ok_or_else(|| {
-                let why = "partial signatures cannot be told apart without verified presignatures";
-                Abort::new(Check::FinalSignature, Blame::Nobody(why))
-            })
+        // SIGN.11, SIGN.12  s = Σ w_j / Σ u_j, made low; nothing leaves that does not verify
+        let join = move |w: Scalar<C>, u: Scalar<C>| {
+            nonce.signature(w * u.invert()).filter(|signature| verify(&X, &self.0, &signature.bytes))
+        };
+        Ok(fraction::sum(partial, join, ctx).after(Effect::Consume))
     }
 }

@@ -191,9 +191,10 @@ fn every_field_p256() {
     assert_eq!(every_field(keys3::<P256>()), 134);
 }
 
-/// One message, 32 bytes, each wrong value of which names its sender; two numbers from plain presignatures, which name nobody.
+/// One message, 32 bytes, each wrong value of which names its sender, also one made over the nonce of another presignature (`replayed`); two
+/// numbers from plain presignatures, which name nobody.
 ///
-/// covers: C8, C23, S34
+/// covers: C8, C9, C23, S34
 #[test]
 fn a_wrong_partial_names_its_sender() {
     fn table<C: EcdsaCurve, M: Mode + Copy>(mode: M, len: usize, expect: Expect) -> usize {

@@ -8,15 +8,16 @@ mod presigning;
 
 use common::{cached, fresh_setups, index, session_id};
 use presigning::{made_up_opening, online_with, pop, presign, presign_with, request};
+use quorate_ecdsa::batch::{self, Order, Partials};
 use quorate_ecdsa::online;
 use quorate_ecdsa::presign::{Claims, Plain, Verdict, Verified};
 use quorate_ecdsa::sign::{Commit, Multiply, Open, Partial, Product};
 use quorate_ecdsa::{PairwiseSetup, Signature, setup, sign};
-use quorate_protocol::curve::{EcdsaCurve, P256, Secp256k1};
+use quorate_protocol::curve::{EcdsaCurve, P256, Scalar, Secp256k1};
 use quorate_protocol::message::{Message, decode, encode};
 use quorate_protocol::party::PartyIndex;
 use quorate_protocol::rng::{Entropy, HedgedRng};
-use quorate_protocol::session::Session;
+use quorate_protocol::session::{Session, SessionId};
 use quorate_testkit::attack::{Part, Recording};
 use quorate_testkit::world::params;
 use quorate_testkit::{assert_not_impl, identity};
@@ -109,6 +110,15 @@ fn decoders<C: EcdsaCurve>(rng: &mut HedgedRng) -> usize {
     cases += fuzz::<Open<C>>(&body(2, Part::Broadcast), rng);
     cases += fuzz::<Product<C>>(&body(2, Part::Direct), rng);
     cases += fuzz::<Partial<C>>(&body(3, Part::Direct), rng);
+    let batch = Recording::default();
+    let committee = keys.public().committee.clone();
+    let order = Order { digest: [7; 32], tweak: Scalar::<C>::ZERO() };
+    let world = quorate_testkit::World::start(1, SessionId([5; 32]), &committee, |p| {
+        let (share, setup) = (&keys.shares[&p.me], fresh_setups(keys).remove(&p.me).unwrap());
+        batch::start(p, share, setup, vec![order; 3])
+    });
+    world.with_adversary(batch.recorder()).run().unwrap_all();
+    cases += fuzz::<Partials<C>>(&batch.body(3, 1, 2, Part::Direct), rng);
     let making = Recording::default();
     let outcome = presign_with(keys, &fresh_setups(keys), &[1, 2], (3, Verified), 1, making.recorder());
     let mut made = outcome.unwrap_all();
@@ -128,11 +138,10 @@ fn decoders<C: EcdsaCurve>(rng: &mut HedgedRng) -> usize {
     cases += fuzz::<online::PlainPart<C>>(&online.body(1, 1, 2, Part::Direct), rng);
     let setup = Recording::default();
     let committee = keys.public().committee.clone();
-    let world =
-        quorate_testkit::World::start(1, quorate_protocol::session::SessionId([6; 32]), &committee, |p| {
-            let share = &keys.shares[&p.me];
-            setup::start(p, share)
-        });
+    let world = quorate_testkit::World::start(1, SessionId([6; 32]), &committee, |p| {
+        let share = &keys.shares[&p.me];
+        setup::start(p, share)
+    });
     world.with_adversary(setup.recorder()).run().unwrap_all();
     let body = |round| setup.body(round, 1, 2, Part::Direct);
     cases += fuzz::<setup::Offer<C>>(&body(1), rng);
@@ -145,7 +154,7 @@ fn decoders<C: EcdsaCurve>(rng: &mut HedgedRng) -> usize {
 fn message_decoders_never_panic_and_know_one_encoding() {
     let mut rng = HedgedRng::new(Entropy::new([2; 32]), b"", b"decoders");
     let cases = decoders::<Secp256k1>(&mut rng) + decoders::<P256>(&mut rng);
-    assert_eq!(cases, 2 * 16 * (9 + 128));
+    assert_eq!(cases, 2 * 17 * (9 + 128));
 }
 
 /// Good frames with random changes, signed again: a session ends in one of its checks, never in a panic, never with a wrong signature.

@@ -1,5 +1,6 @@
 //! The two messages. Both decode into checked values: the rounds see no raw bytes but those that are hashed.
 
+use alloc::vec::Vec;
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_protocol::curve::{Encoded, Point, Scalar};
@@ -48,6 +49,35 @@ impl<S: Suite> Message for PartialSignature<S> {
     const MAX_LEN: usize = 32;
 }
 
+/// Most signatures of one session.
+pub const MAX_BATCH: usize = 256;
+
+/// Message of FROSTB.2: a commitment for each of the signatures, in their order.
+pub(crate) struct Commitments<S: Suite>(pub(crate) Vec<Commitment<S>>);
+
+impl<S: Suite> Message for Commitments<S> {
+    const STEP: &'static str = "FROSTB.2";
+    const TAG: u16 = 0x0403;
+    const CHANNEL: Channel = Channel::Broadcast;
+    const MAX_LEN: usize = 4 + MAX_BATCH * Commitment::<S>::MAX_LEN;
+    fn len_hint(&self) -> usize {
+        4 + self.0.len() * Commitment::<S>::MAX_LEN
+    }
+}
+
+/// Message of FROSTB.4: our part of each of the signatures, in their order.
+pub(crate) struct PartialSignatures<S: Suite>(pub(crate) Vec<Scalar<S>>);
+
+impl<S: Suite> Message for PartialSignatures<S> {
+    const STEP: &'static str = "FROSTB.4";
+    const TAG: u16 = 0x0404;
+    const CHANNEL: Channel = Channel::Broadcast;
+    const MAX_LEN: usize = 4 + MAX_BATCH * 32;
+    fn len_hint(&self) -> usize {
+        4 + self.0.len() * 32
+    }
+}
+
 fn invalid(what: &'static str) -> Error {
     Error::new(ErrorKind::InvalidData, what)
 }
@@ -74,6 +104,30 @@ fn read_point<S: Suite, R: Read>(reader: &mut R) -> IoResult<(Point<S>, Encoded)
     let point = Point::from_bytes_with_torsion(bytes)
         .ok_or_else(|| invalid("not a valid point, or one of small order"))?;
     Ok((point, encoded))
+}
+
+impl<S: Suite> BorshSerialize for Commitments<S> {
+    fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
+        self.0.serialize(writer)
+    }
+}
+
+impl<S: Suite> BorshDeserialize for Commitments<S> {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
+        Vec::deserialize_reader(reader).map(Self)
+    }
+}
+
+impl<S: Suite> BorshSerialize for PartialSignatures<S> {
+    fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
+        self.0.serialize(writer)
+    }
+}
+
+impl<S: Suite> BorshDeserialize for PartialSignatures<S> {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
+        Vec::deserialize_reader(reader).map(Self)
+    }
 }
 
 impl<S: Suite> BorshSerialize for PartialSignature<S> {

@@ -46,6 +46,16 @@ impl<S: Suite> Secrets<S> {
         Commitment { points, encoded: [next(), next()] }
     }
 
+    /// The same of many, with one inversion for all encodings.
+    pub(crate) fn commitments(all: &[Self]) -> alloc::vec::Vec<Commitment<S>> {
+        let points: alloc::vec::Vec<_> =
+            all.iter().flat_map(|one| [one.hiding.public(), one.binding.public()]).collect();
+        let encoded = Point::encode_all(&points);
+        let (points, encoded) = (points.as_chunks::<2>().0, encoded.as_chunks::<2>().0);
+        let pairs = points.iter().zip(encoded);
+        pairs.map(|(points, encoded)| Commitment { points: *points, encoded: *encoded }).collect()
+    }
+
     #[cfg(test)]
     pub(crate) fn with_zero_nonces(share: SecretScalar<S>) -> Self {
         let zero = || SecretScalar::new(Scalar::ZERO());

@@ -9,6 +9,7 @@
 //! Deviations from the RFC: D1 (no coordinator), D2 (commitments are echoed), D3 (the result is verified by a second implementation), D7
 //! (what has a part of small order is found at the end).
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use quorate_keys::share::{KeyShare, PublicPackage};
@@ -101,13 +102,44 @@ fn start<S: Suite>(
     })
 }
 
+/// Who signs with which key. Nothing in it is secret.
+pub(crate) struct Signers<S: Suite> {
+    quorum: Committee,
+    /// The key before it is changed.
+    public: PublicPackage<S>,
+}
+
+const DEGENERATE: BadParams =
+    BadParams::Unsuitable("the key or a share of the quorum is zero: run a refresh");
+
+impl<S: Suite> Signers<S> {
+    /// FROST.1 for all that is signed together. Gives our additive share of the key, too.
+    pub(crate) fn new(
+        params: &Params,
+        share: &KeyShare<S>,
+    ) -> Result<(Arc<Self>, SecretScalar<S>), BadParams> {
+        let public: &PublicPackage<S> = share.public();
+        let indices: Vec<PartyIndex> = params.committee.indices().collect();
+        if public.quorum(&indices).as_ref() != Some(&params.committee) {
+            return Err(BadParams::Unsuitable("the committee is not a minimal quorum of the key"));
+        }
+        if params.me != share.index() {
+            return Err(BadParams::NotAMember);
+        }
+        let is_zero = |i: PartyIndex| public.public_shares(i).iter().any(|s| bool::from(s.is_identity()));
+        if indices.iter().any(|i| is_zero(*i)) {
+            return Err(DEGENERATE);
+        }
+        let additive = share.additive(&params.committee).ok_or(DEGENERATE)?;
+        Ok((Arc::new(Self { quorum: params.committee.clone(), public: public.clone() }), additive))
+    }
+}
+
 /// What is signed, by whom, under which key. Nothing in it is secret.
 pub(crate) struct Statement<S: Suite> {
     pub(crate) message: Vec<u8>,
-    quorum: Committee,
-    /// The key before the tweak.
-    public: PublicPackage<S>,
-    /// The key under which the signature must verify, after the tweak.
+    signers: Arc<Signers<S>>,
+    /// The key under which the signature must verify, after derivation and tweak.
     pub(crate) adjusted: Adjusted<S>,
 }
 
@@ -119,33 +151,41 @@ impl<S: Suite> Statement<S> {
         message: Vec<u8>,
         tweak: S::Tweak,
     ) -> Result<(Self, SecretScalar<S>), BadParams> {
-        let public: &PublicPackage<S> = share.public();
-        let indices: Vec<PartyIndex> = params.committee.indices().collect();
-        if public.quorum(&indices).as_ref() != Some(&params.committee) {
-            return Err(BadParams::Unsuitable("the committee is not a minimal quorum of the key"));
-        }
-        if params.me != share.index() {
-            return Err(BadParams::NotAMember);
-        }
+        let (signers, additive) = Signers::new(params, share)?;
+        Self::of(signers, params.me, &additive, message, tweak, None)
+    }
+
+    /// The same among signers that were checked, with the key that is `offset` above theirs.
+    pub(crate) fn of(
+        signers: Arc<Signers<S>>,
+        me: PartyIndex,
+        additive: &SecretScalar<S>,
+        message: Vec<u8>,
+        tweak: S::Tweak,
+        offset: Option<Scalar<S>>,
+    ) -> Result<(Self, SecretScalar<S>), BadParams> {
         if message.len() > MAX_MESSAGE {
             return Err(BadParams::Unsuitable("the message is longer than 1 MiB: sign its hash"));
         }
-        let degenerate = BadParams::Unsuitable("the key or a share of the quorum is zero: run a refresh");
-        let is_zero = |i: PartyIndex| public.public_shares(i).iter().any(|s| bool::from(s.is_identity()));
-        if indices.iter().any(|i| is_zero(*i)) {
-            return Err(degenerate);
-        }
-        let additive = share.additive(&params.committee).ok_or(degenerate)?;
-        let adjusted = S::adjust(&public.public_key(), tweak).ok_or(degenerate)?;
-        let statement = Self { message, quorum: params.committee.clone(), public: public.clone(), adjusted };
+        let root = signers.public.public_key();
+        let adjusted = match offset {
+            None => S::adjust(&root, tweak).ok_or(DEGENERATE)?,
+            Some(offset) => {
+                // x' = ±(x + ε) + h = ±x + (±ε + h)
+                let mut adjusted = S::adjust(&(root + Point::mul_base(&offset)), tweak).ok_or(DEGENERATE)?;
+                adjusted.shift += if adjusted.negate { -offset } else { offset };
+                adjusted
+            }
+        };
+        let statement = Self { message, signers, adjusted };
         let signed = if statement.adjusted.negate { -additive.expose() } else { additive.expose() };
-        let secret = SecretScalar::new(signed + statement.shift_of(params.me));
+        let secret = SecretScalar::new(signed + statement.shift_of(me));
         Ok((statement, secret))
     }
 
     /// What the party adds to its additive share: the whole shift for the first of the quorum, nothing for the others.
     fn shift_of(&self, party: PartyIndex) -> Scalar<S> {
-        let first = self.quorum.indices().next() == Some(party);
+        let first = self.signers.quorum.indices().next() == Some(party);
         if first { self.adjusted.shift } else { Scalar::ZERO() }
     }
 }
@@ -162,8 +202,14 @@ pub(crate) struct Package<S: Suite> {
     challenge: Scalar<S>,
 }
 
-impl<S: Suite> Package<S> {
-    /// FROST.3 of a list in order of j (RFC 9591, 4.3–4.6); `None` if R is the identity.
+/// B with its binding factors, and R, whose encoding is still missing.
+pub(crate) struct Sum<S: Suite> {
+    list: Vec<(PartyIndex, Commitment<S>, Scalar<S>)>,
+    pub(crate) r: Point<S>,
+}
+
+impl<S: Suite> Sum<S> {
+    /// FROST.3 of a list in order of j (RFC 9591, 4.3–4.5); `None` if R is the identity.
     pub(crate) fn new(statement: &Statement<S>, list: Vec<(PartyIndex, Commitment<S>)>) -> Option<Self> {
         let mut encoded = Vec::with_capacity(list.len() * (32 + 2 * S::POINT_LEN));
         for (j, commitment) in &list {
@@ -185,12 +231,22 @@ impl<S: Suite> Package<S> {
             list.iter().map(|(_, Commitment { points: [_, e], .. }, rho)| (*e, *rho)).collect();
         let hiding: Point<S> = list.iter().map(|(_, Commitment { points: [d, _], .. }, _)| *d).sum();
         let r = hiding + Point::lincomb_vartime(&Scalar::ZERO(), &terms);
-        if bool::from(r.is_identity()) {
-            return None;
-        }
-        let encoded = encode(&r);
+        (!bool::from(r.is_identity())).then_some(Self { list, r })
+    }
+}
+
+impl<S: Suite> Package<S> {
+    /// FROST.3 of a list in order of j (RFC 9591, 4.3–4.6); `None` if R is the identity.
+    pub(crate) fn new(statement: &Statement<S>, list: Vec<(PartyIndex, Commitment<S>)>) -> Option<Self> {
+        let sum = Sum::new(statement, list)?;
+        let encoded = encode(&sum.r);
+        Some(Self::of(statement, sum, encoded))
+    }
+
+    /// The same of what is summed, with the encoding of R.
+    pub(crate) fn of(statement: &Statement<S>, sum: Sum<S>, encoded: Encoded) -> Self {
         let challenge = S::challenge(&encoded, &statement.adjusted.encoded, &statement.message);
-        Some(Self { list, negate: S::is_odd(&encoded), encoded, challenge })
+        Self { list: sum.list, negate: S::is_odd(&encoded), encoded, challenge }
     }
 
     /// z_i of a party of the list.
@@ -203,6 +259,11 @@ impl<S: Suite> Package<S> {
     pub(crate) fn join(&self, shares: &[(PartyIndex, Scalar<S>)]) -> SignatureBytes {
         S::signature(&self.encoded, &shares.iter().map(|(_, z)| *z).sum())
     }
+}
+
+pub(crate) const fn degenerate() -> Abort {
+    let why = "the sum of the nonce commitments is the identity, and every party shares in it";
+    Abort::new(Check::DegenerateNonce, Blame::Nobody(why))
 }
 
 /// State of party i after FROST.2. Holds its share and (d_i, e_i).
@@ -229,10 +290,6 @@ impl<S: Suite> Round for AwaitCommitments<S> {
         let mut list = Vec::from([(context.me, own)]);
         list.extend(inbox.into_iter().map(|(j, received)| (j, received.broadcast)));
         list.sort_by_key(|(j, _)| *j);
-        let degenerate = || {
-            let why = "the sum of the nonce commitments is the identity, and every party shares in it";
-            Abort::new(Check::DegenerateNonce, Blame::Nobody(why))
-        };
         let package = Package::new(&statement, list).ok_or_else(degenerate)?;
 
         // FROST.4  z_i, durable as consumed before it leaves; the nonces end here
@@ -283,7 +340,7 @@ impl<S: Suite> Statement<S> {
     pub(crate) fn blame(&self, package: &Package<S>, shares: &[(PartyIndex, Scalar<S>)]) -> Abort {
         let is_wrong = |(j, commitment, rho): &(PartyIndex, Commitment<S>, Scalar<S>)| {
             let (_, z) = shares.iter().find(|(i, _)| i == j)?;
-            let additive = self.public.additive_public(&self.quorum, *j)?;
+            let additive = self.signers.public.additive_public(&self.signers.quorum, *j)?;
             let signed = if self.adjusted.negate { -additive } else { additive };
             // D_j + ρ_j·E_j, as it stands in R: a part of small order that R kept must be seen here as well
             let [d, e] = commitment.points;

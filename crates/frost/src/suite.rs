@@ -65,6 +65,8 @@ pub(crate) trait Suite: Curve {
     fn verify(key: &Encoded, message: &[u8], signature: &SignatureBytes) -> bool;
     /// The tweak's name.
     fn tweak_label(tweak: Self::Tweak) -> &'static [u8];
+    /// The tweak that keys of this kind take for it, if they take it.
+    fn tweak(taproot: TaprootTweak) -> Option<Self::Tweak>;
 }
 
 /// The first 32 bytes of an encoding of 33: all of them on edwards25519.
@@ -143,6 +145,9 @@ impl Suite for Ed25519 {
     fn tweak_label((): ()) -> &'static [u8] {
         TaprootTweak::None.label()
     }
+    fn tweak(taproot: TaprootTweak) -> Option<()> {
+        (taproot == TaprootTweak::None).then_some(())
+    }
 }
 
 const BIP340: &[u8] = b"FROST-secp256k1-SHA256-TR-v1";
@@ -216,5 +221,8 @@ impl Suite for Secp256k1 {
     }
     fn tweak_label(tweak: TaprootTweak) -> &'static [u8] {
         tweak.label()
+    }
+    fn tweak(taproot: TaprootTweak) -> Option<TaprootTweak> {
+        Some(taproot)
     }
 }

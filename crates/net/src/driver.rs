@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -249,17 +250,33 @@ impl Error for DriverError {
     }
 }
 
-/// Runs heavy synchronous work, such as [`Session::start`], off the executor.
-///
-/// # Errors
-/// [`DriverError::Crashed`] when it panics.
-pub async fn off_executor<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, DriverError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| DriverError::Crashed)
+/// Where the steps of a session are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steps {
+    /// Where they are driven: each takes a fraction of a millisecond, about as long as handing it over and back.
+    Here,
+    /// Off the executor, which they would hold up.
+    Apart,
 }
 
-/// How long a session may take, and what ends it before.
+impl Steps {
+    /// Runs synchronous work, such as [`Session::start`].
+    ///
+    /// # Errors
+    /// [`DriverError::Crashed`] when it panics.
+    pub async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, DriverError> {
+        match self {
+            // What it moved in is gone with it, so nobody sees it half changed.
+            Self::Here => catch_unwind(AssertUnwindSafe(work)).map_err(|_| DriverError::Crashed),
+            Self::Apart => tokio::task::spawn_blocking(work).await.map_err(|_| DriverError::Crashed),
+        }
+    }
+}
+
+/// How long a session may take, what ends it before, and where it computes.
 #[derive(Debug, Clone)]
 pub struct Patience {
     /// From the call of [`run`].
@@ -268,12 +285,14 @@ pub struct Patience {
     /// follows from it. Were a session broken off between a failed check and the burn that it demands, whoever can have
     /// sessions called off could test a secret bit by bit.
     pub called_off: CancellationToken,
+    /// Where its steps are computed.
+    pub steps: Steps,
 }
 
 impl From<Duration> for Patience {
-    /// Nobody calls it off.
+    /// Nobody calls it off, and its steps are heavy.
     fn from(within: Duration) -> Self {
-        Self { within, called_off: CancellationToken::new() }
+        Self { within, called_off: CancellationToken::new(), steps: Steps::Apart }
     }
 }
 
@@ -293,7 +312,7 @@ pub async fn run<O: Send + 'static, E: Effects>(
     progress: impl FnMut(Progress),
 ) -> Result<O, DriverError> {
     let begun = Instant::now();
-    let Patience { within, called_off } = patience.into();
+    let Patience { within, called_off, steps } = patience.into();
     let unrouted = |party: &PartyIndex| *party != session.party() && routes.peer(*party).is_none();
     if let Some(party) = session.committee().indices().find(unrouted) {
         return Err(DriverError::NoRoute(party));
@@ -301,8 +320,19 @@ pub async fn run<O: Send + 'static, E: Effects>(
     // A time beyond what the clock can count is a deadline that never comes.
     let deadline = begun.checked_add(within).unwrap_or_else(|| begun + Duration::from_secs(u32::MAX.into()));
     let (changes, instances) = (network.changes(), BTreeMap::new());
-    let mut run =
-        Run { mailbox, network, routes, effects, begun, deadline, called_off, progress, changes, instances };
+    let mut run = Run {
+        mailbox,
+        network,
+        routes,
+        effects,
+        begun,
+        deadline,
+        called_off,
+        steps,
+        progress,
+        changes,
+        instances,
+    };
     let result = run.until_end(session).await;
     let bytes = run.mailbox.bytes();
     (run.progress)(Progress::Ended { bytes, elapsed: begun.elapsed() });
@@ -317,6 +347,7 @@ struct Run<'a, E, P> {
     begun: Instant,
     deadline: Instant,
     called_off: CancellationToken,
+    steps: Steps,
     progress: P,
     changes: watch::Receiver<u64>,
     /// The run of each party's node that takes part.
@@ -341,11 +372,11 @@ impl<E: Effects, P: FnMut(Progress)> Run<'_, E, P> {
                 }
             }
             let computing = Instant::now();
-            session = off_executor(move || {
+            let step = move || {
                 session.step();
                 session
-            })
-            .await?;
+            };
+            session = self.steps.run(step).await?;
             if let Some((number, name)) = round {
                 let (elapsed, computing) = (started.elapsed(), computing.elapsed());
                 (self.progress)(Progress::RoundFinished { number, name, elapsed, computing });

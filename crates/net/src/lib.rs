@@ -34,7 +34,7 @@ mod tls;
 mod tests;
 
 pub use config::{Limits, NetConfig, Peer, StartError};
-pub use driver::{DriverError, Effects, Missed, Patience, Progress, Routes};
+pub use driver::{DriverError, Effects, Missed, Patience, Progress, Routes, Steps};
 pub use frame::SessionTag;
 pub use identity::{IdentityKey, PeerId};
 pub use mailbox::{ControlReceiver, Mailbox, OpenError};

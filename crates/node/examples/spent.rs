@@ -14,8 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use quorate_policy::facts::Amount;
 use quorate_policy::window::{Spend, WEEK};
 use quorate_store::{DATABASE_FILE, Spending, Store};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
+use rusqlite::Connection;
 
 #[path = "../src/governance/spending/counter.rs"]
 mod counter;
@@ -41,42 +40,30 @@ fn row(index: u64, at: u64) -> Spending {
     }
 }
 
-async fn fill(connection: &mut SqliteConnection, count: u64, now: u64) {
-    let mut transaction = connection.begin().await.unwrap();
+fn fill(connection: &mut Connection, count: u64, now: u64) {
+    let transaction = connection.transaction().unwrap();
+    let insert = "INSERT INTO spending (op_id, at, key_id, principal, chain, native, tokens) VALUES (?, ?, ?, ?, ?, ?, ?)";
     for index in 0..count {
         let row = row(index, now - WEEK + 1 + index * (WEEK / count));
-        sqlx::query("INSERT INTO spending (op_id, at, key_id, principal, chain, native, tokens) VALUES (?, ?, ?, ?, ?, ?, ?)")
-            .bind(row.op_id)
-            .bind(i64::try_from(row.at).unwrap())
-            .bind(row.key_id)
-            .bind(row.principal)
-            .bind(row.chain)
-            .bind(row.native)
-            .bind(row.tokens)
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
+        let at = i64::try_from(row.at).unwrap();
+        let values = (row.op_id, at, row.key_id, row.principal, row.chain, row.native, row.tokens);
+        transaction.prepare_cached(insert).unwrap().execute(values).unwrap();
     }
-    transaction.commit().await.unwrap();
+    transaction.commit().unwrap();
 }
 
 /// All rows of the week, as they were read for each decision before there were sums.
-async fn add_up(connection: &mut SqliteConnection, now: u64) -> (u64, Amount) {
-    let rows = sqlx::query(
-        "SELECT * FROM spending WHERE key_id = ?1 AND at >= ?3 \
-         UNION SELECT * FROM spending WHERE principal = ?2 AND at >= ?3 ORDER BY at",
-    )
-    .bind(KEY)
-    .bind(PRINCIPAL)
-    .bind(i64::try_from(now - WEEK).unwrap())
-    .fetch_all(connection)
-    .await
-    .unwrap();
+fn add_up(connection: &Connection, now: u64) -> (u64, Amount) {
+    let rows = "SELECT * FROM spending WHERE key_id = ?1 AND at >= ?3 \
+                UNION SELECT * FROM spending WHERE principal = ?2 AND at >= ?3 ORDER BY at";
+    let mut statement = connection.prepare_cached(rows).unwrap();
+    let mut rows = statement.query((KEY, PRINCIPAL, i64::try_from(now - WEEK).unwrap())).unwrap();
     let (mut count, mut native) = (0, Amount::ZERO);
-    for row in &rows {
+    while let Some(row) = rows.next().unwrap() {
         count += 1;
-        native = native.plus(row.get::<String, _>("native").parse().unwrap());
-        let tokens: BTreeMap<String, Amount> = serde_json::from_str(&row.get::<String, _>("tokens")).unwrap();
+        native = native.plus(row.get::<_, String>("native").unwrap().parse().unwrap());
+        let tokens: String = row.get("tokens").unwrap();
+        let tokens: BTreeMap<String, Amount> = serde_json::from_str(&tokens).unwrap();
         std::hint::black_box(tokens);
     }
     (count, native)
@@ -96,16 +83,16 @@ async fn main() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let path = folder.path().join(DATABASE_FILE);
-        let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        let mut connection = Connection::open(path).unwrap();
         let begun = now();
-        fill(&mut connection, count, begun).await;
+        fill(&mut connection, count, begun);
         let mut before = Vec::new();
         for _ in 0..if count > 100_000 { 3 } else { 10 } {
             let start = Instant::now();
-            std::hint::black_box(add_up(&mut connection, begun).await);
+            std::hint::black_box(add_up(&connection, begun));
             before.push(start.elapsed());
         }
-        connection.close().await.unwrap();
+        connection.close().unwrap();
         println!("{profile}, {count} signatures in the week: all rows {}", spread(before));
         let counter = Arc::new(counter::Counter::new(store.clone()));
         let (mut first, mut looks, mut counts) = (None, Vec::new(), Vec::new());
@@ -117,6 +104,7 @@ async fn main() {
                 native: NATIVE.parse().unwrap(),
                 tokens: serde_json::from_str(TOKENS).unwrap(),
                 unreadable: false,
+                more: 0,
             };
             let start = Instant::now();
             let mut turn = counter.turn(KEY, PRINCIPAL, row.at).await.unwrap();

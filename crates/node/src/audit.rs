@@ -4,7 +4,7 @@
 //! | kind | when | body |
 //! |---|---|---|
 //! | `start`, `stop` | the node starts, stops in order | version |
-//! | `request` | an operation begins here | client, hashes of the request and of the signed bytes, method, path, derivation path, source address |
+//! | `request` | an operation begins here | client, hashes of the request and of the signed bytes, method, path, derivation path, number of items of a batch, source address |
 //! | `decision` | the same commit, or when a request of an enrolled client is refused | hash, decision, why |
 //! | `ceremony` | a session begins, or ends without a result | session, protocol, parties; then the problem, who is at fault |
 //! | `outcome` | a result is stored | hash of the request, hash of the result, quorum; derivation path and public key of a key below the key |
@@ -25,7 +25,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 
 use quorate_api::{
-    ActKind, Code, Hex, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignResult, SignedRequest,
+    ActKind, Code, Hex, KeyId, NodeReceipt, OperationId, OperationResult, Problem, SignBatchResult,
+    SignResult, SignedRequest,
 };
 use quorate_log::entry::{Entry, EntryError, Id, Kind};
 use quorate_log::note::{KeyError, LogKey, LogSigner, WitnessKey};
@@ -89,6 +90,9 @@ struct Requested<'a> {
     /// Where below the key the one is that shall sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     derivation: Option<String>,
+    /// How many things shall be signed together, of a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<usize>,
     /// Where it came from, as the node says that took it from the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<IpAddr>,
@@ -201,6 +205,7 @@ fn result_hash(result: &OperationResult) -> String {
                 hash.update(&public_key.0);
             }
         }
+        OperationResult::SignBatch(result) => return batch_hash(result),
         OperationResult::CreateKey { key, .. } => {
             hash.update(&key.public_key.0);
         }
@@ -225,6 +230,23 @@ fn result_hash(result: &OperationResult) -> String {
     hash.finalize().to_hex().to_string()
 }
 
+/// Binds every item: where it stands, which key signed, and all its signatures.
+fn batch_hash(result: &SignBatchResult) -> String {
+    let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX).to_be_bytes();
+    let mut hash = blake3::Hasher::new_derive_key("quorate 2026 node logged batch v1");
+    hash.update(&number(result.items.len()));
+    for item in &result.items {
+        let path = item.path.as_ref().map(ToString::to_string).unwrap_or_default();
+        hash.update(&number(path.len())).update(path.as_bytes()).update(&number(item.signatures.len()));
+        for signature in &item.signatures {
+            for bytes in [&signature.public_key.0, &signature.signature.0] {
+                hash.update(&number(bytes.len())).update(bytes);
+            }
+        }
+    }
+    hash.finalize().to_hex().to_string()
+}
+
 /// Where below the key the one is that signed, and the public key under which its signatures verify.
 fn below(result: &SignResult) -> Option<(String, &Hex)> {
     let path = result.path.as_ref().filter(|path| !path.is_root())?;
@@ -237,6 +259,7 @@ fn below(result: &SignResult) -> Option<(String, &Hex)> {
 pub fn participants(result: &OperationResult) -> Vec<String> {
     match result {
         OperationResult::Sign(result) => result.quorum.clone(),
+        OperationResult::SignBatch(result) => result.quorum.clone(),
         OperationResult::CreateKey { key, .. } => key.parties.clone(),
         OperationResult::KeyState(result) => result.by.clone(),
         OperationResult::Moved(result) => result.key.parties.clone(),
@@ -381,9 +404,13 @@ impl Logged<'_> {
 
 /// A request is heard of: what was asked, by whom.
 fn asked(judged: &Judged) -> Result<Entry, Problem> {
-    let below = match &judged.ask {
-        Ask::Sign(_, sign) => sign.path.as_ref().filter(|path| !path.is_root()),
-        _ => None,
+    let (below, items) = match &judged.ask {
+        Ask::Sign(_, wanted) if wanted.batch => (None, Some(wanted.items.len())),
+        Ask::Sign(_, wanted) => {
+            let path = wanted.items.first().and_then(|item| item.path.as_ref());
+            (path.filter(|path| !path.is_root()), None)
+        }
+        _ => (None, None),
     };
     let asked = Requested {
         client: judged.request.client(),
@@ -392,6 +419,7 @@ fn asked(judged: &Judged) -> Result<Entry, Problem> {
         method: judged.request.method().as_str(),
         path: judged.request.path(),
         derivation: below.map(ToString::to_string),
+        items,
         source: judged.source,
     };
     about(entry(Kind::Request, &asked)?, &judged.operation, judged.ask.key())

@@ -36,7 +36,7 @@ use std::time::Duration;
 use quorate_api::{
     Code, Figures, KeyId, OperationId, Problem, Progress as ApiProgress, RoundFigures, Skipped,
 };
-use quorate_net::driver::{self, off_executor};
+use quorate_net::driver;
 use quorate_net::{DriverError, Effects, Missed, Patience, PeerId, Progress, Routes, SessionTag};
 use quorate_protocol::abort::{Abort, Blame, Consequence};
 use quorate_protocol::party::{Committee, PartyIndex};
@@ -81,7 +81,7 @@ impl Failure {
         self.problem.clone()
     }
 
-    fn of(code: Code, detail: String, without: Vec<PartyIndex>) -> Self {
+    pub(crate) fn of(code: Code, detail: String, without: Vec<PartyIndex>) -> Self {
         Self { problem: Problem::new(code, detail), without, local: false, hushed: false }
     }
 }
@@ -152,7 +152,9 @@ impl Ceremony<'_> {
             entropy: Entropy::new(random().map_err(Failure::local)?),
         };
         let begun = Instant::now();
-        let session = off_executor(move || start(params))
+        let steps = protocols::steps(protocol, self.committee.len());
+        let session = steps
+            .run(move || start(params))
             .await
             .map_err(|error| self.failed(protocol, error))?
             .map_err(|error| Failure::local(Problem::new(Code::Internal, error.to_string())))?;
@@ -168,7 +170,7 @@ impl Ceremony<'_> {
         // follow, it would let a coordinator that calls attempts off test a secret bit by bit.
         let mut running = self.shared.tasks.spawn(carried(async move {
             let note = |progress| note(&shared, tag, &events, progress);
-            let patience = Patience { within, called_off };
+            let patience = Patience { within, called_off, steps };
             let ended =
                 driver::run(session, mailbox, &shared.network, &routes, &durable, patience, note).await;
             if let Err(DriverError::Crashed) = ended {
@@ -269,6 +271,9 @@ impl Ceremony<'_> {
             Blame::Nobody(why) => format!("nobody can be named: {why}"),
         };
         let mut detail = format!("{protocol}: {}; {who}", abort.check);
+        if let Some(item) = abort.item {
+            detail.push_str(&format!("; it is about signature {item} of the session, counted from 0"));
+        }
         if let Consequence::Burn(p) = abort.consequence {
             detail.push_str(&format!(
                 "; this node does not sign with `{}` in this epoch of the key any more: use other quorums, or refresh the key once you know why",
@@ -394,8 +399,6 @@ pub(crate) enum Purpose {
 pub(crate) enum EffectError {
     #[error("{0}")]
     Problem(Box<Problem>),
-    #[error("the session `{0}` was used before")]
-    Used(SessionId),
     #[error("the protocol asks to store `{0}`, which this ceremony does not know")]
     Unknown(&'static str),
 }
@@ -458,14 +461,9 @@ impl Durable {
     async fn make(&self, effect: Effect) -> Result<(), EffectError> {
         match effect {
             Effect::Burn { peer, check } => self.burn(peer, check.code()).await,
-            Effect::Consume => {
-                let fresh = self.shared.store.consume(&self.session.0, clock::millis()).await;
-                if fresh.map_err(|error| store_problem(&error))? {
-                    Ok(())
-                } else {
-                    Err(EffectError::Used(self.session))
-                }
-            }
+            // CER.7  Durable since before the session drew its nonces, which are nowhere but in it: no other session has this name, and
+            // none goes on after a restart.
+            Effect::Consume => Ok(()),
             Effect::Persist { what, bytes } => self.persist(what, &bytes).await,
         }
     }

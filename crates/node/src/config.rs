@@ -53,6 +53,9 @@ pub struct Config {
     /// How long keys are kept that are to be destroyed.
     #[serde(default)]
     pub keys: Keys,
+    /// Presignatures, made beforehand.
+    #[serde(default)]
+    pub pool: Pool,
     /// How to log.
     #[serde(default)]
     pub log: Log,
@@ -295,6 +298,42 @@ pub struct Keys {
 impl Default for Keys {
     fn default() -> Self {
         Self { destroy_delay: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+/// Presignatures: made in idle time, so that an ECDSA signature takes one message (`docs/pools.md`). The same at all nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pool {
+    /// With fewer than this for a key, more are made. Default 8.
+    pub low: usize,
+    /// How many of one owner a node keeps for a key and quorum; 0 for no pool at all. Default 24.
+    pub high: usize,
+    /// How many are made in one session, 1 to 24. Default 16.
+    pub batch: usize,
+    /// For how many keys this node makes some: those that it coordinated signatures with last. Default 16.
+    pub max_keys: usize,
+    /// How many a node keeps for the pools of all other nodes together, each of which gets an equal part. Default 1024.
+    pub max_for_others: usize,
+    /// How old one may get, and how long ago its key may have signed for more to be made. Default 1 h.
+    #[serde(with = "period")]
+    pub max_age: Duration,
+    /// How long a node must have been without requests before it makes some. Default 1 s.
+    #[serde(with = "time")]
+    pub quiet: Duration,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            low: 8,
+            high: 24,
+            batch: 16,
+            max_keys: 16,
+            max_for_others: 1024,
+            max_age: Duration::from_secs(3600),
+            quiet: Duration::from_secs(1),
+        }
     }
 }
 

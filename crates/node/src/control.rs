@@ -93,6 +93,8 @@ pub(crate) enum Control {
     Epochs { ticket: Ticket, known: Vec<KnownEpoch> },
     /// The head of the receiver's log that the sender saw, which what the receiver offers contradicts.
     SeenHead { head: String },
+    /// Coordinator to member: what every party of the quorum said when it accepted to sign with presignatures, in their order. Sign.
+    Go { ceremony: CeremonyId, fresh: Vec<[u8; 32]> },
 }
 
 /// What the sender holds of a key.
@@ -184,6 +186,10 @@ pub(crate) enum Work {
         carried: Carried,
         holders: Vec<(PartyIndex, [u8; 32])>,
     },
+    /// Make presignatures of the key in its epoch with these parties. There is no request. Of those made before the sender has these left.
+    Presign { key: String, quorum: Vec<PartyIndex>, epoch: u64, count: u16, left: Vec<[u8; 32]> },
+    /// Sign with these parties and presignatures, one for each input. They are the sender's.
+    Spend { quorum: Vec<PartyIndex>, epoch: u64, presignatures: Vec<[u8; 32]> },
 }
 
 /// A party of a key that is to be.
@@ -203,6 +209,12 @@ pub(crate) enum Answer {
     Done(Done),
     /// It asks its pre-sign hook first, and answers again.
     Asking,
+    /// It signs with the presignatures that were named, once it hears what all said: these are its bytes.
+    Ready {
+        fresh: [u8; 32],
+    },
+    /// It does not have them.
+    Spent,
 }
 
 /// Why not, as code and text.
@@ -245,11 +257,12 @@ impl Done {
     pub(crate) fn of(result: OperationResult) -> Option<Self> {
         match result {
             OperationResult::Sign(result) => {
-                let wire = |s: &SignatureResult| {
-                    let bytes: [u8; 64] = s.signature.0.as_slice().try_into().ok()?;
-                    Some(WireSignature { bytes, recovery_id: s.recovery_id })
-                };
-                let signatures = result.signatures.iter().filter_map(wire).collect();
+                let signatures = result.signatures.iter().filter_map(WireSignature::of).collect();
+                Some(Self::Signed { signatures, quorum: result.quorum })
+            }
+            OperationResult::SignBatch(result) => {
+                let all = result.items.iter().flat_map(|item| &item.signatures);
+                let signatures = all.filter_map(WireSignature::of).collect();
                 Some(Self::Signed { signatures, quorum: result.quorum })
             }
             OperationResult::CreateKey { key, .. } => Some(Self::Created { key: key.id.to_string() }),
@@ -295,6 +308,8 @@ pub(crate) enum Outcome {
         sealed: Vec<u8>,
         receipt: Option<String>,
     },
+    /// It keeps its parts of what was made.
+    Kept,
 }
 
 /// A signature; the receiver verifies it.
@@ -302,6 +317,13 @@ pub(crate) enum Outcome {
 pub(crate) struct WireSignature {
     pub(crate) bytes: [u8; 64],
     pub(crate) recovery_id: Option<u8>,
+}
+
+impl WireSignature {
+    fn of(shown: &SignatureResult) -> Option<Self> {
+        let bytes: [u8; 64] = shown.signature.0.as_slice().try_into().ok()?;
+        Some(Self { bytes, recovery_id: shown.recovery_id })
+    }
 }
 
 impl Control {
@@ -317,6 +339,7 @@ impl Control {
                 | Self::Relayed { .. }
                 | Self::Proven { .. }
                 | Self::StandDown { .. }
+                | Self::Go { .. }
                 | Self::Told { .. }
                 | Self::InForce { .. }
                 | Self::SealingKey { .. }

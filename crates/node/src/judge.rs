@@ -3,12 +3,15 @@
 use std::net::IpAddr;
 
 use quorate_api::{
-    Act, ActKind, BackUp, Code, CreateKey, ImportKey, KeyId, Method, OperationId, Problem, Sign,
-    SignedRequest, parse_body,
+    Act, ActKind, BackUp, Code, CreateKey, ImportKey, KeyId, Method, OperationId, Problem, Sign, SignBatch,
+    SignItem, SignedRequest, parse_body,
 };
 
 use crate::clock;
 use crate::shared::Shared;
+
+/// Most bytes of a batch: the request goes to the other nodes in one message, with what people said about it.
+const MAX_BATCH_BODY: usize = 768 * 1024;
 
 /// What a request asks for.
 #[derive(Clone, Debug)]
@@ -18,7 +21,7 @@ pub(crate) enum Ask {
     /// Import a key.
     Import(Box<ImportKey>),
     /// Sign with a key.
-    Sign(KeyId, Box<Sign>),
+    Sign(KeyId, Box<ToBeSigned>),
     /// Do something else to a key.
     Act(KeyId, Act),
     /// Back up the shares of the node that is asked.
@@ -34,6 +37,29 @@ impl Ask {
             Self::Sign(key, _) | Self::Act(key, _) => Some(key),
             Self::Create(_) | Self::Import(_) | Self::BackUp(_) | Self::Change => None,
         }
+    }
+}
+
+/// What a request wants signed.
+#[derive(Clone, Debug)]
+pub(crate) struct ToBeSigned {
+    /// At least one.
+    pub(crate) items: Vec<SignItem>,
+    /// The nodes that shall sign.
+    pub(crate) quorum: Option<Vec<String>>,
+    /// Whether it is a batch, be it of one.
+    pub(crate) batch: bool,
+}
+
+impl From<Sign> for ToBeSigned {
+    fn from(Sign { intent, path, quorum }: Sign) -> Self {
+        Self { items: vec![SignItem { intent, path }], quorum, batch: false }
+    }
+}
+
+impl From<SignBatch> for ToBeSigned {
+    fn from(SignBatch { items, quorum }: SignBatch) -> Self {
+        Self { items, quorum, batch: true }
     }
 }
 
@@ -92,7 +118,14 @@ pub(crate) fn read(request: SignedRequest) -> Result<Judged, Problem> {
         let (key, act) = rest.strip_prefix('/').and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
         let key = key.parse().map_err(|error| Problem::new(Code::NotFound, format!("`{key}`: {error}")))?;
         match ActKind::parse(act) {
-            None if act == "sign" => Ask::Sign(key, Box::new(parse_body(request.body())?)),
+            None if act == "sign" => Ask::Sign(key, Box::new(parse_body::<Sign>(request.body())?.into())),
+            None if act == "sign-batch" => {
+                if request.body().len() > MAX_BATCH_BODY {
+                    let detail = format!("a batch has at most {MAX_BATCH_BODY} bytes: split it into several");
+                    return Err(Problem::new(Code::TooLarge, detail));
+                }
+                Ask::Sign(key, Box::new(parse_body::<SignBatch>(request.body())?.into()))
+            }
             None => return Err(unknown()),
             Some(kind) => Ask::Act(key, Act::parse(kind, request.body())?),
         }

@@ -18,6 +18,7 @@
 //! | `registry` | what runs now |
 //! | `control` | what nodes say to each other outside of sessions |
 //! | `ceremony` | proposing, taking part, running protocols |
+//! | `pool` | presignatures: made in idle time, kept in memory, used once |
 //! | `audit` | what goes into the node's log |
 //! | `witness` | watching and cosigning the logs of others |
 //! | `receipts` | what other nodes say to prove that they logged an outcome |
@@ -49,6 +50,7 @@ mod events;
 mod folder;
 mod gate;
 mod governance;
+mod hook;
 pub mod host;
 mod judge;
 mod keys;
@@ -57,7 +59,7 @@ mod members;
 mod metrics;
 mod node;
 mod operations;
-mod presign;
+mod pool;
 mod questions;
 mod receipts;
 mod registry;

@@ -1,16 +1,20 @@
 //! Counters of this node, in the Prometheus text format. Each node has its own recorder, so that several in one process
 //! do not mix.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use metrics::{Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use quorate_intent::Scheme;
 use quorate_log::checkpoint::SignedCheckpoint;
 use quorate_net::Network;
 use quorate_protocol::abort::Check;
 
 use crate::clock;
+use crate::pool::Pool;
+use crate::pool::shelf::Reason;
 use crate::registry::{Registry, locked};
 use crate::shared::Shared;
 
@@ -160,6 +164,28 @@ impl Metrics {
         self.gauge("quorate_peer_up", vec![Label::new("peer", peer.to_owned())], 0.0);
     }
 
+    /// The presignatures of this node.
+    fn pool(&self, pool: &Pool) {
+        let ready = pool.ready();
+        for scheme in [Scheme::EcdsaSecp256k1, Scheme::EcdsaP256] {
+            let count = |own| counted(ready.get(&(own, scheme)).copied().unwrap_or_default());
+            let labels = || vec![Label::new("scheme", scheme.name())];
+            self.gauge("quorate_presignatures_ready", labels(), float(count(true)));
+            self.gauge("quorate_presignatures_for_others", labels(), float(count(false)));
+        }
+        let counts = pool.counts();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.counted("quorate_presignatures_made_total", Vec::new(), read(&counts.made));
+        self.counted("quorate_presignatures_used_total", Vec::new(), read(&counts.used));
+        self.counted("quorate_presignatures_missed_total", Vec::new(), read(&counts.missed));
+        let destroyed = pool.destroyed();
+        for reason in Reason::ALL {
+            let labels = vec![Label::new("reason", reason.name())];
+            let count = destroyed.get(&reason).copied().unwrap_or_default();
+            self.counted("quorate_presignatures_destroyed_total", labels, count);
+        }
+    }
+
     fn render(&self, network: &Network, registry: &Registry) -> String {
         for peer in network.peer_states() {
             let labels = || vec![Label::new("peer", peer.name.clone())];
@@ -198,6 +224,7 @@ impl Shared {
         if let Some(tls) = &self.tls {
             gauge("quorate_tls_certificate_expiry_timestamp_seconds", tls.ends());
         }
+        metrics.pool(&self.pool);
         metrics.counted("quorate_store_errors_total", Vec::new(), self.store.failed_writes());
         // A store that does not answer says so elsewhere; what it would have said is left as it was.
         if let Ok(Some(head)) = self.store.log_head().await {

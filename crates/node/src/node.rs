@@ -26,10 +26,11 @@ use crate::events::{self, Events};
 use crate::folder::{self, FolderError};
 use crate::gate::Gates;
 use crate::governance::{Governance, GovernanceError};
+use crate::hook::Hook;
 use crate::limits::Limiter;
 use crate::members::{Members, Places, Reloaded};
 use crate::metrics::Metrics;
-use crate::presign::Presign;
+use crate::pool::Pool;
 use crate::questions::Questions;
 use crate::registry::{Registry, locked};
 use crate::reseal;
@@ -138,9 +139,8 @@ impl Node {
             clients.insert(client.name.clone(), key.into());
         }
         let metrics = Arc::new(Metrics::new());
-        let presign =
-            config.presign.as_ref().map(|hook| Presign::new(hook, &config.name, Arc::clone(&metrics)));
-        let presign = presign.transpose().map_err(|reason| invalid(format!("[presign]: {reason}")))?;
+        let hook = config.presign.as_ref().map(|hook| Hook::new(hook, &config.name, Arc::clone(&metrics)));
+        let hook = hook.transpose().map_err(|reason| invalid(format!("[presign]: {reason}")))?;
         let proxies = Proxies::new(&config.trusted_proxies).map_err(|reason| invalid(reason.to_string()))?;
         let tls = config.tls.clone().map(rest::Tls::load).transpose().map_err(invalid)?;
         let governance = Governance::open(config.genesis.as_ref(), &store).await?;
@@ -182,7 +182,7 @@ impl Node {
             governance,
             registry: Registry::default(),
             metrics,
-            presign: presign.map(Arc::new),
+            hook: hook.map(Arc::new),
             proxies,
             events,
             streams: Arc::new(Semaphore::new(config.limits.max_event_streams)),
@@ -207,6 +207,7 @@ impl Node {
             joined: Mutex::default(),
             materials: Mutex::default(),
             gates: Gates::default(),
+            pool: Pool::new(id, &config.pool),
             moves: Mutex::default(),
             doubts: Mutex::default(),
             switching: tokio::sync::Mutex::default(),
@@ -261,8 +262,8 @@ impl Node {
                 counted.reconsider_orders().await;
                 counted.destroy_what_is_due().await;
                 counted.advance_all().await;
-                if let Some(presign) = &counted.presign {
-                    presign.forget(|id| counted.waits(id));
+                if let Some(hook) = &counted.hook {
+                    hook.forget(|id| counted.waits(id));
                 }
                 counted.forget_spending().await;
                 if let Err(problem) = counted.offer_head().await {
@@ -271,6 +272,7 @@ impl Node {
             }
         });
         shared.tasks.spawn(Arc::clone(&shared).refresh_by_itself());
+        shared.tasks.spawn(Arc::clone(&shared).fill_pool());
         let doubting = Arc::clone(&shared);
         shared.tasks.spawn(async move {
             let mut ticks = tokio::time::interval(DOUBT);
@@ -505,6 +507,11 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
                 joined.stand_down.send_replace(Some(package));
             }
         }
+        Control::Go { ceremony, fresh } => {
+            if let Some(joined) = locked(&shared.joined).get(&(from, ceremony)) {
+                joined.go.send_replace(Some(fresh));
+            }
+        }
         Control::Successor { key, epoch, name } => answer(shared, from, move |shared| async move {
             shared.tell_of_successor(from, &key, epoch, name).await
         }),
@@ -551,17 +558,18 @@ fn propose(shared: &Arc<Shared>, from: PeerId, proposal: Proposal) {
     let cancel = shared.stop.child_token();
     let (activate, activated) = watch::channel(false);
     let (stand_down, told) = watch::channel(None);
+    let (go, gone) = watch::channel(None);
     {
         let mut joined = locked(&shared.joined);
         if joined.contains_key(&key) {
             return;
         }
-        joined.insert(key, Joined { cancel: cancel.clone(), activate, stand_down });
+        joined.insert(key, Joined { cancel: cancel.clone(), activate, stand_down, go });
     }
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
     tasks.spawn(carried(async move {
-        let line = Line { cancel, activate: activated, stand_down: told };
+        let line = Line { cancel, activate: activated, stand_down: told, go: gone };
         take_part(Arc::clone(&shared), from, proposal, line).await;
         locked(&shared.joined).remove(&key);
         drop(slot);

@@ -31,6 +31,7 @@ impl Ask {
         match self {
             Self::Create(_) => OperationKind::CreateKey,
             Self::Import(_) => OperationKind::ImportKey,
+            Self::Sign(_, wanted) if wanted.batch => OperationKind::SignBatch,
             Self::Sign(..) => OperationKind::Sign,
             Self::Act(_, act) => act.kind().operation(),
             Self::BackUp(_) => OperationKind::BackUp,

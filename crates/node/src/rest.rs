@@ -43,6 +43,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/sealing-keys", get(read::sealing_keys))
         .route("/v1/keys/{key}", get(read::key))
         .route("/v1/keys/{key}/sign", post(operations::sign))
+        .route("/v1/keys/{key}/sign-batch", post(operations::sign_batch))
         .route("/v1/keys/{key}/derive", post(derive::derive))
         .route("/v1/operations", get(read::operations))
         .route("/v1/operations/{operation}", get(operations::show))

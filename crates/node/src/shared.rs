@@ -26,11 +26,12 @@ use crate::control::{Answer, CeremonyId, Control, Known, Outcome};
 use crate::events::Events;
 use crate::gate::Gates;
 use crate::governance::Governance;
+use crate::hook::Hook;
 use crate::keys::OpenMaterials;
 use crate::limits::Limiter;
 use crate::members::Members;
 use crate::metrics::Metrics;
-use crate::presign::Presign;
+use crate::pool::Pool;
 use crate::questions::Questions;
 use crate::registry::{Registry, locked};
 use crate::rest::Tls;
@@ -60,7 +61,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) metrics: Arc<Metrics>,
     /// Who is asked before this node agrees to sign.
-    pub(crate) presign: Option<Arc<Presign>>,
+    pub(crate) hook: Option<Arc<Hook>>,
     /// What changes here, for those who watch.
     pub(crate) events: Arc<Events>,
     /// Proxies that are believed when they say whom they took a request from.
@@ -125,6 +126,8 @@ pub(crate) struct Shared {
     pub(crate) draining: CancellationToken,
     /// Who uses keys now.
     pub(crate) gates: Gates,
+    /// Presignatures.
+    pub(crate) pool: Pool,
     /// Keys that this node helps to move now.
     pub(crate) moves: Mutex<HashSet<KeyId>>,
     /// Moves of which this node does not know how they ended.
@@ -158,6 +161,8 @@ pub(crate) struct Joined {
     pub(crate) activate: watch::Sender<bool>,
     /// The package of the epoch to stand down for.
     pub(crate) stand_down: watch::Sender<Option<Vec<u8>>>,
+    /// What all said when they accepted to sign with presignatures.
+    pub(crate) go: watch::Sender<Option<Vec<[u8; 32]>>>,
 }
 
 impl Shared {
@@ -203,6 +208,7 @@ impl Shared {
     ) -> Result<(), Problem> {
         // In memory first: a disk that is full must not give the pair another chance.
         locked(&self.burned).insert((key.clone(), revision, peer));
+        self.pool.burned(key, revision, peer);
         let mut failed = None;
         // Both directions: the pair is not used again, whichever side failed.
         for direction in [OtDirection::Sender, OtDirection::Receiver] {

@@ -1,4 +1,4 @@
-//! Where a request came from: the address that the node saw which took it from the client (`spec/53-presign.md`). Other nodes have it
+//! Where a request came from: the address that the node saw which took it from the client (`spec/53-hook.md`). Other nodes have it
 //! from that node alone.
 
 use std::fmt;

@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::facts::{Amount, NATIVE, Sum, Windows, plain};
+use crate::facts::{Amount, NATIVE, Spent, Sum, Windows, plain};
 
 /// The longest window, in milliseconds.
 pub const WEEK: u64 = 7 * DAY;
@@ -53,6 +53,8 @@ pub struct Spend {
     pub tokens: BTreeMap<String, Amount>,
     /// Whether it is not known what it spends: then it may be everything, on every chain.
     pub unreadable: bool,
+    /// How many signatures beyond the first it counts for: of a batch, all but one of its items.
+    pub more: u64,
 }
 
 /// What was spent with one key, or by one principal.
@@ -186,7 +188,7 @@ impl History {
     pub fn add(&mut self, spend: &Spend) {
         let week =
             |history: &Self, series| history.spans.last().is_some_and(|span| span.sums.contains_key(&series));
-        let mut parts = vec![(COUNT, Wide::of(Amount::new(1)))];
+        let mut parts = vec![(COUNT, spend.signatures())];
         if spend.unreadable {
             parts.push((ANYTHING, Wide::of(Amount::new(1))));
         }
@@ -289,7 +291,7 @@ impl History {
         let listed = known.chain(tokens).filter(|asset| *asset != NATIVE);
         let listed = listed.map(|asset| (asset.clone(), of(asset)));
         Sum {
-            count: sum(COUNT, times(usize::from(own.is_some()))).count(),
+            count: sum(COUNT, own.map(Spend::signatures).unwrap_or_default()).count(),
             native: of(NATIVE),
             tokens: listed.filter(|(_, amount)| *amount != Amount::ZERO).collect(),
         }
@@ -302,7 +304,34 @@ impl History {
     }
 }
 
+impl Spent {
+    /// What it will be after something more on the same chain: an item of a batch is looked at after those before it.
+    #[must_use]
+    pub fn and(mut self, spend: &Spend) -> Self {
+        let signatures = spend.signatures().count();
+        let parts = spend.parts();
+        for windows in [&mut self.key, &mut self.principal] {
+            for sum in [&mut windows.hour, &mut windows.day, &mut windows.week] {
+                sum.count = sum.count.saturating_add(signatures);
+                for (asset, amount) in &parts {
+                    if asset == NATIVE {
+                        sum.native = sum.native.plus(*amount);
+                    } else {
+                        let token = sum.tokens.entry(asset.clone()).or_insert(Amount::ZERO);
+                        *token = token.plus(*amount);
+                    }
+                }
+            }
+        }
+        self
+    }
+}
+
 impl Spend {
+    fn signatures(&self) -> Wide {
+        Wide { high: 0, low: u128::from(self.more).saturating_add(1) }
+    }
+
     /// Coins and tokens, by name as policies write it; none that is zero.
     fn parts(&self) -> BTreeMap<String, Amount> {
         let mut parts = BTreeMap::from([(NATIVE.to_owned(), self.native)]);

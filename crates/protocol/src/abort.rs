@@ -147,12 +147,14 @@ pub struct Abort {
     /// Bytes that prove it to others, if there are any: for an equivocation, what [`proves_equivocation`](crate::session::proves_equivocation)
     /// takes.
     pub evidence: Vec<u8>,
+    /// Which item of a batch it is about, counted from 0; `None` if it is about the session, or about a single item.
+    pub item: Option<u16>,
 }
 
 impl Abort {
     /// A failed check that burns nothing.
     pub const fn new(check: Check, blame: Blame) -> Self {
-        Self { check, blame, consequence: Consequence::Retry, evidence: Vec::new() }
+        Self { check, blame, consequence: Consequence::Retry, evidence: Vec::new(), item: None }
     }
     /// A failed check that only `party` can have caused.
     pub const fn by(party: PartyIndex, check: Check) -> Self {
@@ -160,13 +162,23 @@ impl Abort {
     }
     /// A failed check between us and `peer` after which the pair's OT instances are burned.
     pub const fn burning(peer: PartyIndex, check: Check) -> Self {
-        Self { check, blame: Blame::Edge(peer), consequence: Consequence::Burn(peer), evidence: Vec::new() }
+        let (blame, consequence) = (Blame::Edge(peer), Consequence::Burn(peer));
+        Self { check, blame, consequence, evidence: Vec::new(), item: None }
+    }
+    /// The same about one item of a batch, counted from 0.
+    #[must_use]
+    pub fn of_item(self, at: usize) -> Self {
+        Self { item: u16::try_from(at).ok(), ..self }
     }
 }
 
 impl fmt::Display for Abort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.check, self.blame)
+        write!(f, "{}", self.check)?;
+        if let Some(item) = self.item {
+            write!(f, " for item {item}")?;
+        }
+        write!(f, "; {}", self.blame)
     }
 }
 impl core::error::Error for Abort {}

@@ -102,6 +102,10 @@ registry! {
     ONLINE = "online";
     /// Signing from a presignature: factor of the nonce.
     RERANDOMISE = "rerandomise";
+    /// Batches: all that is signed in one session, in order.
+    BATCH_LIST = "batch list";
+    /// Batches: what one of it is.
+    BATCH_ITEM = "batch item";
     /// Backup: what a verifiable encryption is about.
     BACKUP_STATEMENT = "backup statement";
     /// Backup: masks and coins of one row, from its seed.

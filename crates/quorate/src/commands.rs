@@ -17,6 +17,7 @@ pub(crate) mod key_import;
 pub(crate) mod key_move;
 pub(crate) mod key_restore;
 pub(crate) mod key_sign;
+pub(crate) mod key_sign_batch;
 pub(crate) mod key_verify;
 pub(crate) mod log;
 pub(crate) mod node;

@@ -204,6 +204,7 @@ impl LocalCluster {
                 .collect(),
             clients: vec![client.clone()],
             presign: None,
+            pool: Default::default(),
             webhooks: Vec::new(),
             backup: self.backup.clone(),
             refresh: Default::default(),

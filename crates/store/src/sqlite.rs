@@ -5,6 +5,7 @@
 
 mod audit;
 mod check;
+mod db;
 mod failure;
 mod governance;
 mod keys;
@@ -22,28 +23,19 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection};
-
+use self::db::{Connection, Readers};
 use self::failure::Failure;
 use self::writer::Writer;
 use crate::StoreError;
 use crate::fault::Faults;
 use crate::folder::Folder;
 
-/// How long a statement waits for another program that has the file locked.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const READERS: u32 = 4;
-
 /// The backend. Dropping it lets queued writes finish in the background; [`Sqlite::close`] waits for them.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     path: Arc<Path>,
-    readers: SqlitePool,
+    readers: Readers,
     writer: Writer,
     /// What was to be erased may be left in the log.
     must_erase: AtomicBool,
@@ -61,31 +53,24 @@ impl Sqlite {
             folder.create_file(&path)?;
         } else {
             check::header(&path)?;
-            check::content(&path, marked).await?;
+            check::content(&path, marked)?;
         }
         let named = |failure: Failure| failure.at(&path);
-        let mut connection =
-            writer_options(&path).connect().await.map_err(|error| named(Failure::from(error)))?;
-        migrations::run(&mut connection).await.map_err(named)?;
+        let mut connection = Connection::writer(&path).map_err(named)?;
+        migrations::run(&mut connection).map_err(named)?;
         // What a crash left in the log may be what a finished commit was to erase.
-        writer::fold(&mut connection).await.map_err(named)?;
+        writer::fold(&mut connection).map_err(named)?;
         if !marked {
             folder.mark()?;
         }
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            // There is no network that could have closed it: asking costs as much as the read itself.
-            .test_before_acquire(false)
-            .connect_with(reader_options(&path))
-            .await
-            .map_err(|error| named(Failure::from(error)))?;
-        let writer = Writer::start(connection, Arc::clone(&path), folder, faults);
+        let readers = Readers::open(Arc::clone(&path)).map_err(named)?;
+        let writer = Writer::start(connection, Arc::clone(&path), folder, faults)?;
         Ok(Self { path, readers, writer, must_erase: AtomicBool::new(false) })
     }
 
     /// Waits for the queued writes, folds the log into the file, and gives the folder free.
     pub(crate) async fn close(&self) {
-        self.readers.close().await;
+        self.readers.close();
         self.writer.close().await;
     }
 
@@ -104,38 +89,4 @@ impl Sqlite {
     fn named(&self, failure: impl Into<Failure>) -> StoreError {
         failure.into().at(&self.path)
     }
-}
-
-fn base_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .busy_timeout(BUSY_TIMEOUT)
-        .foreign_keys(true)
-        .disable_statement_logging()
-}
-
-fn writer_options(path: &Path) -> SqliteConnectOptions {
-    base_options(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        // Without FULL a commit would be acknowledged before it is on the disk.
-        .synchronous(SqliteSynchronous::Full)
-        // What is deleted or replaced (a destroyed share) is overwritten with zeros.
-        .pragma("secure_delete", "ON")
-}
-
-fn reader_options(path: &Path) -> SqliteConnectOptions {
-    base_options(path).pragma("query_only", "ON")
-}
-
-/// Opens the file so that nothing can change it. Without a log the file is taken as it is, else SQLite would leave an
-/// empty log behind.
-async fn with_read_only<T>(
-    path: &Path,
-    has_log: bool,
-    look: impl AsyncFnOnce(&mut sqlx::SqliteConnection) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let mut connection = base_options(path).read_only(true).immutable(!has_log).connect().await?;
-    let found = look(&mut connection).await;
-    connection.close().await?;
-    found
 }

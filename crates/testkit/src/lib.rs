@@ -3,6 +3,7 @@
 
 pub mod attack;
 mod structure;
+pub mod timing;
 pub mod world;
 
 pub use structure::structure;

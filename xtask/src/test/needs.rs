@@ -15,6 +15,12 @@ const SCHEMATHESIS: [&str; 2] = ["schemathesis==4.32.5", "cryptography==50.0.2"]
 /// An S3 server in Python, from PyPI, for buckets.
 const MOTO: [&str; 1] = ["moto[server,s3]==5.2.5"];
 
+/// An independent implementation of curves in JavaScript, from npm.
+const NOBLE: &str = "@noble/curves@1.9.7";
+
+/// What browsers run.
+pub(super) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
 /// A tool that a suite cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
@@ -44,6 +50,12 @@ pub(super) enum Need {
     Age,
     /// `valgrind`, which counts instructions.
     Valgrind,
+    /// `node`, which runs JavaScript and WebAssembly.
+    Node,
+    /// The package `@noble/curves`. Tests find the folder that holds it in `QUORATE_TEST_NOBLE`.
+    Noble,
+    /// Rust's standard library for WebAssembly.
+    WasmTarget,
 }
 
 impl Need {
@@ -63,6 +75,9 @@ impl Need {
             Self::Strace => "strace",
             Self::Age => "age",
             Self::Valgrind => "valgrind",
+            Self::Node => "node",
+            Self::Noble => "@noble/curves",
+            Self::WasmTarget => WASM_TARGET,
         }
     }
 
@@ -82,6 +97,9 @@ impl Need {
             Self::Strace => "it kills a program at each of its writes in turn",
             Self::Age => "it opens files that we seal, and shares no code with us",
             Self::Valgrind => "its callgrind counts the instructions of the hot functions",
+            Self::Node => "it runs a party that is compiled to WebAssembly",
+            Self::Noble => "it verifies signatures in JavaScript, and shares no code with us",
+            Self::WasmTarget => "pure crates are built for browsers",
         }
     }
 
@@ -92,7 +110,10 @@ impl Need {
             Self::CxxCompiler => &["g++"],
             Self::Openssl => &["openssl"],
             Self::Curl => &["curl", "ca-certificates"],
-            Self::Anvil => &["nodejs", "npm"],
+            Self::Anvil | Self::Noble => &["nodejs", "npm"],
+            Self::Node => &["nodejs"],
+            // Of Debian's own Rust; rustup has its own way.
+            Self::WasmTarget => &["libstd-rust-dev-wasm32"],
             Self::Chromium => &["chromium"],
             Self::Chromedriver => &["chromium-driver"],
             Self::Schemathesis | Self::Moto => &["python3", "python3-venv"],
@@ -106,7 +127,8 @@ impl Need {
     /// The variable that carries the tool's path to the tests.
     fn variable(self) -> Option<&'static str> {
         match self {
-            Self::CCompiler | Self::CxxCompiler | Self::Valgrind => None,
+            Self::CCompiler | Self::CxxCompiler | Self::Valgrind | Self::Node | Self::WasmTarget => None,
+            Self::Noble => Some("QUORATE_TEST_NOBLE"),
             Self::Openssl => Some("QUORATE_TEST_OPENSSL"),
             Self::Curl => Some("QUORATE_TEST_CURL"),
             Self::Anvil => Some("QUORATE_TEST_ANVIL"),
@@ -139,6 +161,7 @@ impl Provided {
         }
         let given = need.variable().and_then(std::env::var_os).map(PathBuf::from);
         let path = match (given, need) {
+            (Some(path), Need::Noble) if path.is_dir() => path,
             (Some(path), _) if path.is_file() => path,
             (Some(path), _) => {
                 anyhow::bail!(
@@ -148,6 +171,8 @@ impl Provided {
                 )
             }
             (None, Need::Anvil) => self.anvil(target)?,
+            (None, Need::Noble) => self.noble(target)?,
+            (None, Need::WasmTarget) => wasm_target()?,
             (None, Need::Schemathesis) => self.python(need, "schemathesis", &SCHEMATHESIS, target)?,
             (None, Need::Moto) => self.python(need, "moto_server", &MOTO, target)?,
             (None, _) => self.debian(need, need.name())?,
@@ -210,22 +235,72 @@ impl Provided {
         if !(program.is_file()
             && anvil_version(&program).is_some_and(|version| version.contains(ANVIL_VERSION)))
         {
-            let npm = self.debian(Need::Anvil, "npm")?;
             let wanted = format!("{package}@{ANVIL_VERSION}");
-            println!("installing {wanted} with npm into {} ({})", folder.display(), Need::Anvil.reason());
-            std::fs::create_dir_all(&folder)?;
-            let mut install = Command::new(npm);
-            install.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).arg(&wanted);
-            let status = install.status().context("cannot start npm")?;
-            if !status.success() {
-                anyhow::bail!(
-                    "npm could not install {wanted}: install Foundry and set QUORATE_TEST_ANVIL to its anvil"
-                );
-            }
+            self.npm(
+                Need::Anvil,
+                &wanted,
+                &folder,
+                "install Foundry and set QUORATE_TEST_ANVIL to its anvil",
+            )?;
         }
         anvil_version(&program).with_context(|| format!("`{}` does not run", program.display()))?;
         Ok(program)
     }
+
+    /// The folder in which npm put `@noble/curves`: one of its own, because npm removes what it did not install.
+    fn noble(&mut self, target: &Path) -> anyhow::Result<PathBuf> {
+        let folder = target.join("tools").join("noble");
+        let done = folder.join("installed");
+        if !std::fs::read_to_string(&done).is_ok_and(|installed| installed == NOBLE) {
+            self.npm(
+                Need::Noble,
+                NOBLE,
+                &folder,
+                "install it and set QUORATE_TEST_NOBLE to the folder with its node_modules",
+            )?;
+            std::fs::write(done, NOBLE)?;
+        }
+        Ok(folder)
+    }
+
+    /// Installs a package of npm into a folder. `otherwise` says what to do by hand.
+    fn npm(&mut self, need: Need, wanted: &str, folder: &Path, otherwise: &str) -> anyhow::Result<()> {
+        let npm = self.debian(need, "npm")?;
+        println!("installing {wanted} with npm into {} ({})", folder.display(), need.reason());
+        std::fs::create_dir_all(folder)?;
+        let mut install = Command::new(npm);
+        install.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(folder).arg(wanted);
+        let status = install.status().context("cannot start npm")?;
+        anyhow::ensure!(status.success(), "npm could not install {wanted}: {otherwise}");
+        Ok(())
+    }
+}
+
+/// Where the standard library for WebAssembly is; rustup adds it if it is missing.
+fn wasm_target() -> anyhow::Result<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let sysroot = || {
+        let output =
+            Command::new(&rustc).args(["--print", "sysroot"]).output().context("cannot start rustc")?;
+        let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        anyhow::Ok(sysroot.join("lib").join("rustlib").join(WASM_TARGET).join("lib"))
+    };
+    let library = sysroot()?;
+    if library.is_dir() {
+        return Ok(library);
+    }
+    let by_hand = || {
+        format!(
+            "Rust cannot build for {WASM_TARGET}: `rustup target add {WASM_TARGET}`, or the package {} of a Rust that apt installed",
+            Need::WasmTarget.packages().join(" ")
+        )
+    };
+    let rustup = find("rustup").with_context(by_hand)?;
+    println!("adding {WASM_TARGET} with rustup ({})", Need::WasmTarget.reason());
+    let status =
+        Command::new(rustup).args(["target", "add", WASM_TARGET]).status().context("cannot start rustup")?;
+    anyhow::ensure!(status.success() && library.is_dir(), by_hand());
+    Ok(library)
 }
 
 impl Provided {

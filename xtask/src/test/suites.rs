@@ -41,6 +41,8 @@ pub(super) enum Step {
     DocTests,
     /// The built program's `demo --json`.
     Demo,
+    /// Parties in WebAssembly with native ones.
+    Wasm,
 }
 
 /// In the order in which they run: what is quick to fail comes first.
@@ -122,6 +124,13 @@ pub(super) const SUITES: &[Suite] = &[
         steps: &[Step::Own("counts", crate::counts::check)],
     },
     Suite {
+        name: "wasm",
+        about: "the pure crates for browsers: parties in WebAssembly and native ones make keys and signatures together",
+        packages: Packages::None,
+        needs: &[Need::CCompiler, Need::WasmTarget, Need::Node, Need::Noble],
+        steps: &[Step::Wasm],
+    },
+    Suite {
         name: "demo",
         about: "the README's first command, from a release build, with its result checked",
         packages: Packages::None,
@@ -162,10 +171,13 @@ mod tests {
     #[test]
     fn suites_run_in_one_order_and_unknown_names_are_refused() {
         let names = |chosen: Vec<&Suite>| chosen.iter().map(|suite| suite.name).collect::<Vec<_>>();
-        assert_eq!(names(choose(&[]).unwrap()), ["lint", "unit", "node", "chain", "counts", "demo"]);
+        assert_eq!(names(choose(&[]).unwrap()), ["lint", "unit", "node", "chain", "counts", "wasm", "demo"]);
         let chosen = choose(&["demo".to_owned(), "unit".to_owned()]).unwrap();
         assert_eq!(names(chosen), ["unit", "demo"]);
         let error = choose(&["chains".to_owned()]).unwrap_err().to_string();
-        assert_eq!(error, "there is no suite `chains`: choose from lint, unit, node, chain, counts, demo");
+        assert_eq!(
+            error,
+            "there is no suite `chains`: choose from lint, unit, node, chain, counts, wasm, demo"
+        );
     }
 }

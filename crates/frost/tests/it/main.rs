@@ -7,8 +7,10 @@
 )]
 
 mod adversary;
+mod batch;
 mod derive;
 mod everywhere;
+mod exclusion;
 mod happy;
 mod kat;
 mod moved;

@@ -28,6 +28,14 @@ impl Network {
 }
 
 impl PeerWatch {
+    /// Whether the peer has restarted since the watch began, or is no peer any more. One that is only away has not.
+    #[must_use]
+    pub fn has_restarted(&self) -> bool {
+        let Some(link) = self.shared.link(self.id) else { return true };
+        let (instance, _) = link.presence();
+        self.instance.is_none() || (instance.is_some() && instance != self.instance)
+    }
+
     /// Ends when the peer has restarted since the watch began, and so forgot what it was doing, when it is no peer any more, or when it is without a
     /// connection for [`crate::Limits::absence_grace`]; never, if it stays.
     pub async fn lost(&self) {

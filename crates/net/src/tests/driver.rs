@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::driver::{DriverError, Effects, Patience, Progress, Routes, run};
+use crate::driver::{DriverError, Effects, Patience, Progress, Routes, Steps, run};
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Number(u64);
@@ -428,7 +428,7 @@ async fn a_session_that_waits_can_be_called_off() {
     let nodes = cluster(3, &Limits::default()).await;
     let disks = disks();
     let called_off = CancellationToken::new();
-    let patience = Patience { within: WITHIN, called_off: called_off.clone() };
+    let patience = Patience { called_off: called_off.clone(), ..WITHIN.into() };
     let waiting = drive(1, Manner::Honest, &nodes[0], &disks[0], patience);
     eventually("it waits", || sent(&nodes[0]) == 2).await;
     called_off.cancel();
@@ -442,7 +442,7 @@ async fn a_burn_is_not_called_off() {
     let nodes = cluster(3, &Limits::default()).await;
     let disks = [Disk::with(0, None), Disk::with(100, None), Disk::with(100, None)];
     let called_off = CancellationToken::new();
-    let patience = Patience { within: WITHIN, called_off: called_off.clone() };
+    let patience = Patience { called_off: called_off.clone(), ..WITHIN.into() };
     let first = drive(1, Manner::Slow(200), &nodes[0], &disks[0], patience);
     let second = drive(2, Manner::Honest, &nodes[1], &disks[1], WITHIN);
     let third = drive(3, Manner::LiesTo(1), &nodes[2], &disks[2], WITHIN);
@@ -563,5 +563,15 @@ async fn a_party_that_is_no_peer_any_more_is_given_up_at_once() {
             (missed.awaiting.as_slice(), missed.unconnected.as_slice()),
             (&[party(3)][..], &[party(3)][..])
         );
+    }
+}
+
+/// Wherever it runs, a step that panics ends its session and nothing else.
+#[tokio::test]
+async fn a_step_that_panics_is_a_crash() {
+    for steps in [Steps::Here, Steps::Apart] {
+        assert_eq!(steps.run(|| 7).await.unwrap(), 7);
+        let crashed = steps.run(|| -> u8 { panic!("a bug, for a test") }).await.unwrap_err();
+        assert!(matches!(crashed, DriverError::Crashed), "{crashed}");
     }
 }

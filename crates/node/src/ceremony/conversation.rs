@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use crate::control::{Answer, CeremonyId, Control, Done, Known, Outcome, Proposal};
+use crate::hook::MAX_TIMEOUT;
 use crate::keys::moving::Statement;
-use crate::presign::MAX_TIMEOUT;
 use crate::registry::locked;
 use crate::shared::{Coordinated, Reply, Shared};
 
@@ -60,6 +60,10 @@ pub(crate) struct Conversation {
     replies: mpsc::Receiver<(PeerId, Reply)>,
     ended: BTreeMap<PartyIndex, Outcome>,
     watched: BTreeMap<PartyIndex, PeerWatch>,
+    /// What the members said that are to sign with presignatures.
+    fresh: BTreeMap<PartyIndex, [u8; 32]>,
+    /// One of them does not have its part.
+    spent: bool,
 }
 
 impl Conversation {
@@ -83,7 +87,9 @@ impl Conversation {
         let alone = recall.as_ref().is_some_and(|recall| recall.alone);
         let bystanders = recall.map(|recall| recall.bystanders).unwrap_or_default();
         let shared = Arc::clone(shared);
-        let this = Self { shared, ceremony, members, bystanders, alone, replies, ended, watched };
+        let (fresh, spent) = (BTreeMap::new(), false);
+        let this =
+            Self { shared, ceremony, members, bystanders, alone, replies, ended, watched, fresh, spent };
         let ask = async {
             if let Some(question) = &question {
                 this.tell_each(this.bystanders.keys(), question).await;
@@ -162,6 +168,15 @@ impl Conversation {
                 Reply::Answer(Answer::Accept) => {
                     awaited.remove(&party);
                 }
+                Reply::Answer(Answer::Ready { fresh }) => {
+                    self.fresh.insert(party, fresh);
+                    awaited.remove(&party);
+                }
+                Reply::Answer(Answer::Spent) => {
+                    self.spent = true;
+                    let problem = Problem::new(Code::CeremonyAborted, "it does not have that presignature");
+                    return Said::Refused(party, problem, None);
+                }
                 Reply::Answer(Answer::Asking) => {
                     asking.insert(party);
                 }
@@ -178,6 +193,23 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    /// Whether a member does not have its part of a presignature.
+    pub(crate) const fn spent(&self) -> bool {
+        self.spent
+    }
+
+    /// POOL.4: tells everybody what all said, in the order of the parties, and gives it; or a member that accepted and said nothing.
+    pub(crate) async fn go(&self, me: PartyIndex, own: [u8; 32]) -> Result<Vec<[u8; 32]>, PartyIndex> {
+        let mut fresh = self.fresh.clone();
+        if let Some(missing) = self.members.values().find(|party| !fresh.contains_key(party)) {
+            return Err(*missing);
+        }
+        fresh.insert(me, own);
+        let fresh: Vec<[u8; 32]> = fresh.into_values().collect();
+        self.tell_all(&Control::Go { ceremony: self.ceremony, fresh: fresh.clone() }).await;
+        Ok(fresh)
     }
 
     /// Whoever hangs shall not cost every attempt the same time.

@@ -17,11 +17,12 @@ use super::sign::{Asked, ask, run};
 use super::{Attempt, Ceremony, Failure, quorum};
 use crate::access;
 use crate::audit;
-use crate::control::{Done, Outcome, Proposal, Work};
+use crate::control::{Done, Outcome, Proposal};
 use crate::governance::permit::Subject;
+use crate::hook::Need;
 use crate::judge::{Ask, Judged};
 use crate::operations::{conflict, stored_result};
-use crate::presign::Need;
+use crate::pool::{Spending, work};
 use crate::registry::locked;
 use crate::shared::{Shared, random};
 use crate::source::to_wire;
@@ -46,7 +47,7 @@ pub(crate) async fn sign(
     let deadline = begun + shared.config.limits.ceremony_deadline;
     let me = asked.me();
     let burned = asked.burned.iter().map(|peer| vec![me, *peer]).collect();
-    let mut before = Before { without: burned, skipped: Vec::new(), last: None };
+    let mut before = Before { without: burned, skipped: Vec::new(), last: None, busy: false };
     let mut pause = Duration::from_millis(20);
     let mut busy: BTreeMap<PartyIndex, Instant> = BTreeMap::new();
     let mut attempts = 0_u32;
@@ -114,6 +115,7 @@ pub(crate) async fn sign(
                 before.last = Some(Problem::new(Code::OperationRunning, detail));
             }
             Tried::Busy(_) => {
+                before.busy = true;
                 // Let the other coordinator in; whoever waits less wins, so the two do not meet again and again.
                 drop(hold);
                 let jitter = u64::from(random::<1>()?.first().copied().unwrap_or(0));
@@ -162,6 +164,8 @@ struct Before {
     without: Vec<Vec<PartyIndex>>,
     skipped: Vec<Skipped>,
     last: Option<Problem>,
+    /// Another coordinator works on the request: it may come to this a few times, which is no reason to spend presignatures.
+    busy: bool,
 }
 
 impl Before {
@@ -298,6 +302,7 @@ fn explain(shared: &Shared, asked: &Asked, state: &NoQuorum, before: &Before) ->
     Problem::new(Code::NotEnoughParties, detail).with_quorum(needed, ready, missing)
 }
 
+/// One quorum: with presignatures if there are some for it, and without if that came to nothing and nobody is to blame.
 async fn try_once(
     shared: &Arc<Shared>,
     judged: &Judged,
@@ -307,9 +312,43 @@ async fn try_once(
     deadline: Instant,
     before: &Before,
 ) -> Result<Tried, Problem> {
+    let this = Try { judged, asked, parties, number, deadline, before };
+    if !before.busy
+        && let Some(spends) = shared.reserve(judged, asked, parties)?
+    {
+        // POOL.5
+        match try_with(shared, &this, Some(spends)).await? {
+            Tried::Failed(failure)
+                if !failure.local
+                    && failure.without.is_empty()
+                    && failure.problem.code != Code::KeyMoving =>
+            {
+                tracing::info!(operation = %judged.operation, detail = %failure.problem.detail, "signing without presignatures");
+            }
+            tried => return Ok(tried),
+        }
+    }
+    try_with(shared, &this, None).await
+}
+
+/// What one attempt is about.
+struct Try<'a> {
+    judged: &'a Judged,
+    asked: &'a Asked,
+    parties: &'a [PartyIndex],
+    number: u32,
+    deadline: Instant,
+    before: &'a Before,
+}
+
+async fn try_with(
+    shared: &Arc<Shared>,
+    &Try { judged, asked, parties, number, deadline, before }: &Try<'_>,
+    spends: Option<Spending>,
+) -> Result<Tried, Problem> {
     let committee = asked.quorum(parties)?;
     let attempt = Attempt { ceremony: random()?, number, coordinator: shared.id };
-    let work = Work::Sign { quorum: parties.to_vec(), epoch: asked.epoch() };
+    let work = work(asked, parties, spends.as_ref());
     let request = judged.request.encode();
     let rulings = shared.rulings_for(judged).await?;
     let source = to_wire(judged.source);
@@ -352,6 +391,11 @@ async fn try_once(
         }
         Said::Refused(party, problem, burned) => {
             talk.cancel().await;
+            if let (true, Some(spends)) = (talk.spent(), &spends) {
+                shared.pool.missing(spends.lot());
+                let detail = format!("`{}` has no part of the presignature", asked.name(party));
+                return Ok(Tried::Failed(Failure::of(problem.code, detail, Vec::new())));
+            }
             if problem.code == Code::OperationRunning {
                 return Ok(Tried::Busy(party));
             }
@@ -401,9 +445,27 @@ async fn try_once(
         skipped: before.skipped.clone(),
         figures: Figures::default(),
     };
+    let spends = match spends {
+        None => None,
+        Some(spends) => match talk.go(me, spends.fresh()).await {
+            Ok(fresh) => Some((spends, fresh)),
+            Err(party) => {
+                talk.cancel().await;
+                let detail =
+                    format!("`{}` accepted presignatures and did not say its part", asked.name(party));
+                return Ok(Tried::Failed(Failure::of(Code::CeremonyAborted, detail, vec![party])));
+            }
+        },
+    };
+    let signing = async {
+        match spends {
+            Some((spends, fresh)) => spends.sign(&fresh, asked, judged, &attempt, &mut ceremony).await,
+            None => run(asked, judged, &attempt, &mut ceremony).await,
+        }
+    };
     let result = tokio::select! {
         biased;
-        result = run(asked, judged, &attempt, &mut ceremony) => result,
+        result = signing => result,
         // Somebody who failed before it could tell the session, such as with a full disk.
         (party, problem) = talk.failure() => {
             let detail = format!("`{}` failed: {}", asked.name(party), problem.detail);

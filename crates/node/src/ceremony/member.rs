@@ -15,9 +15,10 @@ use super::{Attempt, Ceremony, Failure, act, create, moving};
 use crate::audit::Standing;
 use crate::control::{Answer, Control, Done, Outcome, Proposal, Refusal, Work};
 use crate::governance::permit::Subject;
+use crate::hook::Need;
 use crate::judge::{Ask, Judged, judge};
 use crate::operations::stored_result;
-use crate::presign::Need;
+use crate::pool::{self, Spending};
 use crate::registry::Hold;
 use crate::shared::Shared;
 use crate::source::from_wire;
@@ -28,6 +29,8 @@ pub(crate) struct Line {
     pub(crate) activate: watch::Receiver<bool>,
     /// The package of the epoch to stand down for.
     pub(crate) stand_down: watch::Receiver<Option<Vec<u8>>>,
+    /// What all said when they accepted to sign with presignatures.
+    pub(crate) go: watch::Receiver<Option<Vec<[u8; 32]>>>,
 }
 
 /// Why this node does not take part.
@@ -51,16 +54,26 @@ struct Agreed {
 }
 
 enum AgreedWork {
-    Sign { asked: Box<Asked>, committee: Committee },
+    Sign(Box<Signing>),
     Create(Box<create::Plan>),
     Act(Box<act::Asked>),
     Move(Box<moving::Plan>),
+}
+
+/// What is to be signed, with whom, and with which presignatures if any.
+struct Signing {
+    asked: Asked,
+    committee: Committee,
+    spends: Option<Spending>,
 }
 
 /// Handles one proposal from its arrival to the end of this node's part.
 pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Proposal, line: Line) {
     if matches!(proposal.work, Work::Refresh { .. }) {
         return moving::schedule::take_part(&shared, from, &proposal, line).await;
+    }
+    if matches!(proposal.work, Work::Presign { .. }) {
+        return pool::fill::take_part(&shared, from, &proposal, line).await;
     }
     let ceremony = proposal.ceremony;
     let agreed = match consider(&shared, from, &proposal).await {
@@ -76,11 +89,15 @@ pub(crate) async fn take_part(shared: Arc<Shared>, from: PeerId, proposal: Propo
             return;
         }
     };
-    shared.tell(from, &Control::Answer { ceremony, answer: Answer::Accept }).await;
+    let answer = match &agreed.work {
+        AgreedWork::Sign(signing) => signing.spends.as_ref().map_or(Answer::Accept, Spending::ready),
+        _ => Answer::Accept,
+    };
+    shared.tell(from, &Control::Answer { ceremony, answer }).await;
     let Agreed { judged, attempt, work, hold } = agreed;
     match work {
-        AgreedWork::Sign { asked, committee } => {
-            take_part_in_signing(&shared, from, &judged, &attempt, &asked, committee, line).await;
+        AgreedWork::Sign(signing) => {
+            take_part_in_signing(&shared, from, &judged, &attempt, *signing, line).await;
         }
         AgreedWork::Create(plan) => {
             take_part_in_creation(&shared, from, &judged, &attempt, &plan, line).await;
@@ -124,11 +141,12 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     shared.take_rulings(&judged, &proposal.rulings).await?;
     let mut rule = None;
     let mut signs = match (&judged.ask, &proposal.work) {
-        (Ask::Sign(key, request), Work::Sign { .. }) => {
+        (Ask::Sign(key, request), Work::Sign { .. } | Work::Spend { .. }) => {
+            shared.pool.note();
             shared.check_key_sight(judged.request.client(), key).await?;
             let asked = sign::ask(shared, key, request, from).await;
             let mut asked = shared.decided(&judged, asked).await?;
-            let hook = shared.presign.as_ref();
+            let hook = shared.hook.as_ref();
             if hook.is_some_and(|hook| hook.known(&judged, Need::Fresh).is_none()) {
                 let (ceremony, answer) = (proposal.ceremony, Answer::Asking);
                 shared.tell(from, &Control::Answer { ceremony, answer }).await;
@@ -142,7 +160,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     let deciding = shared.deciding().await;
     let mut turn = shared.spender(&judged).await?;
     let work = match (&judged.ask, &proposal.work) {
-        (Ask::Sign(key, _), Work::Sign { quorum, epoch }) => {
+        (Ask::Sign(key, _), Work::Sign { quorum, epoch } | Work::Spend { quorum, epoch, .. }) => {
             let key = key.clone();
             let other = || Problem::new(Code::Internal, "the request was not prepared");
             let asked = signs.take().ok_or_else(other)?;
@@ -155,7 +173,14 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
                 return Err(Problem::new(Code::Unprocessable, detail).into());
             }
             burned(&asked, quorum)?;
-            AgreedWork::Sign { asked: Box::new(asked), committee }
+            let spends = match &proposal.work {
+                Work::Spend { presignatures, .. } => {
+                    let own = shared.spend_of(from, &judged, &asked, quorum, presignatures)?;
+                    Some(own.ok_or(No { answer: Answer::Spent })?)
+                }
+                _ => None,
+            };
+            AgreedWork::Sign(Box::new(Signing { asked, committee, spends }))
         }
         (Ask::Create(_) | Ask::Import(_), Work::Create { members }) => {
             let request = &match &judged.ask {
@@ -203,7 +228,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
         return Err(Problem::new(Code::OperationRunning, detail).into());
     };
     let spends = match &work {
-        AgreedWork::Sign { asked, .. } => shared.spends(&judged, asked),
+        AgreedWork::Sign(signing) => shared.spends(&judged, &signing.asked),
         AgreedWork::Create(_) | AgreedWork::Act(_) | AgreedWork::Move(_) => None,
     };
     let standing = Standing::Go(rule.clone());
@@ -254,10 +279,10 @@ async fn take_part_in_signing(
     from: PeerId,
     judged: &Judged,
     attempt: &Attempt,
-    asked: &Asked,
-    committee: Committee,
+    signing: Signing,
     line: Line,
 ) {
+    let Signing { asked, committee, spends } = signing;
     let begun = Instant::now();
     let quorum: Vec<String> = committee.indices().map(|party| asked.name(party)).collect();
     let mut ceremony = Ceremony {
@@ -267,12 +292,15 @@ async fn take_part_in_signing(
         me: asked.me(),
         names: asked.key.record.names(),
         deadline: begun + shared.config.limits.attempt_deadline,
-        cancel: line.cancel,
+        cancel: line.cancel.clone(),
         skipped: Vec::new(),
         figures: quorate_api::Figures::default(),
     };
     // CER.9
-    let signed = sign::run(asked, judged, attempt, &mut ceremony).await;
+    let signed = match spends {
+        Some(spends) => spends.take_part(&asked, judged, attempt, &mut ceremony, line).await,
+        None => sign::run(&asked, judged, attempt, &mut ceremony).await,
+    };
     let mut figures = ceremony.figures;
     figures.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let stored = match signed {

@@ -1,14 +1,17 @@
 //! Signing: what differs from other ceremonies.
 
+mod batch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quorate_api::{
-    Code, DerivationPath, Figures, Hex, KeyId, OperationResult, Problem, Sign, SignResult, SignatureResult,
-    Skipped,
+    Code, DerivationPath, Figures, Hex, KeyId, OperationResult, Problem, SignBatchResult, SignItem,
+    SignResult, SignatureResult, SignedItem, Skipped,
 };
 use quorate_intent::{Prepared, PublicKey, Signature, ToSign};
 use quorate_net::PeerId;
+use quorate_policy::facts::IntentFacts;
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::session::SessionId;
 
@@ -16,25 +19,24 @@ use super::{Attempt, Ceremony, Failure, Purpose, protocols};
 use crate::access;
 use crate::control::WireSignature;
 use crate::governance::moment::Moment;
-use crate::judge::Judged;
+use crate::hook::Said;
+use crate::judge::{Judged, ToBeSigned};
 use crate::keys::OpenKey;
 use crate::keys::moving::epoch_of;
-use crate::presign::Said;
 use crate::shared::{Shared, party_name};
 use crate::verify::verify;
 
-/// A signing request that this node has checked against its own key record and its own reading of the intent.
+/// A signing request that this node has checked against its own key record and its own reading of the intents.
 pub(crate) struct Asked {
     pub(crate) key: OpenKey,
-    /// Where below the key the one is that signs.
-    pub(crate) path: DerivationPath,
-    /// The public key there, which everything is about that is signed.
-    pub(crate) public_key: PublicKey,
-    pub(crate) prepared: Prepared,
+    /// What is signed; more than one thing of a batch only.
+    pub(crate) items: Vec<Item>,
+    /// Whether the answer is a list, be it of one.
+    pub(crate) batch: bool,
     /// The quorum that the request names.
     pub(super) wanted: Option<Vec<PartyIndex>>,
     pub(super) names: BTreeMap<PartyIndex, String>,
-    pub(super) peers: BTreeMap<PartyIndex, PeerId>,
+    pub(crate) peers: BTreeMap<PartyIndex, PeerId>,
     /// With whom this node's set-up is burned.
     pub(crate) burned: BTreeSet<PartyIndex>,
     /// What the pre-sign hook of this node said, if there is one and it was asked.
@@ -43,37 +45,117 @@ pub(crate) struct Asked {
     pub(crate) decided: Option<Moment>,
 }
 
-/// Checks the request for the node that coordinates it: key, purpose, intent.
+/// One of the things that are signed.
+pub(crate) struct Item {
+    /// Where below the key the one is that signs.
+    pub(crate) path: DerivationPath,
+    /// The public key there, which everything is about that is signed.
+    pub(crate) public_key: PublicKey,
+    pub(crate) prepared: Prepared,
+}
+
+impl Item {
+    fn new(shared: &Shared, key: &OpenKey, wanted: &SignItem) -> Result<Self, Problem> {
+        let purpose = wanted.intent.purpose();
+        if !key.record.purposes.contains(&purpose) {
+            let allowed: Vec<&str> = key.record.purposes.iter().map(|p| p.name()).collect();
+            let detail =
+                format!("this key may sign for {}, not for {purpose}: use another key", allowed.join(", "));
+            return Err(Problem::new(Code::PurposeNotAllowed, detail));
+        }
+        // DERIVE.6  senders, addresses and inputs are those of the key that signs
+        let path = wanted.path.clone().unwrap_or_default();
+        let public_key = if path.is_root() {
+            key.public_key.clone()
+        } else {
+            key.material.share.child(key.record.scheme, &path)?.public_key
+        };
+        let mut prepared = wanted
+            .intent
+            .prepare(&public_key, shared.config.chains.bitcoin)
+            .map_err(|error| Problem::new(Code::IntentInvalid, error.to_string()))?;
+        if !path.is_root() {
+            // For those who must agree: the key that they know is not the one that signs.
+            let which = format!("by the key at {path} below {}", key.id);
+            prepared.summary.details.push(which);
+        }
+        Ok(Self { path, public_key, prepared })
+    }
+
+    /// What policies and the hook see of it.
+    pub(crate) fn facts(&self) -> IntentFacts {
+        IntentFacts::of(&self.prepared.facts, &self.prepared.summary)
+    }
+
+    /// What its signatures, which are as many as it has inputs, give.
+    fn signed(&self, signatures: &[Signature]) -> Result<SignedItem, Problem> {
+        let failed = |detail: String| Problem::new(Code::Internal, detail);
+        let finished = self.prepared.finish(signatures).map_err(|error| failed(error.to_string()))?;
+        let mut shown = Vec::with_capacity(signatures.len());
+        for (index, (what, signature)) in self.prepared.inputs.iter().zip(signatures).enumerate() {
+            let public_key = verify(&self.public_key, what, signature)
+                .ok_or_else(|| failed("the joint signature does not verify".to_owned()))?;
+            let (digest, message) = match what {
+                ToSign::Prehash(digest) => (Some(Hex(digest.to_vec())), self.prepared.message()),
+                ToSign::Bip340 { message, .. } => (Some(Hex(message.clone())), self.prepared.message()),
+                ToSign::Ed25519Message(message) => (None, Some(message.as_slice())),
+            };
+            shown.push(SignatureResult {
+                input: self.prepared.input(index),
+                public_key: Hex(public_key),
+                digest,
+                message: message.map(Hex::from),
+                signature: Hex(signature.bytes.to_vec()),
+                recovery_id: signature.recovery_id,
+            });
+        }
+        Ok(SignedItem {
+            path: (!self.path.is_root()).then(|| self.path.clone()),
+            signatures: shown,
+            raw_tx: finished.raw_tx.map(Hex),
+            partial_tx: finished.partial_tx.map(Hex),
+            txid: finished.txid,
+            psbt: finished.psbt,
+            ethereum_signature: finished.ethereum_signature.map(Hex),
+            summary: self.prepared.summary.clone(),
+        })
+    }
+}
+
+/// One signature of a request: which item, which input of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Single<'a> {
+    pub(crate) item: &'a Item,
+    index: u32,
+    pub(crate) what: &'a ToSign,
+}
+
+impl Single<'_> {
+    /// What is signed, and what is done to the key before.
+    fn content(&self) -> (&[u8], &'static [u8]) {
+        match self.what {
+            ToSign::Prehash(digest) => (digest, b"none"),
+            ToSign::Ed25519Message(message) => (message, b"none"),
+            ToSign::Bip340 { message, taproot_tweak: false } => (message, b"none"),
+            ToSign::Bip340 { message, taproot_tweak: true } => (message, b"key path"),
+        }
+    }
+}
+
+/// Checks the request for the node that coordinates it: key, purpose, intents.
 pub(crate) async fn ask(
     shared: &Shared,
     key: &KeyId,
-    sign: &Sign,
+    sign: &ToBeSigned,
     coordinator: PeerId,
 ) -> Result<Asked, Problem> {
     let key = shared.open_key(key, coordinator).await?;
-    let purpose = sign.intent.purpose();
-    if !key.record.purposes.contains(&purpose) {
-        let allowed: Vec<&str> = key.record.purposes.iter().map(|p| p.name()).collect();
-        let detail =
-            format!("this key may sign for {}, not for {purpose}: use another key", allowed.join(", "));
-        return Err(Problem::new(Code::PurposeNotAllowed, detail));
+    let mut items = Vec::with_capacity(sign.items.len());
+    for (at, wanted) in sign.items.iter().enumerate() {
+        let item = Item::new(shared, &key, wanted);
+        items.push(item.map_err(|problem| if sign.batch { of_item(at, problem) } else { problem })?);
     }
-    // DERIVE.6  senders, addresses and inputs are those of the key that signs
-    let path = sign.path.clone().unwrap_or_default();
-    let public_key = if path.is_root() {
-        key.public_key.clone()
-    } else {
-        key.material.share.child(key.record.scheme, &path)?.public_key
-    };
-    let mut prepared = sign
-        .intent
-        .prepare(&public_key, shared.config.chains.bitcoin)
-        .map_err(|error| Problem::new(Code::IntentInvalid, error.to_string()))?;
-    if !path.is_root() {
-        // For those who must agree: the key that they know is not the one that signs.
-        let which = format!("by the key at {path} below {}", key.id);
-        prepared.summary.details.push(which);
-    }
+    batch::check(&items, sign.batch)?;
     let names = key.record.names();
     let peers = key.record.peers();
     let wanted = match &sign.quorum {
@@ -98,7 +180,13 @@ pub(crate) async fn ask(
         }
     };
     let burned = key.material.setup.burned();
-    Ok(Asked { key, path, public_key, prepared, wanted, names, peers, burned, said: None, decided: None })
+    let batch = sign.batch;
+    Ok(Asked { key, items, batch, wanted, names, peers, burned, said: None, decided: None })
+}
+
+/// A problem with one item of a batch, counted from 0.
+fn of_item(at: usize, problem: Problem) -> Problem {
+    Problem { detail: format!("item {at}: {}", problem.detail), ..problem }
 }
 
 impl Asked {
@@ -109,6 +197,26 @@ impl Asked {
     /// The epoch of the key that it was opened in.
     pub(crate) fn epoch(&self) -> u64 {
         epoch_of(self.key.revision)
+    }
+
+    /// The first of what is signed, which says what holds for all of it: purpose and chain.
+    pub(crate) fn first(&self) -> Result<&Item, Problem> {
+        self.items.first().ok_or_else(|| Problem::new(Code::Internal, "a request without anything to sign"))
+    }
+
+    /// A problem with one of the items.
+    pub(crate) fn about(&self, at: usize, problem: Problem) -> Problem {
+        if self.batch { of_item(at, problem) } else { problem }
+    }
+
+    /// All signatures that are needed, in order.
+    pub(crate) fn singles(&self) -> Vec<Single<'_>> {
+        let mut singles = Vec::with_capacity(self.items.len());
+        for item in &self.items {
+            let inputs = (0_u32..).zip(&item.prepared.inputs);
+            singles.extend(inputs.map(|(index, what)| Single { item, index, what }));
+        }
+        singles
     }
 
     pub(crate) fn name(&self, party: PartyIndex) -> String {
@@ -128,33 +236,27 @@ impl Asked {
         Ok(committee)
     }
 
-    /// The name of the session that signs one input: binds all that the parties must agree on.
+    /// The name of the session that makes one signature: binds all that the parties must agree on.
     fn session(
         &self,
         committee: &Committee,
         judged: &Judged,
         attempt: &Attempt,
-        index: u32,
-        what: &ToSign,
+        one: Single<'_>,
     ) -> SessionId {
-        let (content, tweak): (&[u8], &[u8]) = match what {
-            ToSign::Prehash(digest) => (digest, b"none"),
-            ToSign::Ed25519Message(message) => (message, b"none"),
-            ToSign::Bip340 { message, taproot_tweak: false } => (message, b"none"),
-            ToSign::Bip340 { message, taproot_tweak: true } => (message, b"key path"),
-        };
-        let path = self.path.to_string();
+        let (content, tweak) = one.content();
+        let path = one.item.path.to_string();
         let bindings: [(&'static str, &[u8]); 9] = [
             ("request", &judged.request.request_hash()),
             ("coordinator", attempt.coordinator.as_bytes()),
             ("attempt", &attempt.number.to_le_bytes()),
             ("nonce", &attempt.ceremony),
-            ("input", &index.to_le_bytes()),
+            ("input", &one.index.to_le_bytes()),
             ("content", content),
             ("tweak", tweak),
             // DERIVE.7  parties that were told different paths never meet
             ("path", path.as_bytes()),
-            ("public key", self.public_key.bytes()),
+            ("public key", one.item.public_key.bytes()),
         ];
         let protocol = protocols::sign_protocol(self.key.record.scheme);
         self.key.material.share.session_id(protocol, committee, &bindings)
@@ -162,12 +264,12 @@ impl Asked {
 
     /// Whether the signatures are what was asked for.
     fn check(&self, signatures: &[Signature]) -> bool {
-        let inputs = &self.prepared.inputs;
-        signatures.len() == inputs.len()
-            && inputs
+        let singles = self.singles();
+        signatures.len() == singles.len()
+            && singles
                 .iter()
                 .zip(signatures)
-                .all(|(what, signature)| verify(&self.public_key, what, signature).is_some())
+                .all(|(one, signature)| verify(&one.item.public_key, one.what, signature).is_some())
     }
 
     /// Signatures of another node, if they are what was asked for.
@@ -185,45 +287,47 @@ impl Asked {
         skipped: Vec<Skipped>,
         figures: Figures,
     ) -> Result<OperationResult, Problem> {
-        let failed = |detail: String| Problem::new(Code::Internal, detail);
-        let finished = self.prepared.finish(signatures).map_err(|error| failed(error.to_string()))?;
-        let mut shown = Vec::with_capacity(signatures.len());
-        for (index, (what, signature)) in self.prepared.inputs.iter().zip(signatures).enumerate() {
-            let public_key = verify(&self.public_key, what, signature)
-                .ok_or_else(|| failed("the joint signature does not verify".to_owned()))?;
-            let (digest, message) = match what {
-                ToSign::Prehash(digest) => (Some(Hex(digest.to_vec())), self.prepared.message()),
-                ToSign::Bip340 { message, .. } => (Some(Hex(message.clone())), self.prepared.message()),
-                ToSign::Ed25519Message(message) => (None, Some(message.as_slice())),
-            };
-            shown.push(SignatureResult {
-                input: self.prepared.input(index),
-                public_key: Hex(public_key),
-                digest,
-                message: message.map(Hex::from),
-                signature: Hex(signature.bytes.to_vec()),
-                recovery_id: signature.recovery_id,
-            });
+        let (key, scheme) = (self.key.id.clone(), self.key.record.scheme);
+        let mut rest = signatures;
+        let mut items = Vec::with_capacity(self.items.len());
+        for item in &self.items {
+            let (own, others) = rest.split_at_checked(item.prepared.inputs.len()).unwrap_or((rest, &[]));
+            items.push(item.signed(own)?);
+            rest = others;
         }
+        if self.batch {
+            let result = SignBatchResult { key, scheme, items, quorum, skipped, figures };
+            return Ok(OperationResult::SignBatch(Box::new(result)));
+        }
+        let none = || Problem::new(Code::Internal, "a request without anything to sign");
+        let one = items.pop().ok_or_else(none)?;
         Ok(OperationResult::Sign(Box::new(SignResult {
-            key: self.key.id.clone(),
-            path: (!self.path.is_root()).then(|| self.path.clone()),
-            scheme: self.key.record.scheme,
-            signatures: shown,
-            raw_tx: finished.raw_tx.map(Hex),
-            partial_tx: finished.partial_tx.map(Hex),
-            txid: finished.txid,
-            psbt: finished.psbt,
-            ethereum_signature: finished.ethereum_signature.map(Hex),
-            summary: self.prepared.summary.clone(),
+            key,
+            path: one.path,
+            scheme,
+            signatures: one.signatures,
+            raw_tx: one.raw_tx,
+            partial_tx: one.partial_tx,
+            txid: one.txid,
+            psbt: one.psbt,
+            ethereum_signature: one.ethereum_signature,
+            summary: one.summary,
             quorum,
             skipped,
             figures,
         })))
     }
+
+    /// What a session may change.
+    pub(crate) fn purpose(&self, ceremony: &Ceremony<'_>) -> Result<Purpose, Problem> {
+        let (key, revision, peers) = (self.key.id.clone(), self.key.revision, self.peers.clone());
+        let material = Arc::clone(&self.key.material);
+        let pass = ceremony.shared.gates.enter(&key, revision)?;
+        Ok(Purpose::Use { key, revision, peers, material, _pass: pass })
+    }
 }
 
-/// Runs the sessions of one attempt, input by input.
+/// Runs the sessions of one attempt: one for one signature, and for many as few as their messages allow.
 #[tracing::instrument(name = "ceremony", skip_all, fields(operation = %judged.operation, attempt = attempt.number, coordinator = %attempt.coordinator))]
 pub(crate) async fn run(
     asked: &Asked,
@@ -231,26 +335,31 @@ pub(crate) async fn run(
     attempt: &Attempt,
     ceremony: &mut Ceremony<'_>,
 ) -> Result<Vec<Signature>, Failure> {
-    let mut signatures = Vec::with_capacity(asked.prepared.inputs.len());
-    // The share of a child lives as long as its sessions.
-    let child = if asked.path.is_root() {
-        None
-    } else {
-        Some(Arc::new(asked.key.material.share.below(&asked.path).map_err(Failure::local)?))
+    let singles = asked.singles();
+    // CER.8a
+    let signatures = match singles.as_slice() {
+        [one] => {
+            // The share of a child lives as long as its session.
+            let path = &one.item.path;
+            let child = if path.is_root() {
+                None
+            } else {
+                Some(Arc::new(asked.key.material.share.below(path).map_err(Failure::local)?))
+            };
+            let session = asked.session(&ceremony.committee, judged, attempt, *one);
+            let purpose = asked.purpose(ceremony).map_err(Failure::local)?;
+            let signed =
+                protocols::sign(&asked.key, child.as_ref(), one.what, session, ceremony, purpose).await?;
+            vec![signed]
+        }
+        many => batch::run(asked, many, judged, attempt, ceremony).await?,
     };
-    for (index, what) in (0_u32..).zip(&asked.prepared.inputs) {
-        let session = asked.session(&ceremony.committee, judged, attempt, index, what);
-        let (key, revision, peers) = (asked.key.id.clone(), asked.key.revision, asked.peers.clone());
-        let material = Arc::clone(&asked.key.material);
-        let pass = ceremony.shared.gates.enter(&key, revision).map_err(Failure::local)?;
-        let purpose = Purpose::Use { key, revision, peers, material, _pass: pass };
-        let signature = protocols::sign(&asked.key, child.as_ref(), what, session, ceremony, purpose).await?;
-        if verify(&asked.public_key, what, &signature).is_none() {
+    for (one, signature) in singles.iter().zip(&signatures) {
+        if verify(&one.item.public_key, one.what, signature).is_none() {
             tracing::error!(operation = %judged.operation, "the joint signature does not verify");
             let detail = "the joint signature does not verify under the public key: report this as a bug";
             return Err(Failure::local(Problem::new(Code::Internal, detail)));
         }
-        signatures.push(signature);
     }
     Ok(signatures)
 }

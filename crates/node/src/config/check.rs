@@ -10,7 +10,8 @@ use quorate_net::PeerId;
 use quorate_seal::HsmUri;
 
 use super::{Config, Seal, selects};
-use crate::presign::MAX_TIMEOUT;
+use crate::hook::MAX_TIMEOUT;
+use crate::pool::MAX_BATCH;
 use crate::source::Range;
 
 /// Every problem, in the order of the file.
@@ -58,6 +59,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     if delay < Duration::from_secs(1) || delay.as_secs() > quorate_api::MAX_DESTROY_DELAY {
         found.push("keys.destroy_delay must be `1s` to `366d`".to_owned());
     }
+    pool(config, &mut found);
     backup(config, &mut found);
     limits(config, &mut found);
     found
@@ -76,6 +78,30 @@ fn seal(config: &Config, found: &mut Vec<String>) {
     if let Some(Err(error)) = pkcs11.as_ref().map(|uri| uri.parse::<HsmUri>()) {
         // Never the text: there may be a PIN in it.
         found.push(format!("seal.pkcs11: {error}"));
+    }
+}
+
+fn pool(config: &Config, found: &mut Vec<String>) {
+    let pool = &config.pool;
+    if pool.high > 1024 {
+        found.push("pool.high must be 0 for no presignatures, or at most 1024".to_owned());
+    }
+    if pool.high > 0 && !(1..=pool.high).contains(&pool.low) {
+        found.push("pool.low must be 1 to pool.high".to_owned());
+    }
+    if !(1..=MAX_BATCH).contains(&pool.batch) {
+        found.push(format!("pool.batch must be 1 to {MAX_BATCH}"));
+    }
+    for (name, count) in [("max_keys", pool.max_keys), ("max_for_others", pool.max_for_others)] {
+        if count > 65_536 {
+            found.push(format!("pool.{name} must be at most 65536"));
+        }
+    }
+    if pool.max_age < Duration::from_secs(1) || pool.max_age > Duration::from_secs(30 * 86_400) {
+        found.push("pool.max_age must be `1s` to `30d`".to_owned());
+    }
+    if pool.quiet < Duration::from_millis(10) || pool.quiet > Duration::from_secs(3600) {
+        found.push("pool.quiet must be 10ms to 1 hour".to_owned());
     }
 }
 

@@ -8,7 +8,7 @@ use super::ConfigError;
 pub(super) const PREFIX: &str = "QUORATE_";
 const TOP: [&str; 3] = ["name", "data", "genesis"];
 const LISTS: [&str; 4] = ["peers", "clients", "webhooks", "trusted_proxies"];
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "listen",
     "tls",
     "seal",
@@ -17,13 +17,14 @@ const SECTIONS: [&str; 12] = [
     "breaker",
     "refresh",
     "keys",
+    "pool",
     "log",
     "telemetry",
     "chains",
     "presign",
 ];
 /// Keys whose value is a number; everything else is text.
-const NUMBERS: [&str; 13] = [
+const NUMBERS: [&str; 18] = [
     "signatures_per_hour",
     "passphrase_fd",
     "max_ceremonies",
@@ -37,6 +38,11 @@ const NUMBERS: [&str; 13] = [
     "max_pending_per_client",
     "max_pending_per_tenant",
     "max_event_streams",
+    "low",
+    "high",
+    "batch",
+    "max_keys",
+    "max_for_others",
 ];
 
 /// Applies every override. Variables that begin alike but name no section are none of ours: a passphrase may be in one.

@@ -202,3 +202,33 @@ fn proxies_are_addresses_or_ranges() {
     let found = with("['10.0.0.1/8']").check().unwrap_err().to_string();
     assert!(found.contains("trusted_proxies `10.0.0.1/8`"), "{found}");
 }
+
+#[test]
+fn a_pool_is_checked_and_can_be_turned_off() {
+    let with = |rest: &str| parse(&format!("{TEXT}\n[pool]\n{rest}"), &[]).unwrap();
+    assert_eq!(parse(TEXT, &[]).unwrap().pool, Pool::default());
+    for good in ["high = 0", "low = 24", "high = 1024\nbatch = 24", "max_age = \"1s\"\nquiet = \"10ms\""] {
+        with(good).check().unwrap();
+    }
+    let mut cases = 0;
+    for (rest, why) in [
+        ("high = 1025", "pool.high must be 0 for no presignatures"),
+        ("low = 0", "pool.low must be 1 to pool.high"),
+        ("low = 25", "pool.low must be 1 to pool.high"),
+        ("batch = 0", "pool.batch must be 1 to 24"),
+        ("batch = 25", "pool.batch must be 1 to 24"),
+        ("max_keys = 65537", "pool.max_keys"),
+        ("max_for_others = 65537", "pool.max_for_others"),
+        ("max_age = \"0s\"", "pool.max_age"),
+        ("max_age = \"31d\"", "pool.max_age"),
+        ("quiet = \"9ms\"", "pool.quiet"),
+    ] {
+        let error = with(rest).check().unwrap_err().to_string();
+        assert!(error.contains(why), "{rest}: {error}");
+        cases += 1;
+    }
+    assert_eq!(cases, 10);
+    let changed = parse(TEXT, &[("QUORATE_POOL__HIGH", "100"), ("QUORATE_POOL__MAX_AGE", "10m")]).unwrap();
+    assert_eq!((changed.pool.high, changed.pool.max_age), (100, Duration::from_secs(600)));
+    assert_eq!(parse(&changed.to_toml().unwrap(), &[]).unwrap(), changed);
+}

@@ -1,6 +1,6 @@
 //! The decision on one request: every node makes its own, on its own directory, policies, freezes and count of what people said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use quorate_api::{
@@ -21,11 +21,11 @@ use super::spending::{Spends, Turn};
 use super::{Regime, chain_problem};
 use crate::access;
 use crate::ceremony::act;
-use crate::ceremony::sign::Asked;
+use crate::ceremony::sign::{Asked, Item};
 use crate::clock;
+use crate::hook::Need;
 use crate::judge::{Ask, Judged};
 use crate::keys::Record;
-use crate::presign::Need;
 use crate::shared::Shared;
 
 /// The policies of a directory, read.
@@ -103,7 +103,7 @@ impl Prepared {
     /// What is asked for, in words.
     pub(crate) fn summary(&self) -> Summary {
         match self {
-            Self::Sign(asked) => asked.prepared.summary.clone(),
+            Self::Sign(asked) => asked.summary(),
             Self::Create(create) | Self::Import(create) => {
                 let what = match self {
                     Self::Import(_) => "import a private key that the requester has, as a key",
@@ -143,6 +143,28 @@ pub(crate) enum Permission {
     No(Problem),
 }
 
+impl Permission {
+    /// What is decided on things that are signed together, from what is decided on each: they go when all may go.
+    fn of_all(all: Vec<Self>) -> Self {
+        let (mut rules, mut waits): (Vec<String>, Vec<Waiting>) = (Vec::new(), Vec::new());
+        for one in all {
+            match one {
+                Self::No(problem) => return Self::No(problem),
+                Self::Wait(waiting) => waits.push(*waiting),
+                Self::Go(rule) => rules.extend(rule),
+            }
+        }
+        match waits.into_iter().reduce(Waiting::and) {
+            Some(waiting) => Self::Wait(Box::new(waiting)),
+            None => {
+                let mut seen = BTreeSet::new();
+                rules.retain(|rule| seen.insert(rule.clone()));
+                Self::Go((!rules.is_empty()).then(|| rules.join(", ")))
+            }
+        }
+    }
+}
+
 /// What is waited for.
 #[derive(Debug)]
 pub(crate) struct Waiting {
@@ -157,6 +179,29 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// Both are waited for.
+    fn and(mut self, other: Self) -> Self {
+        for missing in other.missing {
+            if !self.missing.contains(&missing) {
+                self.missing.push(missing);
+            }
+        }
+        for concerned in other.concerned {
+            if !self.concerned.contains(&concerned) {
+                self.concerned.push(concerned);
+            }
+        }
+        self.rule = match (self.rule, other.rule) {
+            (Some(one), Some(other)) if !one.split(", ").any(|known| known == other) => {
+                Some(format!("{one}, {other}"))
+            }
+            (one, other) => one.or(other),
+        };
+        self.not_before = self.not_before.max(other.not_before);
+        self.expires = self.expires.min(other.expires);
+        self
+    }
+
     /// Whether what this person says can matter.
     pub(crate) fn concerns(&self, directory: &Directory, user: &Name) -> bool {
         self.concerned.iter().any(|(quorum, _)| quorum.concerns(directory, user))
@@ -318,16 +363,33 @@ impl Shared {
                 })
             }
             Subject::Sign(asked) => {
-                let mut facts = self.facts_of_signing(requester, judged.source, asked)?;
-                let spends = facts.intent.as_ref().map(|intent| Spends::of(&asked.key.id, requester, intent));
+                // Nothing is not allowed for want of something to refuse.
+                asked.first()?;
+                let intents: Vec<_> = asked.items.iter().map(Item::facts).collect();
+                let spends = Spends::of_all(&asked.key.id, requester, &intents);
+                let mut spent = Spent::default();
                 if let Some(spends) = spends.as_ref().filter(|_| self.looks_back(&regime)) {
-                    facts.spent = self.spent(&judged.operation, spends, turn).await?;
+                    spent = self.spent(&judged.operation, spends, turn).await?;
                 }
-                let permission = self.by_policy(judged, &regime, requester, &facts).await?;
+                let mut all = Vec::with_capacity(intents.len());
+                let mut people = None;
+                let mut before = spent.clone();
+                for (at, (item, intent)) in asked.items.iter().zip(intents).enumerate() {
+                    // GOV.3a  Each item is looked at as if those before it had been signed.
+                    let after = before.clone().and(&Spends::of(&asked.key.id, requester, &intent).spend(0));
+                    let facts = self.facts_of_signing(requester, judged.source, asked, item, intent)?;
+                    let facts = Facts { spent: core::mem::replace(&mut before, after), ..facts };
+                    let permission = self.by_policy(judged, &regime, requester, &facts, &mut people).await?;
+                    match permission {
+                        Permission::No(problem) => return Ok(Permission::No(asked.about(at, problem))),
+                        permission => all.push(permission),
+                    }
+                }
+                let permission = Permission::of_all(all);
                 match (&permission, spends) {
                     (Permission::Go(_), Some(spends)) => {
                         // GOV.11
-                        match self.config.breaker.trips(&spends, &facts.spent) {
+                        match self.config.breaker.trips(&spends, &spent) {
                             Some(why) => self.trip(&asked.key.id, &why).await.map(Permission::No),
                             None => Ok(permission),
                         }
@@ -348,7 +410,7 @@ impl Shared {
                     spent: Spent::default(),
                     extra: BTreeMap::new(),
                 };
-                self.by_policy(judged, &regime, requester, &facts).await
+                self.by_policy(judged, &regime, requester, &facts, &mut None).await
             }
             Subject::BackUp => {
                 let facts = Facts {
@@ -363,7 +425,7 @@ impl Shared {
                     spent: Spent::default(),
                     extra: BTreeMap::new(),
                 };
-                self.by_policy(judged, &regime, requester, &facts).await
+                self.by_policy(judged, &regime, requester, &facts, &mut None).await
             }
             Subject::Create(create) | Subject::Import(create) => {
                 let mut facts = facts_of_creation(
@@ -376,7 +438,7 @@ impl Shared {
                 if matches!(subject, Subject::Import(_)) {
                     facts.action = Action::Import;
                 }
-                self.by_policy(judged, &regime, requester, &facts).await
+                self.by_policy(judged, &regime, requester, &facts, &mut None).await
             }
         }
     }
@@ -388,6 +450,7 @@ impl Shared {
         regime: &Regime,
         requester: &Name,
         facts: &Facts,
+        known: &mut Option<(Tally, u64)>,
     ) -> Result<Permission, Problem> {
         let directory = regime.state.directory();
         let decision = regime.rules.policies.decide(directory, facts);
@@ -396,17 +459,22 @@ impl Shared {
         let people = decision.alternatives.iter().all(|rule| rule.quorum.is_some() || rule.delay.is_some());
         // Where people were asked before, what they said counts also if by now some rule would ask nobody: the hook may say other facts.
         let people = people || self.waits(&judged.operation);
+        let nobody = (Tally::default(), now);
         let (tally, first_seen) = if people && decision.effect == Effect::Permit {
-            let case = self.case(&judged.operation).await?;
-            // Only of these very bytes, and while they wait: a delay that nobody could have seen passing is none.
-            let own = judged.request.encode();
-            let case = case.filter(|case| case.request == own && case.closed.is_none());
-            let first_seen = case.map_or(now, |case| case.first_seen / 1000);
-            (self.tally(judged, regime).await?, first_seen)
+            // Of a batch, people are asked about all of it: looked up once.
+            if known.is_none() {
+                let case = self.case(&judged.operation).await?;
+                // Only of these very bytes, and while they wait: a delay that nobody could have seen passing is none.
+                let own = judged.request.encode();
+                let case = case.filter(|case| case.request == own && case.closed.is_none());
+                let first_seen = case.map_or(now, |case| case.first_seen / 1000);
+                *known = Some((self.tally(judged, regime).await?, first_seen));
+            }
+            known.as_ref().unwrap_or(&nobody)
         } else {
-            (Tally::default(), now)
+            &nobody
         };
-        Ok(match decision.judge(directory, requester, &tally, first_seen, now) {
+        Ok(match decision.judge(directory, requester, tally, *first_seen, now) {
             Verdict::Go { rule } => Permission::Go(Some(rule.id.to_string())),
             Verdict::Wait { rule, missing, not_before, expires } => {
                 let concerned = decision
@@ -436,6 +504,8 @@ impl Shared {
         requester: &Name,
         source: Option<IpAddr>,
         asked: &Asked,
+        item: &Item,
+        intent: IntentFacts,
     ) -> Result<Facts, Problem> {
         let key = KeyFacts {
             status: asked.key.status,
@@ -444,12 +514,12 @@ impl Shared {
         };
         Ok(Facts {
             principal: requester.clone(),
-            action: Action::Sign(asked.prepared.purpose),
+            action: Action::Sign(item.prepared.purpose),
             resource: Resource::Key(key),
             now: clock::seconds(),
             source,
-            intent: Some(IntentFacts::of(&asked.prepared.facts, &asked.prepared.summary)),
-            path: asked.path.clone(),
+            intent: Some(intent),
+            path: item.path.clone(),
             wanted: None,
             spent: Spent::default(),
             extra: self.said(asked)?,

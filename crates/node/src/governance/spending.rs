@@ -14,9 +14,10 @@ use quorate_policy::name::Name;
 use quorate_policy::window::Spend;
 use quorate_store::Spending;
 
+use self::counter::MORE;
 pub(crate) use self::counter::{Counter, Turn};
 use super::Regime;
-use crate::ceremony::sign::Asked;
+use crate::ceremony::sign::{Asked, Item};
 use crate::clock;
 use crate::config::Breaker;
 use crate::judge::Judged;
@@ -30,9 +31,29 @@ pub(crate) struct Spends {
     pub(crate) chain: String,
     pub(crate) native: Amount,
     pub(crate) tokens: BTreeMap<String, Amount>,
+    /// How many signatures beyond the first.
+    pub(crate) more: u64,
 }
 
 impl Spends {
+    /// All that is signed together, on one chain.
+    pub(super) fn of_all<'a>(
+        key: &KeyId,
+        principal: &Name,
+        intents: impl IntoIterator<Item = &'a IntentFacts>,
+    ) -> Option<Self> {
+        let each = intents.into_iter().map(|intent| Self::of(key, principal, intent));
+        each.reduce(|mut sum, one| {
+            sum.native = sum.native.plus(one.native);
+            for (token, amount) in one.tokens {
+                let total = sum.tokens.entry(token).or_insert(Amount::ZERO);
+                *total = total.plus(amount);
+            }
+            sum.more = sum.more.saturating_add(1);
+            sum
+        })
+    }
+
     pub(super) fn of(key: &KeyId, principal: &Name, intent: &IntentFacts) -> Self {
         let mut spends = Self {
             key: key.clone(),
@@ -40,6 +61,7 @@ impl Spends {
             chain: intent.chain.clone().unwrap_or_default(),
             native: Amount::ZERO,
             tokens: BTreeMap::new(),
+            more: 0,
         };
         for one in &intent.moves {
             if one.asset != NATIVE {
@@ -56,6 +78,19 @@ impl Spends {
         spends.native = known.max(listed);
         spends
     }
+
+    /// The same as what is added to what was spent.
+    pub(super) fn spend(&self, at: u64) -> Spend {
+        Spend {
+            at,
+            chain: self.chain.clone(),
+            native: self.native,
+            tokens: self.tokens.clone(),
+            unreadable: false,
+            more: self.more,
+        }
+    }
+
     /// Whether a turn is for these.
     fn fit(&self, turn: &Turn) -> bool {
         turn.is_for(self.key.as_str(), self.principal.as_str())
@@ -68,8 +103,8 @@ impl Shared {
         let governance = self.governance.as_ref()?;
         let regime = governance.regime();
         let (principal, _) = regime.principal(judged.request.client())?;
-        let intent = IntentFacts::of(&asked.prepared.facts, &asked.prepared.summary);
-        Some(Spends::of(&asked.key.id, principal, &intent))
+        let intents: Vec<_> = asked.items.iter().map(Item::facts).collect();
+        Spends::of_all(&asked.key.id, principal, &intents)
     }
 
     /// The turn to decide on a request and count it, if anything looks back. While it is held, the decision is made with
@@ -120,6 +155,8 @@ impl Shared {
         let unwritable = |error: serde_json::Error| {
             Problem::new(Code::Internal, format!("what is spent cannot be written: {error}"))
         };
+        let more = (spends.more > 0).then(|| (MORE.to_owned(), Amount::new(spends.more.into())));
+        let counted: BTreeMap<_, _> = spends.tokens.clone().into_iter().chain(more).collect();
         let row = Spending {
             op_id: id.to_string(),
             at: clock::millis(),
@@ -127,7 +164,7 @@ impl Shared {
             principal: spends.principal.to_string(),
             chain: spends.chain.clone(),
             native: spends.native.to_string(),
-            tokens: serde_json::to_string(&spends.tokens).map_err(unwritable)?,
+            tokens: serde_json::to_string(&counted).map_err(unwritable)?,
         };
         Ok(Some(governance.counter.count(row, turn)))
     }
@@ -141,13 +178,7 @@ impl Shared {
     ) -> Result<Spent, Problem> {
         let counter = &self.governed()?.counter;
         let now = clock::millis();
-        let spend = Spend {
-            at: now,
-            chain: spends.chain.clone(),
-            native: spends.native,
-            tokens: spends.tokens.clone(),
-            unreadable: false,
-        };
+        let spend = spends.spend(now);
         let failed = |error: quorate_store::StoreError| store_problem(&error);
         let mut own = None;
         let turn = match turn {
@@ -179,7 +210,7 @@ fn overtaken() -> Problem {
 impl Breaker {
     /// Why a further signature trips it, if it does.
     pub(super) fn trips(&self, spends: &Spends, spent: &Spent) -> Option<String> {
-        let count = spent.key.hour.count.saturating_add(1);
+        let count = spent.key.hour.count.saturating_add(spends.more).saturating_add(1);
         if let Some(most) = self.signatures_per_hour
             && count > most
         {

@@ -226,6 +226,8 @@ impl Shared {
             return Err(gone());
         }
         self.gates.close(id);
+        // POOL.6  Whatever session makes some now was begun before.
+        self.pool.moved(id);
         let stood = async {
             if !self.gates.idle(id, until).await {
                 let detail =
@@ -347,6 +349,7 @@ impl Shared {
         let switched = self.store.switch_key(switch, entry, clock::millis()).await;
         switched.map_err(|error| lost_race(&error))?;
         locked(&self.materials).remove(id);
+        self.pool.moved(id);
         self.gates.open(id, revision);
         locked(&self.doubts).retain(|(key, _), _| key != id);
         tracing::info!(key = %id, epoch = new.epoch, stays, "key is in its next epoch");

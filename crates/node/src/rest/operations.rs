@@ -20,8 +20,8 @@ use crate::ceremony;
 use crate::ceremony::act::state::is_order;
 use crate::governance::hidden;
 use crate::governance::permit::{Permission, Prepared};
+use crate::hook::Need;
 use crate::judge::{Ask, Judged, judge};
-use crate::presign::Need;
 use crate::registry::Hold;
 use crate::shared::Shared;
 use crate::trace::carried;
@@ -67,13 +67,33 @@ pub(super) async fn sign(
     Source(source): Source,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
+    sign_with(&shared, &key, request, source, "sign").await
+}
+
+/// `POST /v1/keys/{key}/sign-batch`
+pub(super) async fn sign_batch(
+    State(shared): State<Arc<Shared>>,
+    Path(key): Path<String>,
+    Source(source): Source,
+    Signed(request): Signed,
+) -> Result<Response, Failed> {
+    sign_with(&shared, &key, request, source, "sign_batch").await
+}
+
+async fn sign_with(
+    shared: &Arc<Shared>,
+    key: &str,
+    request: SignedRequest,
+    source: Option<IpAddr>,
+    kind: &'static str,
+) -> Result<Response, Failed> {
     if let Ok(id) = key.parse()
         && !shared.holds(&id).await?
     {
         let missing = hidden(&id);
-        return relay::elsewhere(&shared, &request, source, missing).await;
+        return relay::elsewhere(shared, &request, source, missing).await;
     }
-    start_here(&shared, request, source, "sign").await
+    start_here(shared, request, source, kind).await
 }
 
 /// `POST /v1/keys/{key}/{act}`

@@ -123,6 +123,7 @@ pub(super) async fn nodes(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         peers,
         keys: active_keys(&shared).await?,
+        presignatures: shared.pool.own(),
     };
     Ok(json(StatusCode::OK, &status))
 }

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::answer::{Failed, json};
 use super::{operations, read};
 use crate::control::Control;
+use crate::hook::MAX_TIMEOUT;
 use crate::judge::authenticate;
-use crate::presign::MAX_TIMEOUT;
 use crate::shared::Shared;
 use crate::source::to_wire;
 
@@ -113,8 +113,9 @@ async fn judged(shared: &Arc<Shared>, request: &[u8], source: Option<IpAddr>) ->
     authenticate(shared, &request)?;
     let path: Vec<&str> = request.path().split('/').collect();
     match (request.method(), path.as_slice()) {
-        (Method::Post, ["", "v1", "keys", _, "sign"]) => {
-            operations::start_here(shared, request, source, "sign").await
+        (Method::Post, ["", "v1", "keys", _, kind @ ("sign" | "sign-batch")]) => {
+            let kind = if *kind == "sign" { "sign" } else { "sign_batch" };
+            operations::start_here(shared, request, source, kind).await
         }
         (Method::Post, ["", "v1", "keys", _, act]) if ActKind::parse(act).is_some() => {
             let judged = crate::judge::read(request.clone())?;

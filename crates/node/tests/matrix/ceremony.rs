@@ -195,25 +195,23 @@ pub(crate) async fn switched(lab: &Lab, key: &Key, act: Act, becomes: &str) -> K
 /// A node's disk loses the share of a key.
 async fn lose(lab: &mut Lab, at: usize, key: &KeyId) {
     lab.cluster.stop(at).await;
-    let mut connection = connect(&lab.cluster, at).await;
+    let connection = connect(&lab.cluster, at);
     // A record leaves the table only for that of keys that went on elsewhere.
     for statement in [
         "INSERT INTO moved_away (key_id, epoch, record, at) VALUES (?, 0, x'00', 0)",
         "DELETE FROM keys WHERE key_id = ?",
         "DELETE FROM moved_away WHERE key_id = ?",
     ] {
-        let done = sqlx::query(statement).bind(key.as_str()).execute(&mut connection).await.unwrap();
-        assert_eq!(done.rows_affected(), 1, "{statement}");
+        let changed = connection.execute(statement, [key.as_str()]).unwrap();
+        assert_eq!(changed, 1, "{statement}");
     }
-    sqlx::Connection::close(connection).await.unwrap();
+    connection.close().unwrap();
     lab.start_all().await;
 }
 
 /// The database of a node, beside it.
-pub(crate) async fn connect(cluster: &Cluster, at: usize) -> sqlx::SqliteConnection {
-    let file = cluster.configs[at].data.join(quorate_store::DATABASE_FILE);
-    let url = format!("sqlite://{}", file.display());
-    <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap()
+pub(crate) fn connect(cluster: &Cluster, at: usize) -> rusqlite::Connection {
+    rusqlite::Connection::open(cluster.configs[at].data.join(quorate_store::DATABASE_FILE)).unwrap()
 }
 
 impl Ask {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use quorate_api::client::ClientError;
 use quorate_api::intent::build;
 use quorate_api::{Code, Key, KeyId, Operation, OperationResult, Problem, Sign};
-use sqlx::Row as _;
+use rusqlite::OptionalExtension as _;
 
 use crate::ceremony::{Ask, Before, Ceremony, connect, everybody, switch_on, switched};
 use crate::cluster::{WAIT, created, signed, unique};
@@ -24,16 +24,16 @@ pub(crate) struct Held {
 }
 
 pub(crate) async fn held(lab: &Lab, at: usize, key: &KeyId) -> Held {
-    let mut connection = connect(&lab.cluster, at).await;
-    let row = sqlx::query("SELECT epoch, status FROM keys WHERE key_id = ?").bind(key.as_str());
-    let row = row.fetch_optional(&mut connection).await.unwrap();
-    let phases = sqlx::query("SELECT phase FROM successors WHERE key_id = ?").bind(key.as_str());
-    let phases = phases.fetch_all(&mut connection).await.unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
+    let connection = connect(&lab.cluster, at);
+    let mut keys = connection.prepare("SELECT epoch, status FROM keys WHERE key_id = ?").unwrap();
+    let row =
+        keys.query_row([key.as_str()], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional().unwrap();
+    let mut phases = connection.prepare("SELECT phase FROM successors WHERE key_id = ?").unwrap();
+    let successors = phases.query_map([key.as_str()], |row| row.get(0)).unwrap();
     Held {
-        epoch: row.as_ref().map(|row| u64::try_from(row.get::<i64, _>("epoch")).unwrap() / 2),
-        status: row.map_or_else(|| "none".to_owned(), |row| row.get("status")),
-        successors: phases.iter().map(|row| row.get("phase")).collect(),
+        epoch: row.as_ref().map(|(epoch, _)| u64::try_from(*epoch).unwrap() / 2),
+        status: row.map_or_else(|| "none".to_owned(), |(_, status)| status),
+        successors: successors.collect::<Result<_, _>>().unwrap(),
     }
 }
 
@@ -216,11 +216,11 @@ pub(crate) async fn after_creation(
 
 /// Keys that were made for an operation, with their status.
 async fn keys_of(lab: &Lab, at: usize, operation: &str) -> Vec<(String, String)> {
-    let mut connection = connect(&lab.cluster, at).await;
-    let rows = sqlx::query("SELECT key_id, status FROM keys WHERE instr(CAST(record AS TEXT), ?) > 0");
-    let rows = rows.bind(operation).fetch_all(&mut connection).await.unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
-    rows.iter().map(|row| (row.get("key_id"), row.get("status"))).collect()
+    let connection = connect(&lab.cluster, at);
+    let found = "SELECT key_id, status FROM keys WHERE instr(CAST(record AS TEXT), ?) > 0";
+    let mut found = connection.prepare(found).unwrap();
+    let rows = found.query_map([operation], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
 }
 
 /// After an order to destroy was broken: the same order is carried out, and in the end every share is erased. A node that has erased its share by

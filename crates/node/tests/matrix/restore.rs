@@ -7,7 +7,6 @@ use quorate_api::Key;
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_keys::backup::entry::Restored;
 use quorate_node::{Known, restore};
-use sqlx::Row as _;
 use tokio::sync::Mutex;
 
 use crate::ceremony::connect;
@@ -86,11 +85,9 @@ pub(crate) async fn prepare(lab: &mut Lab) -> Key {
 pub(crate) async fn kept(lab: &Lab, key: &Key) -> Vec<usize> {
     let mut kept = Vec::new();
     for at in 0..lab.cluster.nodes.len() {
-        let mut connection = connect(&lab.cluster, at).await;
-        let count = sqlx::query("SELECT count(*) AS count FROM restored WHERE key_id = ?");
-        let count = count.bind(key.id.as_str()).fetch_one(&mut connection).await.unwrap();
-        sqlx::Connection::close(connection).await.unwrap();
-        if count.get::<i64, _>("count") > 0 {
+        let count = "SELECT count(*) FROM restored WHERE key_id = ?";
+        let count = connect(&lab.cluster, at).query_row(count, [key.id.as_str()], |row| row.get::<_, i64>(0));
+        if count.unwrap() > 0 {
             kept.push(at);
         }
     }

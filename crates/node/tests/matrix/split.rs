@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use quorate_api::intent::Scheme;
 use quorate_api::{Code, KeyId};
-use sqlx::Row as _;
 
 use crate::ceremony::{Before, Ceremony, connect};
 use crate::checks::{after_move, held};
@@ -26,13 +25,9 @@ fn silent_to(lab: &Lab, liar: usize, to: &[usize]) {
 
 /// The sealed share in use, and whether the node has a proof of the epoch after it.
 async fn share(lab: &Lab, at: usize, key: &KeyId) -> (Vec<u8>, bool) {
-    let mut connection = connect(&lab.cluster, at).await;
-    let row = sqlx::query(
-        "SELECT sealed_share, EXISTS (SELECT 1 FROM handovers WHERE key_id = keys.key_id) AS proven FROM keys WHERE key_id = ?",
-    );
-    let row = row.bind(key.as_str()).fetch_one(&mut connection).await.unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
-    (row.get("sealed_share"), row.get("proven"))
+    let row = "SELECT sealed_share, EXISTS (SELECT 1 FROM handovers WHERE key_id = keys.key_id) FROM keys WHERE key_id = ?";
+    let connection = connect(&lab.cluster, at);
+    connection.query_row(row, [key.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
 async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {

@@ -118,7 +118,7 @@ pub(crate) enum Done {
 pub(crate) type Signature = ([u8; 64], Option<u8>);
 
 #[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
-enum Outcome {
+pub(crate) enum Outcome {
     Signed { signatures: Vec<Signature>, receipt: Option<String> },
     Created { public_key: Vec<u8> },
     Active,
@@ -134,9 +134,9 @@ pub(crate) enum Claim {
 
 /// Node c, taken over: its identity and its share in our hands.
 pub(crate) struct Traitor {
-    network: Network,
-    control: ControlReceiver,
-    secrets: Unsealed,
+    pub(crate) network: Network,
+    pub(crate) control: ControlReceiver,
+    pub(crate) secrets: Unsealed,
     next: u8,
 }
 
@@ -326,7 +326,7 @@ async fn message_key(cluster: &Cluster) -> KeyId {
 impl Traitor {
     /// Proposes to sign with its own share, and cheats in the check against the long-lived set-up; then, if asked to, calls the
     /// attempt off at once. Gives how the other's part ended.
-    async fn cheat(&mut self, cluster: &Cluster, key: &KeyId, call_off: bool) -> Option<Outcome> {
+    pub(crate) async fn cheat(&mut self, cluster: &Cluster, key: &KeyId, call_off: bool) -> Option<Outcome> {
         use quorate_protocol::curve::Secp256k1;
         let (honest, text) = (cluster.identities[0], "cheat");
         let request = sign_request(key, &message(text), CLIENT, now() + 60, &unique("cheat"));

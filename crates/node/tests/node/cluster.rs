@@ -98,6 +98,8 @@ impl Cluster {
             breaker: config::Breaker::default(),
             refresh: config::Refresh::default(),
             keys: config::Keys::default(),
+            // What nodes do by themselves would disturb what tests count.
+            pool: config::Pool { high: 0, ..config::Pool::default() },
             log: config::Log::default(),
             telemetry: config::Telemetry::default(),
             chains: config::Chains::default(),

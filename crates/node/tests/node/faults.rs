@@ -246,7 +246,6 @@ async fn a_creation_that_breaks_off_can_be_asked_again() {
 /// Puts a key of a stopped node back to what it was before it became active: the status, and what the node said of it then, under the key
 /// that only it has (`spec/43-key-states.md`). The database itself does not let a key go back.
 async fn back_to_pending(cluster: &Cluster, at: usize, key: &KeyId, and: &str) {
-    use sqlx::Connection as _;
     let seed = crate::unseal::unseal(&cluster.configs[at].data).await.identity_seed;
     let mut mark = blake3::Hasher::new_keyed(&blake3::derive_key("quorate 2026 node key state v1", &seed));
     for text in [key.as_str(), "pending"] {
@@ -256,16 +255,14 @@ async fn back_to_pending(cluster: &Cluster, at: usize, key: &KeyId, and: &str) {
     // No orders, not exposed, not to be destroyed.
     mark.update(&[0; 8 + 9 + 9]);
     let path = cluster.configs[at].data.join(quorate_store::DATABASE_FILE);
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    let database = rusqlite::Connection::open(&path).unwrap();
     let trigger = "SELECT sql FROM sqlite_master WHERE name = 'keys_change_by_steps'";
-    let (trigger,): (String,) = sqlx::query_as(trigger).fetch_one(&mut database).await.unwrap();
-    sqlx::query("DROP TRIGGER keys_change_by_steps").execute(&mut database).await.unwrap();
+    let trigger: String = database.query_row(trigger, [], |row| row.get(0)).unwrap();
+    database.execute_batch("DROP TRIGGER keys_change_by_steps").unwrap();
     let change = format!("UPDATE keys SET status = 'pending', mark = x'{}'{and}", mark.finalize().to_hex());
-    let changed = sqlx::query(sqlx::AssertSqlSafe(change)).execute(&mut database).await.unwrap();
-    assert_eq!(changed.rows_affected(), 1);
-    sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(&mut database).await.unwrap();
-    database.close().await.unwrap();
+    assert_eq!(database.execute(&change, []).unwrap(), 1);
+    database.execute_batch(&trigger).unwrap();
+    database.close().unwrap();
 }
 
 /// A creation that did not end here leaves a key that is shown, and that cannot be used unless all of it is here.

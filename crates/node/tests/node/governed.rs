@@ -13,7 +13,6 @@ use quorate_policy::change::{AdminRule, Step};
 use quorate_policy::directory::{Members, PrincipalKind};
 use quorate_policy::genesis::{GenesisFile, Terms};
 use quorate_policy::name::Name;
-use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::cluster::{
     Cluster, WAIT, client_key, create_key, created, message, passphrase, problem, signed, unique,
@@ -502,12 +501,11 @@ impl Cluster {
             })
             .collect();
         let path = config.data.join(quorate_store::DATABASE_FILE);
-        let mut connection =
-            sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+        let connection = rusqlite::Connection::open(path).unwrap();
         for statement in ["DROP TRIGGER directory_stays", "DELETE FROM directory"] {
-            sqlx::query(statement).execute(&mut connection).await.unwrap();
+            connection.execute_batch(statement).unwrap();
         }
-        connection.close().await.unwrap();
+        connection.close().unwrap();
     }
 }
 
@@ -656,11 +654,9 @@ async fn a_hostile_database_authorises_nothing() {
     cluster.stop(0).await;
     let change = async |config: &quorate_node::Config, statement: String| {
         let path = config.data.join(quorate_store::DATABASE_FILE);
-        let mut connection =
-            sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-        let statement = sqlx::AssertSqlSafe(statement);
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.execute_batch(&statement).unwrap();
+        connection.close().unwrap();
     };
     let own = cluster.configs[0].clone();
     // bob's approval of the small payment, put under the large one, and that one called approved.

@@ -3,6 +3,7 @@
 
 mod audit;
 mod backup;
+mod batch;
 mod byzantine;
 mod canary;
 mod catch_up;
@@ -17,6 +18,7 @@ mod export;
 mod exposure;
 mod faults;
 mod governed;
+mod hook;
 mod import;
 mod joined;
 mod known_epochs;
@@ -27,7 +29,9 @@ mod moving;
 mod named;
 mod notation;
 mod passkey;
-mod presign;
+mod pool;
+mod pool_life;
+mod pool_traitor;
 mod races;
 mod receipts;
 mod requests;

@@ -8,7 +8,7 @@ use quorate_api::intent::{Purpose, Scheme};
 use crate::cluster::Cluster;
 
 /// What operators are promised and has a source today, and what the alerts need.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 16] = [
     "quorate_requests_total",
     "quorate_ceremony_seconds",
     "quorate_ceremonies_active",
@@ -23,6 +23,8 @@ const SHOWN: [&str; 14] = [
     "quorate_burns_unsaved",
     "quorate_store_errors_total",
     "quorate_event_streams",
+    "quorate_presignatures_ready",
+    "quorate_presignatures_destroyed_total",
 ];
 
 /// The metrics that a text of alerts names in its expressions.

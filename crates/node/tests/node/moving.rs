@@ -131,10 +131,9 @@ async fn an_old_share_is_nowhere_and_an_old_order_does_nothing() {
     // A share that is put back is of another record: it does not open.
     let data = &cluster.configs[0].data;
     let file = data.join(quorate_store::DATABASE_FILE);
-    let url = format!("sqlite://{}", file.display());
-    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
-    sqlx::query("UPDATE keys SET sealed_share = ?").bind(&before[0]).execute(&mut connection).await.unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection.execute("UPDATE keys SET sealed_share = ?", [&before[0]]).unwrap();
+    connection.close().unwrap();
     cluster.start_all().await;
     let refused = cluster.sign(0, &key.id, "with an old share").await.unwrap_err();
     assert_eq!(refused.code, Code::Internal, "{refused}");

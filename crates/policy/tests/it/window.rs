@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use quorate_policy::facts::{Amount, Sum, Windows};
+use quorate_policy::facts::{Amount, Spent, Sum, Windows};
 use quorate_policy::window::{History, MAX_NAMES, Spend, WEEK, WINDOWS};
 
 const START: u64 = 1_795_245_187_123;
@@ -113,6 +113,7 @@ proptest! {
                         native,
                         tokens: tokens.collect::<BTreeMap<_, _>>(),
                         unreadable: false,
+ more: 0,
                     };
                     history.add(&spend);
                     done.push(spend);
@@ -141,7 +142,7 @@ proptest! {
 
 fn spend(at: u64, native: Amount, tokens: &[(&str, Amount)]) -> Spend {
     let tokens = tokens.iter().map(|(token, amount)| ((*token).to_owned(), *amount)).collect();
-    Spend { at, chain: "ethereum:1".to_owned(), native, tokens, unreadable: false }
+    Spend { at, chain: "ethereum:1".to_owned(), native, tokens, unreadable: false, more: 0 }
 }
 
 fn one(history: &mut History, now: u64, token: &str) -> (u64, Amount, Amount) {
@@ -175,6 +176,29 @@ fn what_is_not_known_leaves_no_trace_when_it_has_left() {
     assert_eq!(one(&mut history, START + WEEK + 600_000, "0xa0"), (1, Amount::new(7), Amount::new(5)));
     assert_eq!(one(&mut history, START + 2 * WEEK, "0xa0"), (0, Amount::ZERO, Amount::ZERO));
     assert_eq!(history.weight(), 1, "and takes no room");
+}
+
+/// A batch counts for all its items, is taken out as a whole, and an item sees those before it.
+#[test]
+fn a_batch_counts_for_every_item() {
+    let mut history = History::new(START);
+    history.add(&spend(START, Amount::new(3), &[]));
+    let batch = Spend { more: 4, ..spend(START, Amount::new(50), &[("0xA0", Amount::new(7))]) };
+    history.add(&batch);
+    assert_eq!(one(&mut history, START, "0xa0"), (6, Amount::new(53), Amount::new(7)));
+    let windows = history.windows(START, "ethereum:1", ["0xa0"], Some(&batch)).unwrap();
+    assert_eq!((windows.hour.count, windows.hour.native), (1, Amount::new(3)));
+    assert!(windows.hour.tokens.is_empty());
+    let before = Spent { key: windows.clone(), principal: windows };
+    let after = before.clone().and(&spend(0, Amount::new(10), &[("0xA0", Amount::new(2))]));
+    let after = after.and(&spend(0, Amount::new(1), &[("0xa0", Amount::new(3))]));
+    for windows in [&after.key, &after.principal] {
+        for sum in [&windows.hour, &windows.day, &windows.week] {
+            assert_eq!((sum.count, sum.native), (3, Amount::new(14)));
+            assert_eq!(sum.tokens.get("0xa0"), Some(&Amount::new(5)), "under the name that rules write");
+        }
+    }
+    assert_eq!(one(&mut history, START + 2 * WEEK, "0xa0"), (0, Amount::ZERO, Amount::ZERO));
 }
 
 #[test]

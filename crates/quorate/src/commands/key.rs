@@ -1,8 +1,8 @@
 //! `quorate key`: create, list and show keys, and what is done to them.
 
 use super::{
-    block_on, key_act, key_derive, key_export, key_import, key_move, key_restore, key_sign, key_verify,
-    structure,
+    block_on, key_act, key_derive, key_export, key_import, key_move, key_restore, key_sign, key_sign_batch,
+    key_verify, structure,
 };
 use crate::cli::Connection;
 use crate::connection::connect;
@@ -35,6 +35,8 @@ pub(crate) enum KeyCommand {
     Derive(key_derive::DeriveArgs),
     /// Sign a transaction or a message.
     Sign(key_sign::SignArgs),
+    /// Sign many transactions or messages together, all or none.
+    SignBatch(key_sign_batch::SignBatchArgs),
     /// Give the nodes of a key new shares: what was stolen before is worthless.
     Refresh(key_move::RefreshArgs),
     /// Give a key to other nodes, or let another number or other sets of them sign.
@@ -139,6 +141,7 @@ pub(crate) fn run(command: KeyCommand, connection: &Connection, output: &Output)
         }
         KeyCommand::Derive(args) => key_derive::run(args, connection, output),
         KeyCommand::Sign(args) => key_sign::run(args, connection, output),
+        KeyCommand::SignBatch(args) => key_sign_batch::run(args, connection, output),
         KeyCommand::Refresh(args) => key_move::refresh(args, connection, output),
         KeyCommand::Reshare(args) => key_move::reshare(args, connection, output),
         KeyCommand::Repair(args) => key_move::repair(args, connection, output),
@@ -289,7 +292,14 @@ pub(super) fn run_operation(
 /// What a ceremony cost in one line, then round by round.
 pub(super) fn cost(figures: &Figures) -> String {
     let traffic = figures.bytes_sent + figures.bytes_received;
-    let mut text = format!("{} rounds, {traffic} bytes, {} ms\n", figures.rounds, figures.ms);
+    let rounds = if figures.rounds == 1 { "round" } else { "rounds" };
+    let mut text = format!("{} {rounds}, {traffic} bytes, {} ms", figures.rounds, figures.ms);
+    match figures.presignatures {
+        0 => {}
+        1 => text.push_str(", with a presignature"),
+        count => text.push_str(&format!(", with {count} presignatures")),
+    }
+    text.push('\n');
     if !figures.steps.is_empty() {
         let rows: Vec<_> = figures.steps.iter().map(step).collect();
         text.push_str(&table(["PROTOCOL", "ROUND", "WHAT", "MS", "SENT", "RECEIVED"], &rows));

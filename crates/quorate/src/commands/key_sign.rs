@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use quorate_api::intent::Intent;
-use quorate_api::{DerivationPath, KeyId, OperationResult, Sign, SignResult};
+use quorate_api::{DerivationPath, KeyId, OperationResult, Sign, SignResult, SignedItem};
 
 /// Arguments of `quorate key sign`.
 #[derive(Debug, Args)]
@@ -142,10 +142,33 @@ pub(crate) fn run(args: SignArgs, connection: &Connection, output: &Output) -> a
 /// The result for people: what was signed first, what it cost last.
 pub(super) fn show(result: &SignResult) -> String {
     let mut text = format!("{}\n\n", result.summary);
-    if let Some(path) = &result.path {
-        text.push_str(&format!("by the key at {path} below {}\n", result.key));
+    text.push_str(&show_item(
+        &result.key,
+        &SignedItem {
+            path: result.path.clone(),
+            signatures: result.signatures.clone(),
+            raw_tx: result.raw_tx.clone(),
+            partial_tx: result.partial_tx.clone(),
+            txid: result.txid.clone(),
+            psbt: result.psbt.clone(),
+            ethereum_signature: result.ethereum_signature.clone(),
+            summary: result.summary.clone(),
+        },
+    ));
+    for skipped in &result.skipped {
+        text.push_str(&format!("without {}: {}\n", skipped.party, skipped.reason));
     }
-    for signature in &result.signatures {
+    text.push_str(&format!("\nsigned by {} in {}", result.quorum.join(", "), cost(&result.figures)));
+    text
+}
+
+/// Signatures and what they finish.
+pub(super) fn show_item(key: &KeyId, item: &SignedItem) -> String {
+    let mut text = String::new();
+    if let Some(path) = &item.path {
+        text.push_str(&format!("by the key at {path} below {key}\n"));
+    }
+    for signature in &item.signatures {
         if let Some(input) = signature.input {
             text.push_str(&format!("input {input}\n"));
         }
@@ -157,18 +180,11 @@ pub(super) fn show(result: &SignResult) -> String {
         ]));
     }
     text.push_str(&fields(&[
-        ("txid", result.txid.clone().unwrap_or_default()),
-        ("raw transaction", result.raw_tx.as_ref().map(ToString::to_string).unwrap_or_default()),
-        ("partly signed", result.partial_tx.as_ref().map(ToString::to_string).unwrap_or_default()),
-        ("psbt", result.psbt.clone().unwrap_or_default()),
-        (
-            "ethereum signature",
-            result.ethereum_signature.as_ref().map(ToString::to_string).unwrap_or_default(),
-        ),
+        ("txid", item.txid.clone().unwrap_or_default()),
+        ("raw transaction", item.raw_tx.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("partly signed", item.partial_tx.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("psbt", item.psbt.clone().unwrap_or_default()),
+        ("ethereum signature", item.ethereum_signature.as_ref().map(ToString::to_string).unwrap_or_default()),
     ]));
-    for skipped in &result.skipped {
-        text.push_str(&format!("without {}: {}\n", skipped.party, skipped.reason));
-    }
-    text.push_str(&format!("\nsigned by {} in {}", result.quorum.join(", "), cost(&result.figures)));
     text
 }

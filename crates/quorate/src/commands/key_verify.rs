@@ -80,28 +80,35 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<()> {
 }
 
 fn verify_result(json: &[u8], output: &Output) -> anyhow::Result<()> {
-    let result = match serde_json::from_slice::<Operation>(json) {
+    let (scheme, signatures) = match serde_json::from_slice::<Operation>(json) {
         Ok(operation) => match operation.result {
-            Some(OperationResult::Sign(result)) => *result,
+            Some(OperationResult::Sign(result)) => (result.scheme, result.signatures),
+            Some(OperationResult::SignBatch(result)) => {
+                let signatures = result.items.into_iter().flat_map(|item| item.signatures);
+                (result.scheme, signatures.collect())
+            }
             _ => return Err(usage("the operation has no signatures")),
         },
-        Err(_) => serde_json::from_slice::<SignResult>(json)
-            .map_err(|error| usage(format!("not the JSON of `quorate key sign`: {error}")))?,
+        Err(_) => {
+            let result = serde_json::from_slice::<SignResult>(json)
+                .map_err(|error| usage(format!("not the JSON of `quorate key sign`: {error}")))?;
+            (result.scheme, result.signatures)
+        }
     };
-    if result.signatures.is_empty() {
+    if signatures.is_empty() {
         return Err(usage("the result has no signatures"));
     }
-    for (index, signature) in result.signatures.iter().enumerate() {
-        let to_sign = match result.scheme {
+    for (index, signature) in signatures.iter().enumerate() {
+        let to_sign = match scheme {
             Scheme::Ed25519 => signature.message.as_ref(),
             Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256 | Scheme::Bip340 => signature.digest.as_ref(),
         };
         let to_sign =
             to_sign.ok_or_else(|| anyhow::anyhow!("signature {index} does not say what it is over"))?;
-        verify(result.scheme, &signature.public_key.0, &to_sign.0, &signature.signature.0)
+        verify(scheme, &signature.public_key.0, &to_sign.0, &signature.signature.0)
             .map_err(|error| anyhow::anyhow!("signature {index}: {error}"))?;
     }
-    valid(result.signatures.len(), output)
+    valid(signatures.len(), output)
 }
 
 fn valid(count: usize, output: &Output) -> anyhow::Result<()> {

@@ -353,6 +353,7 @@ fn status(connection: &Connection, output: &Output) -> anyhow::Result<()> {
             ("identity", status.identity.to_string()),
             ("version", status.version.clone()),
             ("keys", status.keys.to_string()),
+            ("presignatures", status.presignatures.to_string()),
         ]);
         text.push('\n');
         let rows: Vec<[String; 3]> = status

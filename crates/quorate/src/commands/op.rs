@@ -1,7 +1,7 @@
 //! `quorate op`: follow operations.
 
 use super::key::ListArgs;
-use super::{block_on, key_sign};
+use super::{block_on, key_sign, key_sign_batch};
 use crate::cli::Connection;
 use crate::connection::connect;
 use crate::output::{Output, ago, fields, table};
@@ -88,9 +88,12 @@ pub(crate) fn show(operation: &Operation) -> String {
         text.push('\n');
         text.push_str(&super::people::show_approvals(approvals));
     }
-    if let Some(OperationResult::Sign(result)) = &operation.result {
-        text.push('\n');
-        text.push_str(&key_sign::show(result));
+    match &operation.result {
+        Some(OperationResult::Sign(result)) => text.push_str(&format!("\n{}", key_sign::show(result))),
+        Some(OperationResult::SignBatch(result)) => {
+            text.push_str(&format!("\n{}", key_sign_batch::show(result)));
+        }
+        _ => {}
     }
     text
 }

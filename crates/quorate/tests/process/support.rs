@@ -317,7 +317,7 @@ impl Cluster {
         let cluster = Self { nodes, folder, runtime, said: Mutex::default(), _place: place };
         for node in &cluster.nodes {
             let mut text = format!(
-                "name = \"{}\"\ndata = \"data\"\n[listen]\npeers = \"{}\"\napi = \"{}\"\n[seal]\npassphrase_file = \"passphrase\"\n[limits]\n{limits}\n",
+                "name = \"{}\"\ndata = \"data\"\n[listen]\npeers = \"{}\"\napi = \"{}\"\n[seal]\npassphrase_file = \"passphrase\"\n[pool]\nhigh = 0\n[limits]\n{limits}\n",
                 node.name, node.peers, node.api
             );
             for other in cluster.nodes.iter().filter(|other| other.name != node.name) {

@@ -15,9 +15,9 @@ use quorate_log::receipt::Receipt;
 use quorate_log::tile::{Level, ReadTile, TILE_WIDTH, Tile, TileBytes};
 use quorate_log::tree::{Frontier, Growth, Tree};
 use quorate_log::{Hash, MAX_SIZE};
-use sqlx::{AssertSqlSafe, Executor, Row, Sqlite as Database, SqliteConnection};
 
 use super::Sqlite;
+use super::db::{self, Connection, Target};
 use super::failure::Failure;
 use super::writer::Unit;
 use crate::StoreError;
@@ -43,16 +43,12 @@ impl fmt::Debug for Ledger {
 
 impl Ledger {
     /// Takes up the log where its last checkpoint says that it ends, and makes sure that what is there is what was signed.
-    pub(super) async fn open(
-        connection: &mut SqliteConnection,
-        signer: Arc<LogSigner>,
-    ) -> Result<Self, Failure> {
+    pub(super) fn open(connection: &mut Connection, signer: Arc<LogSigner>) -> Result<Self, Failure> {
         let damaged = |what: &str| Failure::Corrupt(format!("the audit log {what}"));
-        let count: i64 = sqlx::query_scalar("SELECT coalesce(max(idx) + 1, 0) FROM log_entries")
-            .fetch_one(&mut *connection)
-            .await?;
+        let count: i64 = db::query_scalar("SELECT coalesce(max(idx) + 1, 0) FROM log_entries")
+            .fetch_one(&mut *connection)?;
         let head: Option<String> =
-            sqlx::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection).await?;
+            db::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection)?;
         let Some(note) = head else {
             if count > 0 {
                 return Err(damaged("has entries and no checkpoint"));
@@ -69,10 +65,10 @@ impl Ledger {
         }
         let mut tiles = Tiles::default();
         for tile in edge(head.size()) {
-            if !roots_hold(&mut *connection, tile).await? {
+            if !roots_hold(&mut *connection, tile)? {
                 return Err(damaged(&format!("has other hashes below `{tile}` than it says")));
             }
-            let bytes = read(&mut *connection, tile).await?;
+            let bytes = read(&mut *connection, tile)?;
             tiles.put(tile, bytes.ok_or_else(|| damaged(&format!("lacks `{tile}`")))?);
         }
         let tree = Tree::resume(&tiles, head.size())
@@ -85,9 +81,9 @@ impl Ledger {
 
     /// Writes entries, the tiles that are full by them, and the checkpoint. If it fails, or is not committed, the ledger is ahead of
     /// what is stored: drop it.
-    pub(super) async fn append(
+    pub(super) fn append(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         entries: Vec<Entry>,
     ) -> Result<Added, Failure> {
         let encoded: Vec<Vec<u8>> = entries.iter().map(Entry::encode).collect();
@@ -97,13 +93,12 @@ impl Ledger {
         let checkpoint = signed.map_err(|error| Failure::Corrupt(error.to_string()))?;
         for TileBytes { tile, bytes } in &growth.tiles {
             if let (Level::Hashes(level), false) = (tile.level(), tile.is_partial()) {
-                sqlx::query("INSERT INTO log_tiles (level, idx, root, bytes) VALUES (?, ?, ?, ?)")
+                db::query("INSERT INTO log_tiles (level, idx, root, bytes) VALUES (?, ?, ?, ?)")
                     .bind(i64::from(level))
                     .bind(signed_index(tile.index())?)
                     .bind(root_of(bytes).as_bytes().to_vec())
                     .bind(bytes.as_slice())
-                    .execute(&mut *connection)
-                    .await?;
+                    .execute(&mut *connection)?;
             }
         }
         let rows: Vec<NewRow<'_>> = (growth.first..)
@@ -114,7 +109,7 @@ impl Ledger {
             })
             .collect::<Result<_, Failure>>()?;
         let head = (signed_index(growth.size)?, checkpoint.to_string());
-        insert(connection, rows, head).await?;
+        insert(connection, rows, head)?;
         Ok(Added { growth, checkpoint, entries })
     }
 
@@ -132,59 +127,32 @@ impl Ledger {
 /// An entry's place, its bytes, and the operation that it is the outcome of.
 type NewRow<'a> = (i64, Vec<u8>, Option<&'a str>);
 
-/// Entries that one statement inserts. Each number of them is a statement of its own that stays prepared.
-const AT_ONCE: usize = 8;
-
-/// Writes entries, and the head with the last of them. Few statements, because each is a journey to the thread of the connection and
-/// back.
-async fn insert(
-    connection: &mut SqliteConnection,
-    mut rows: Vec<NewRow<'_>>,
+/// Writes entries and the head.
+fn insert(
+    connection: &mut Connection,
+    rows: Vec<NewRow<'_>>,
     (size, note): (i64, String),
 ) -> Result<(), Failure> {
-    let mut head = Some((size, note));
-    while head.is_some() {
-        let rest = rows.split_off(rows.len().min(AT_ONCE));
-        let head = if rest.is_empty() { head.take() } else { None };
-        let outcomes = rows.iter().filter(|(_, _, outcome)| outcome.is_some()).count();
-        let mut query = sqlx::query(AssertSqlSafe(statement(rows.len(), outcomes, head.is_some())));
-        for (index, bytes, _) in &mut rows {
-            query = query.bind(*index).bind(std::mem::take(bytes));
+    for (index, bytes, outcome) in rows {
+        db::query("INSERT INTO log_entries (idx, entry) VALUES (?, ?)")
+            .bind(index)
+            .bind(bytes)
+            .execute(&mut *connection)?;
+        if let Some(operation) = outcome {
+            db::query("INSERT INTO log_outcomes (op_id, idx) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                .bind(operation)
+                .bind(index)
+                .execute(&mut *connection)?;
         }
-        for (index, _, outcome) in &rows {
-            if let Some(operation) = outcome {
-                query = query.bind(*operation).bind(*index);
-            }
-        }
-        if let Some((size, note)) = head {
-            query = query.bind(size).bind(note);
-        }
-        query.execute(&mut *connection).await?;
-        rows = rest;
     }
+    db::query(
+        "INSERT INTO log_head (size, note, id) VALUES (?, ?, 1) \
+         ON CONFLICT (id) DO UPDATE SET size = excluded.size, note = excluded.note",
+    )
+    .bind(size)
+    .bind(note)
+    .execute(connection)?;
     Ok(())
-}
-
-/// The text of the statement for so many rows: it holds numbers of placeholders and nothing from outside.
-fn statement(entries: usize, outcomes: usize, head: bool) -> String {
-    let pairs = |count: usize| vec!["(?, ?)"; count].join(", ");
-    let mut text = String::new();
-    if entries > 0 {
-        text.push_str(&format!("INSERT INTO log_entries (idx, entry) VALUES {};", pairs(entries)));
-    }
-    if outcomes > 0 {
-        let values = pairs(outcomes);
-        text.push_str(&format!(
-            "INSERT INTO log_outcomes (op_id, idx) VALUES {values} ON CONFLICT DO NOTHING;"
-        ));
-    }
-    if head {
-        text.push_str(
-            "INSERT INTO log_head (size, note, id) VALUES (?, ?, 1) \
-             ON CONFLICT (id) DO UPDATE SET size = excluded.size, note = excluded.note;",
-        );
-    }
-    text
 }
 
 /// The entries of the last commit, and all that receipts for them need.
@@ -212,35 +180,42 @@ impl Sqlite {
     }
 
     pub(crate) async fn log(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
-        let logged =
-            self.writer.write_logged(Unit::Statement, |_| Box::pin(async { Ok(()) }), |()| entries, false);
+        let logged = self.writer.write_logged(Unit::Statement, |_| Ok(()), |()| entries, false);
         logged.await.map(|_| ())
     }
 
     /// The receipt for the outcome of an operation, under the newest checkpoint.
     pub(crate) async fn log_receipt(&self, op_id: &str) -> Result<Option<Receipt>, StoreError> {
         // One transaction, so that head and tiles belong together.
-        let mut reading = self.readers.begin().await.map_err(|error| self.named(error))?;
-        receipt(&mut reading, op_id).await.map_err(|failure| self.named(failure))
+        let mut reading = self.readers.begin().map_err(|error| self.named(error))?;
+        reading
+            .connection()
+            .and_then(|connection| receipt(connection, op_id))
+            .map_err(|failure| self.named(failure))
     }
 
     /// A tile or bundle of the log as far as it is there; `None` if nothing is.
     pub(crate) async fn log_tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(|error| self.named(error))?;
-        read(&mut connection, tile).await.map_err(|failure| self.named(failure))
+        let mut reading = self.readers.acquire().map_err(|error| self.named(error))?;
+        reading
+            .connection()
+            .and_then(|connection| read(connection, tile))
+            .map_err(|failure| self.named(failure))
     }
 
     /// The newest checkpoint with the proof that it continues the one of this size; `None` for an empty log.
     pub(crate) async fn log_offer(&self, old_size: u64) -> Result<Option<Offer>, StoreError> {
-        let mut reading = self.readers.begin().await.map_err(|error| self.named(error))?;
-        offer(&mut reading, old_size).await.map_err(|failure| self.named(failure))
+        let mut reading = self.readers.begin().map_err(|error| self.named(error))?;
+        reading
+            .connection()
+            .and_then(|connection| offer(connection, old_size))
+            .map_err(|failure| self.named(failure))
     }
 
     pub(crate) async fn log_seen(&self, peer: &str) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT note FROM log_seen WHERE peer = ?")
+        db::query_scalar("SELECT note FROM log_seen WHERE peer = ?")
             .bind(peer)
             .fetch_optional(&self.readers)
-            .await
             .map_err(|error| self.named(error))
     }
 
@@ -249,10 +224,8 @@ impl Sqlite {
                          ON CONFLICT (peer) DO UPDATE SET note = ?2";
         self.writer
             .write_statement(move |connection| {
-                Box::pin(async move {
-                    sqlx::query(statement).bind(peer).bind(note).execute(connection).await?;
-                    Ok(())
-                })
+                db::query(statement).bind(peer).bind(note).execute(connection)?;
+                Ok(())
             })
             .await
     }
@@ -266,26 +239,22 @@ impl Sqlite {
         let statement = "INSERT INTO receipts (op_id, node, receipt) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
         self.writer
             .write(move |connection| {
-                Box::pin(async move {
-                    sqlx::query(statement).bind(op_id).bind(node).bind(receipt).execute(connection).await?;
-                    Ok(())
-                })
+                db::query(statement).bind(op_id).bind(node).bind(receipt).execute(connection)?;
+                Ok(())
             })
             .await
     }
 
     pub(crate) async fn receipts(&self, op_id: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-        sqlx::query_scalar("SELECT receipt FROM receipts WHERE op_id = ? ORDER BY node")
+        db::query_scalar("SELECT receipt FROM receipts WHERE op_id = ? ORDER BY node")
             .bind(op_id)
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))
     }
 
     pub(crate) async fn log_cosigned(&self) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT note FROM log_cosigned")
+        db::query_scalar("SELECT note FROM log_cosigned")
             .fetch_optional(&self.readers)
-            .await
             .map_err(|error| self.named(error))
     }
 
@@ -294,32 +263,29 @@ impl Sqlite {
             "INSERT INTO log_cosigned (id, note) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET note = ?1";
         self.writer
             .write_statement(move |connection| {
-                Box::pin(async move {
-                    sqlx::query(statement).bind(note).execute(connection).await?;
-                    Ok(())
-                })
+                db::query(statement).bind(note).execute(connection)?;
+                Ok(())
             })
             .await
     }
 
     /// The newest checkpoint.
     pub(crate) async fn log_head(&self) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar("SELECT note FROM log_head")
+        db::query_scalar("SELECT note FROM log_head")
             .fetch_optional(&self.readers)
-            .await
             .map_err(|error| self.named(error))
     }
 
     /// Entries from an index on.
     pub(crate) async fn log_entries(&self, from: i64, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
-        entries(&self.readers, from, i64::from(limit)).await.map_err(|failure| self.named(failure))
+        entries(&self.readers, from, i64::from(limit)).map_err(|failure| self.named(failure))
     }
 }
 
-async fn offer(connection: &mut SqliteConnection, old_size: u64) -> Result<Option<Offer>, Failure> {
+fn offer(connection: &mut Connection, old_size: u64) -> Result<Option<Offer>, Failure> {
     let corrupt = |what: String| Failure::Corrupt(format!("the audit log {what}"));
     let note: Option<String> =
-        sqlx::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection).await?;
+        db::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection)?;
     let Some(note) = note else { return Ok(None) };
     let head = SignedCheckpoint::parse(&note).map_err(|error| corrupt(format!("has a bad head: {error}")))?;
     // What a witness says that it saw may be more than there is.
@@ -331,22 +297,21 @@ async fn offer(connection: &mut SqliteConnection, old_size: u64) -> Result<Optio
             Err(BuildError::Read(Lacking(tile))) => tile,
             Err(error) => return Err(corrupt(format!("proves nothing: {error}"))),
         };
-        let bytes = read(&mut *connection, lacking).await?;
+        let bytes = read(&mut *connection, lacking)?;
         tiles.put(lacking, bytes.ok_or_else(|| corrupt(format!("lacks `{lacking}`")))?);
     }
 }
 
-async fn receipt(connection: &mut SqliteConnection, op_id: &str) -> Result<Option<Receipt>, Failure> {
+fn receipt(connection: &mut Connection, op_id: &str) -> Result<Option<Receipt>, Failure> {
     let corrupt = |what: String| Failure::Corrupt(format!("the audit log {what}"));
-    let index: Option<i64> = sqlx::query_scalar("SELECT idx FROM log_outcomes WHERE op_id = ?")
+    let index: Option<i64> = db::query_scalar("SELECT idx FROM log_outcomes WHERE op_id = ?")
         .bind(op_id)
-        .fetch_optional(&mut *connection)
-        .await?;
+        .fetch_optional(&mut *connection)?;
     let note: Option<String> =
-        sqlx::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection).await?;
+        db::query_scalar("SELECT note FROM log_head").fetch_optional(&mut *connection)?;
     let (Some(index), Some(note)) = (index, note) else { return Ok(None) };
     let head = SignedCheckpoint::parse(&note).map_err(|error| corrupt(format!("has a bad head: {error}")))?;
-    let found = entries(&mut *connection, index, 1).await?;
+    let found = entries(&mut *connection, index, 1)?;
     let entry = found.first().map(|bytes| Entry::decode(bytes));
     let Some(Ok(entry)) = entry else { return Err(corrupt(format!("has no entry {index}"))) };
     let size = head.claim().size();
@@ -360,7 +325,7 @@ async fn receipt(connection: &mut SqliteConnection, op_id: &str) -> Result<Optio
     }
     let mut tiles = Tiles::default();
     for tile in wanted {
-        if let Some(bytes) = read(connection, tile).await? {
+        if let Some(bytes) = read(connection, tile)? {
             tiles.put(tile, bytes);
         }
     }
@@ -373,26 +338,20 @@ fn signed_index(index: u64) -> Result<i64, Failure> {
     i64::try_from(index).map_err(|_| Failure::Corrupt("the audit log is full".to_owned()))
 }
 
-async fn entries<'c>(
-    executor: impl Executor<'c, Database = Database>,
-    from: i64,
-    limit: i64,
-) -> Result<Vec<Vec<u8>>, Failure> {
-    let rows = sqlx::query("SELECT entry FROM log_entries WHERE idx >= ? ORDER BY idx LIMIT ?")
+fn entries(target: impl Target, from: i64, limit: i64) -> Result<Vec<Vec<u8>>, Failure> {
+    db::query_scalar("SELECT entry FROM log_entries WHERE idx >= ? ORDER BY idx LIMIT ?")
         .bind(from)
         .bind(limit)
-        .fetch_all(executor)
-        .await?;
-    rows.iter().map(|row| Ok(row.try_get("entry")?)).collect()
+        .fetch_all(target)
 }
 
 /// Reads what is stored and computes what is not: bundles from entries, unfinished tiles from what is below them.
-async fn read(connection: &mut SqliteConnection, tile: Tile) -> Result<Option<Vec<u8>>, Failure> {
+fn read(connection: &mut Connection, tile: Tile) -> Result<Option<Vec<u8>>, Failure> {
     let first = signed_index(tile.index().saturating_mul(TILE_WIDTH.into()))?;
     let width = i64::from(tile.width());
     let bytes = match tile.level() {
         Level::Entries => {
-            let found = entries(connection, first, width).await?;
+            let found = entries(&mut *connection, first, width)?;
             let mut bundle = Vec::new();
             for entry in found {
                 // An entry that is longer was never written.
@@ -403,26 +362,24 @@ async fn read(connection: &mut SqliteConnection, tile: Tile) -> Result<Option<Ve
         }
         Level::Hashes(level) => {
             let stored: Option<Vec<u8>> =
-                sqlx::query_scalar("SELECT bytes FROM log_tiles WHERE level = ? AND idx = ?")
+                db::query_scalar("SELECT bytes FROM log_tiles WHERE level = ? AND idx = ?")
                     .bind(i64::from(level))
                     .bind(signed_index(tile.index())?)
-                    .fetch_optional(&mut *connection)
-                    .await?;
+                    .fetch_optional(&mut *connection)?;
             match (stored, level.checked_sub(1)) {
                 (Some(bytes), _) => bytes,
                 (None, None) => {
-                    let found = entries(connection, first, width).await?;
+                    let found = entries(&mut *connection, first, width)?;
                     found.iter().flat_map(|entry| *Hash::leaf(entry).as_bytes()).collect()
                 }
                 (None, Some(below)) => {
-                    let below: Vec<Vec<u8>> = sqlx::query_scalar(
+                    let below: Vec<Vec<u8>> = db::query_scalar(
                         "SELECT root FROM log_tiles WHERE level = ? AND idx >= ? ORDER BY idx LIMIT ?",
                     )
                     .bind(i64::from(below))
                     .bind(first)
                     .bind(width)
-                    .fetch_all(connection)
-                    .await?;
+                    .fetch_all(connection)?;
                     below.concat()
                 }
             }
@@ -432,16 +389,15 @@ async fn read(connection: &mut SqliteConnection, tile: Tile) -> Result<Option<Ve
 }
 
 /// Whether the tiles below this one hash to what is stored as their roots.
-async fn roots_hold(connection: &mut SqliteConnection, tile: Tile) -> Result<bool, Failure> {
+fn roots_hold(connection: &mut Connection, tile: Tile) -> Result<bool, Failure> {
     let Level::Hashes(level) = tile.level() else { return Ok(true) };
     let Some(below) = level.checked_sub(1) else { return Ok(true) };
     let rows =
-        sqlx::query("SELECT root, bytes FROM log_tiles WHERE level = ? AND idx >= ? ORDER BY idx LIMIT ?")
+        db::query("SELECT root, bytes FROM log_tiles WHERE level = ? AND idx >= ? ORDER BY idx LIMIT ?")
             .bind(i64::from(below))
             .bind(signed_index(tile.index().saturating_mul(TILE_WIDTH.into()))?)
             .bind(i64::from(tile.width()))
-            .fetch_all(connection)
-            .await?;
+            .fetch_all(connection)?;
     for row in rows {
         let (root, bytes): (Vec<u8>, Vec<u8>) = (row.try_get("root")?, row.try_get("bytes")?);
         if root_of(&bytes).as_bytes().as_slice() != root {

@@ -4,10 +4,9 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use sqlx::{Row, SqliteConnection};
-
+use super::db::{self, Connection};
 use super::failure::Failure;
-use super::{log, migrations, with_read_only};
+use super::{log, migrations};
 use crate::{StoreError, folder};
 
 /// `PRAGMA application_id` of our files: "QUOR".
@@ -80,13 +79,16 @@ fn wal_path(path: &Path) -> PathBuf {
 }
 
 /// Whether the pages fit together, the file is ours, and its schema is one we know.
-pub(super) async fn content(path: &Path, marked: bool) -> Result<(), StoreError> {
+pub(super) fn content(path: &Path, marked: bool) -> Result<(), StoreError> {
     let has_log = len_of(&wal_path(path))? > 0;
-    let applied = with_read_only(path, has_log, async |connection| {
-        quick_check(connection).await?;
-        applied_schema(connection, marked).await
-    });
-    let found = applied.await.map_err(|failure| failure.at(path))?;
+    let applied = || {
+        let mut connection = Connection::read_only(path, has_log)?;
+        quick_check(&mut connection)?;
+        let applied = applied_schema(&mut connection, marked)?;
+        connection.close()?;
+        Ok(applied)
+    };
+    let found = applied().map_err(|failure: Failure| failure.at(path))?;
     let known = migrations::newest();
     if found > known {
         return Err(StoreError::SchemaNewer { path: path.to_owned(), found, known });
@@ -94,8 +96,8 @@ pub(super) async fn content(path: &Path, marked: bool) -> Result<(), StoreError>
     Ok(())
 }
 
-async fn quick_check(connection: &mut SqliteConnection) -> Result<(), Failure> {
-    let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(3)").fetch_all(&mut *connection).await?;
+fn quick_check(connection: &mut Connection) -> Result<(), Failure> {
+    let found: Vec<String> = db::query_scalar("PRAGMA quick_check(3)").fetch_all(&mut *connection)?;
     if found == ["ok"] {
         return Ok(());
     }
@@ -103,12 +105,11 @@ async fn quick_check(connection: &mut SqliteConnection) -> Result<(), Failure> {
 }
 
 /// The newest step that was taken; 0 for a file whose first step was interrupted.
-async fn applied_schema(connection: &mut SqliteConnection, marked: bool) -> Result<i64, Failure> {
-    let names: Vec<String> = sqlx::query_scalar(
+fn applied_schema(connection: &mut Connection, marked: bool) -> Result<i64, Failure> {
+    let names: Vec<String> = db::query_scalar(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
     )
-    .fetch_all(&mut *connection)
-    .await?;
+    .fetch_all(&mut *connection)?;
     let has_records = names.iter().any(|name| name != "_sqlx_migrations");
     if !has_records {
         if marked {
@@ -116,11 +117,11 @@ async fn applied_schema(connection: &mut SqliteConnection, marked: bool) -> Resu
         }
         return Ok(0);
     }
-    let id: i64 = sqlx::query("PRAGMA application_id").fetch_one(&mut *connection).await?.try_get(0)?;
+    let id: i64 = db::query_scalar("PRAGMA application_id").fetch_one(&mut *connection)?;
     if id != APPLICATION_ID || !names.iter().any(|name| name == "_sqlx_migrations") {
         return Err(Failure::Corrupt("it belongs to another program".to_owned()));
     }
     let newest: Option<i64> =
-        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
+        db::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection)?;
     Ok(newest.unwrap_or(0))
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use sqlx::migrate::MigrateError;
+use rusqlite::ErrorCode;
 
-use crate::{StoreError, folder};
+use crate::StoreError;
 
 /// Why a statement failed, before the file is named.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) enum Failure {
     /// The store's own refusal.
     Refused(StoreError),
     /// The database's.
-    Sql(sqlx::Error),
+    Sql(rusqlite::Error),
     /// A field holds what was never written.
     Row(&'static str),
     /// The file is not what it should be.
@@ -25,18 +25,9 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
-    }
-}
-
-impl From<MigrateError> for Failure {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::Sql(error),
-            other => Self::Corrupt(other.to_string()),
-        }
     }
 }
 
@@ -46,13 +37,13 @@ impl Failure {
     pub(crate) fn is_fatal(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Row(_) => false,
-            Self::Sql(sqlx::Error::Database(error)) => primary_code(error.as_ref()) != Some(CONSTRAINT),
-            Self::Sql(_) | Self::Corrupt(_) => true,
+            Self::Sql(error) => error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation),
+            Self::Corrupt(_) => true,
         }
     }
 
     pub(crate) fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.is_unique_violation())
+        matches!(self, Self::Sql(error) if matches!(extended(error), Some(CONSTRAINT_UNIQUE | CONSTRAINT_PRIMARYKEY)))
     }
 
     /// The error for the caller, with the file's name where it helps.
@@ -62,13 +53,13 @@ impl Failure {
             Self::Refused(error) => error,
             Self::Row(field) => corrupt(format!("field `{field}` holds what was never written")),
             Self::Corrupt(detail) => corrupt(detail),
-            Self::Sql(sqlx::Error::Database(error)) => {
-                let detail = error.message().to_owned();
+            Self::Sql(error) => {
+                let detail = error.to_string();
                 // "disk I/O error" would send the reader to the disk, but the file is too short.
-                if code(error.as_ref()) == Some(IOERR_SHORT_READ) {
+                if extended(&error) == Some(IOERR_SHORT_READ) {
                     return corrupt(detail);
                 }
-                match primary_code(error.as_ref()) {
+                match error.sqlite_error().map(|error| error.extended_code & 0xff) {
                     Some(CORRUPT | NOTADB | FORMAT) => corrupt(detail),
                     Some(BUSY | LOCKED | PROTOCOL) => StoreError::Busy { detail },
                     Some(FULL) => StoreError::DiskFull { detail },
@@ -76,17 +67,6 @@ impl Failure {
                     _ => StoreError::Backend { detail },
                 }
             }
-            Self::Sql(sqlx::Error::Io(error)) => folder::io(path, &error),
-            Self::Sql(sqlx::Error::PoolTimedOut) => {
-                StoreError::Busy { detail: "every reading connection is in use".to_owned() }
-            }
-            Self::Sql(sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) => StoreError::Closed,
-            Self::Sql(
-                error @ (sqlx::Error::ColumnDecode { .. }
-                | sqlx::Error::Decode(_)
-                | sqlx::Error::ColumnNotFound(_)),
-            ) => corrupt(error.to_string()),
-            Self::Sql(error) => StoreError::Backend { detail: error.to_string() },
         }
     }
 }
@@ -102,17 +82,13 @@ const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 const PROTOCOL: i32 = 15;
-const CONSTRAINT: i32 = 19;
 const FORMAT: i32 = 24;
 const NOTADB: i32 = 26;
-// An extended one.
+// Extended ones.
 const IOERR_SHORT_READ: i32 = 522;
+const CONSTRAINT_PRIMARYKEY: i32 = 1555;
+const CONSTRAINT_UNIQUE: i32 = 2067;
 
-fn code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
-    error.code()?.parse().ok()
-}
-
-/// The low byte of the extended code.
-fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
-    Some(code(error)? & 0xff)
+fn extended(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use quorate_log::entry::Entry;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
+use super::db::{self, Row};
 use super::failure::Failure;
 use super::keys::{source, unsigned};
 use super::writer::Unit;
@@ -24,19 +23,16 @@ impl Sqlite {
         let opened = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
+                    let done = db::query(
                         "INSERT INTO cases (op_id, request, first_seen, source) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     )
                     .bind(op_id)
                     .bind(request)
                     .bind(now)
                     .bind(source.map(|source| source.to_string()))
-                    .execute(connection)
-                    .await?;
+                    .execute(connection)?;
                     Ok(done.rows_affected() == 1)
-                })
-            },
+                },
             |opened| if *opened { entries } else { Vec::new() },
             false,
         );
@@ -46,23 +42,19 @@ impl Sqlite {
     pub(crate) async fn close_case(&self, op_id: String, how: String) -> Result<(), StoreError> {
         self.writer
             .write(move |connection| {
-                Box::pin(async move {
-                    sqlx::query("UPDATE cases SET closed = ? WHERE op_id = ? AND closed IS NULL")
-                        .bind(how)
-                        .bind(op_id)
-                        .execute(connection)
-                        .await?;
-                    Ok(())
-                })
+                db::query("UPDATE cases SET closed = ? WHERE op_id = ? AND closed IS NULL")
+                    .bind(how)
+                    .bind(op_id)
+                    .execute(connection)?;
+                Ok(())
             })
             .await
     }
 
     pub(crate) async fn case(&self, op_id: &str) -> Result<Option<Case>, StoreError> {
-        let row = sqlx::query("SELECT * FROM cases WHERE op_id = ?")
+        let row = db::query("SELECT * FROM cases WHERE op_id = ?")
             .bind(op_id)
             .fetch_optional(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         row.map(|row| case(&row)).transpose().map_err(|failure| self.named(failure))
     }
@@ -70,11 +62,10 @@ impl Sqlite {
     pub(crate) async fn open_cases(&self, limit: u32, skip: u32) -> Result<Vec<Case>, StoreError> {
         let newest =
             "SELECT * FROM cases WHERE closed IS NULL ORDER BY first_seen DESC, op_id LIMIT ? OFFSET ?";
-        let rows = sqlx::query(newest)
+        let rows = db::query(newest)
             .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
             .bind(i64::from(skip))
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         rows.iter().map(case).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
     }
@@ -90,19 +81,16 @@ impl Sqlite {
         let added = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "INSERT INTO rulings (op_id, hash, ruling, received_at) VALUES (?, ?, ?, ?) \
+                let done = db::query(
+                    "INSERT INTO rulings (op_id, hash, ruling, received_at) VALUES (?, ?, ?, ?) \
                          ON CONFLICT DO NOTHING",
-                    )
-                    .bind(op_id)
-                    .bind(hash.to_vec())
-                    .bind(ruling)
-                    .bind(now)
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected() == 1)
-                })
+                )
+                .bind(op_id)
+                .bind(hash.to_vec())
+                .bind(ruling)
+                .bind(now)
+                .execute(connection)?;
+                Ok(done.rows_affected() == 1)
             },
             |added| Vec::from_iter(added.then_some(entry)),
             false,
@@ -111,11 +99,10 @@ impl Sqlite {
     }
 
     pub(crate) async fn rulings(&self, op_id: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-        sqlx::query_scalar("SELECT ruling FROM rulings WHERE op_id = ? ORDER BY seq LIMIT ?")
+        db::query_scalar("SELECT ruling FROM rulings WHERE op_id = ? ORDER BY seq LIMIT ?")
             .bind(op_id)
             .bind(i64::from(MAX_PAGE_LEN))
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))
     }
 
@@ -130,28 +117,24 @@ impl Sqlite {
         let adopted = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
+                    let done = db::query(
                         "INSERT INTO directory (version, entry, adopted_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                     )
                     .bind(version)
                     .bind(change)
                     .bind(now)
-                    .execute(&mut *connection)
-                    .await?;
+                    .execute(&mut *connection)?;
                     if done.rows_affected() != 1 {
                         return Ok(false);
                     }
                     for hash in thaws {
-                        sqlx::query("UPDATE freezes SET thawed_at = ? WHERE hash = ? AND thawed_at IS NULL")
+                        db::query("UPDATE freezes SET thawed_at = ? WHERE hash = ? AND thawed_at IS NULL")
                             .bind(now)
                             .bind(hash.to_vec())
-                            .execute(&mut *connection)
-                            .await?;
+                            .execute(&mut *connection)?;
                     }
                     Ok(true)
-                })
-            },
+                },
             |adopted| if *adopted { entries } else { Vec::new() },
             false,
         );
@@ -160,13 +143,12 @@ impl Sqlite {
 
     pub(crate) async fn directory(&self, from: i64, limit: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         let rows =
-            sqlx::query("SELECT version, entry FROM directory WHERE version >= ? ORDER BY version LIMIT ?")
+            db::query("SELECT version, entry FROM directory WHERE version >= ? ORDER BY version LIMIT ?")
                 .bind(from)
                 .bind(i64::from(limit.clamp(1, MAX_PAGE_LEN)))
                 .fetch_all(&self.readers)
-                .await
                 .map_err(|error| self.named(error))?;
-        let read = |row: &SqliteRow| Ok((unsigned(row, "version")?, row.try_get("entry")?));
+        let read = |row: &Row| Ok((unsigned(row, "version")?, row.try_get("entry")?));
         rows.iter().map(read).collect::<Result<_, Failure>>().map_err(|failure| self.named(failure))
     }
 
@@ -180,17 +162,14 @@ impl Sqlite {
         let kept = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "INSERT INTO directory_forks (head, entry, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(head.to_vec())
-                    .bind(change)
-                    .bind(now)
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected() == 1)
-                })
+                let done = db::query(
+                    "INSERT INTO directory_forks (head, entry, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                )
+                .bind(head.to_vec())
+                .bind(change)
+                .bind(now)
+                .execute(connection)?;
+                Ok(done.rows_affected() == 1)
             },
             |kept| Vec::from_iter(kept.then_some(entry)),
             false,
@@ -199,12 +178,11 @@ impl Sqlite {
     }
 
     pub(crate) async fn forks(&self) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        let rows = sqlx::query("SELECT at, entry FROM directory_forks ORDER BY at, head LIMIT ?")
+        let rows = db::query("SELECT at, entry FROM directory_forks ORDER BY at, head LIMIT ?")
             .bind(i64::from(MAX_PAGE_LEN))
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
-        let read = |row: &SqliteRow| Ok((unsigned(row, "at")?, row.try_get("entry")?));
+        let read = |row: &Row| Ok((unsigned(row, "at")?, row.try_get("entry")?));
         rows.iter().map(read).collect::<Result<_, Failure>>().map_err(|failure| self.named(failure))
     }
 
@@ -219,30 +197,25 @@ impl Sqlite {
         let switched = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
-                Box::pin(async move {
                     for (head, change) in dropped {
-                        sqlx::query(
+                        db::query(
                             "INSERT INTO directory_forks (head, entry, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                         )
                         .bind(head.to_vec())
                         .bind(change)
                         .bind(now)
-                        .execute(&mut *connection)
-                        .await?;
+                        .execute(&mut *connection)?;
                     }
-                    sqlx::query("DELETE FROM directory WHERE version >= ?")
+                    db::query("DELETE FROM directory WHERE version >= ?")
                         .bind(version)
-                        .execute(&mut *connection)
-                        .await?;
-                    sqlx::query("INSERT INTO directory (version, entry, adopted_at) VALUES (?, ?, ?)")
+                        .execute(&mut *connection)?;
+                    db::query("INSERT INTO directory (version, entry, adopted_at) VALUES (?, ?, ?)")
                         .bind(version)
                         .bind(change)
                         .bind(now)
-                        .execute(connection)
-                        .await?;
+                        .execute(connection)?;
                     Ok(())
-                })
-            },
+                },
             |()| vec![entry],
             false,
         );
@@ -259,17 +232,14 @@ impl Sqlite {
         let frozen = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "INSERT INTO freezes (hash, request, frozen_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(hash.to_vec())
-                    .bind(request)
-                    .bind(now)
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected() == 1)
-                })
+                let done = db::query(
+                    "INSERT INTO freezes (hash, request, frozen_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                )
+                .bind(hash.to_vec())
+                .bind(request)
+                .bind(now)
+                .execute(connection)?;
+                Ok(done.rows_affected() == 1)
             },
             |frozen| Vec::from_iter(frozen.then_some(entry)),
             false,
@@ -278,9 +248,8 @@ impl Sqlite {
     }
 
     pub(crate) async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM freezes ORDER BY frozen_at, hash")
+        let rows = db::query("SELECT * FROM freezes ORDER BY frozen_at, hash")
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         rows.iter().map(freeze).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
     }
@@ -288,31 +257,27 @@ impl Sqlite {
     pub(crate) async fn spend(&self, spending: Spending, at: i64) -> Result<bool, StoreError> {
         self.writer
             .write_statement(move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "INSERT INTO spending (op_id, at, key_id, principal, chain, native, tokens) \
+                let done = db::query(
+                    "INSERT INTO spending (op_id, at, key_id, principal, chain, native, tokens) \
                          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(spending.op_id)
-                    .bind(at)
-                    .bind(spending.key_id)
-                    .bind(spending.principal)
-                    .bind(spending.chain)
-                    .bind(spending.native)
-                    .bind(spending.tokens)
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected() == 1)
-                })
+                )
+                .bind(spending.op_id)
+                .bind(at)
+                .bind(spending.key_id)
+                .bind(spending.principal)
+                .bind(spending.chain)
+                .bind(spending.native)
+                .bind(spending.tokens)
+                .execute(connection)?;
+                Ok(done.rows_affected() == 1)
             })
             .await
     }
 
     pub(crate) async fn spending(&self, op_id: &str) -> Result<Option<Spending>, StoreError> {
-        let row = sqlx::query("SELECT * FROM spending WHERE op_id = ?")
+        let row = db::query("SELECT * FROM spending WHERE op_id = ?")
             .bind(op_id)
             .fetch_optional(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         row.map(|row| spending(&row)).transpose().map_err(|failure| self.named(failure))
     }
@@ -333,13 +298,12 @@ impl Sqlite {
                 principal,
             ),
         };
-        let rows = sqlx::query(query)
+        let rows = db::query(query)
             .bind(who)
             .bind(at)
             .bind(op_id)
             .bind(i64::from(MAX_SPENDING_PAGE))
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         rows.iter().map(spending).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
     }
@@ -347,23 +311,20 @@ impl Sqlite {
     pub(crate) async fn forget_spending(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
         self.writer
             .write_statement(move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "DELETE FROM spending WHERE op_id IN \
+                let done = db::query(
+                    "DELETE FROM spending WHERE op_id IN \
                          (SELECT op_id FROM spending WHERE at < ? ORDER BY at LIMIT ?)",
-                    )
-                    .bind(before)
-                    .bind(i64::from(limit))
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected())
-                })
+                )
+                .bind(before)
+                .bind(i64::from(limit))
+                .execute(connection)?;
+                Ok(done.rows_affected())
             })
             .await
     }
 }
 
-fn spending(row: &SqliteRow) -> Result<Spending, Failure> {
+fn spending(row: &Row) -> Result<Spending, Failure> {
     Ok(Spending {
         op_id: row.try_get("op_id")?,
         at: unsigned(row, "at")?,
@@ -375,7 +336,7 @@ fn spending(row: &SqliteRow) -> Result<Spending, Failure> {
     })
 }
 
-fn case(row: &SqliteRow) -> Result<Case, Failure> {
+fn case(row: &Row) -> Result<Case, Failure> {
     Ok(Case {
         op_id: row.try_get("op_id")?,
         request: row.try_get("request")?,
@@ -385,7 +346,7 @@ fn case(row: &SqliteRow) -> Result<Case, Failure> {
     })
 }
 
-fn freeze(row: &SqliteRow) -> Result<Freeze, Failure> {
+fn freeze(row: &Row) -> Result<Freeze, Failure> {
     let hash: Vec<u8> = row.try_get("hash")?;
     let thawed_at: Option<i64> = row.try_get("thawed_at")?;
     Ok(Freeze {

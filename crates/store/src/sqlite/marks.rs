@@ -1,10 +1,9 @@
 //! Marks that only ever accumulate: burns and used ids.
 
 use quorate_log::entry::Entry;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
+use super::db::{self, Row};
 use super::failure::Failure;
 use super::keys::{page, unsigned};
 use super::writer::Unit;
@@ -18,23 +17,20 @@ impl Sqlite {
         let burned = self.writer.write_logged(
             Unit::Statement,
             move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "INSERT INTO burns (key_id, epoch, peer, direction, generation, session, \
+                let done = db::query(
+                    "INSERT INTO burns (key_id, epoch, peer, direction, generation, session, \
                          evidence_hash, burned_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(burn.instance.key_id)
-                    .bind(epoch)
-                    .bind(burn.instance.peer)
-                    .bind(burn.instance.direction.as_str())
-                    .bind(generation)
-                    .bind(burn.session)
-                    .bind(burn.evidence_hash.to_vec())
-                    .bind(burned_at)
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected() == 1)
-                })
+                )
+                .bind(burn.instance.key_id)
+                .bind(epoch)
+                .bind(burn.instance.peer)
+                .bind(burn.instance.direction.as_str())
+                .bind(generation)
+                .bind(burn.session)
+                .bind(burn.evidence_hash.to_vec())
+                .bind(burned_at)
+                .execute(connection)?;
+                Ok(done.rows_affected() == 1)
             },
             |fresh| if *fresh { entries } else { Vec::new() },
             false,
@@ -43,7 +39,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn is_burned(&self, instance: &InstanceId) -> Result<bool, StoreError> {
-        let found: i64 = sqlx::query_scalar(
+        let found: i64 = db::query_scalar(
             "SELECT count(*) FROM burns \
              WHERE key_id = ? AND epoch = ? AND peer = ? AND direction = ? AND generation = ?",
         )
@@ -53,7 +49,6 @@ impl Sqlite {
         .bind(instance.direction.as_str())
         .bind(limits::signed("generation", instance.generation)?)
         .fetch_one(&self.readers)
-        .await
         .map_err(|error| self.named(error))?;
         Ok(found > 0)
     }
@@ -65,12 +60,11 @@ impl Sqlite {
         limit: u32,
     ) -> Result<Page<Burn>, StoreError> {
         let limit = limit.clamp(1, MAX_PAGE_LEN);
-        let rows = sqlx::query("SELECT * FROM burns WHERE key_id = ? AND seq > ? ORDER BY seq LIMIT ?")
+        let rows = db::query("SELECT * FROM burns WHERE key_id = ? AND seq > ? ORDER BY seq LIMIT ?")
             .bind(key_id)
             .bind(after.map_or(0, |cursor| cursor.0))
             .bind(i64::from(limit) + 1)
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         page(rows, limit, burn).map_err(|failure| self.named(failure))
     }
@@ -84,16 +78,12 @@ impl Sqlite {
         let consumed = self.writer.write_logged(
             Unit::Statement,
             move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "INSERT INTO consumed (id, consumed_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(id)
-                    .bind(now)
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected() == 1)
-                })
+                let done =
+                    db::query("INSERT INTO consumed (id, consumed_at) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                        .bind(id)
+                        .bind(now)
+                        .execute(connection)?;
+                Ok(done.rows_affected() == 1)
             },
             log,
             false,
@@ -102,17 +92,17 @@ impl Sqlite {
     }
 
     pub(crate) async fn is_consumed(&self, id: &[u8]) -> Result<bool, StoreError> {
-        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM consumed WHERE id = ?")
+        let found: i64 = db::query_scalar("SELECT count(*) FROM consumed WHERE id = ?")
             .bind(id)
             .fetch_one(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         Ok(found > 0)
     }
 }
 
-fn burn(row: &SqliteRow) -> Result<Burn, Failure> {
-    let direction = OtDirection::parse(row.try_get("direction")?).map_err(|_| Failure::Row("direction"))?;
+fn burn(row: &Row) -> Result<Burn, Failure> {
+    let direction =
+        OtDirection::parse(&row.try_get::<String>("direction")?).map_err(|_| Failure::Row("direction"))?;
     let hash: Vec<u8> = row.try_get("evidence_hash")?;
     Ok(Burn {
         instance: InstanceId {

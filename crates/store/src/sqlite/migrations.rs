@@ -1,13 +1,10 @@
 //! The schema, in steps that are part of the program.
 
-use std::borrow::Cow;
-use std::future::Future;
-use std::pin::Pin;
+use std::time::Instant;
 
-use sqlx::error::BoxDynError;
-use sqlx::migrate::{Migration, MigrationSource, MigrationType, Migrator};
-use sqlx::{SqlSafeStr, SqliteConnection};
+use sha2::{Digest, Sha384};
 
+use super::db::{self, Connection};
 use super::failure::Failure;
 
 /// Version, what it does, and the statements. A step that was released never changes.
@@ -35,26 +32,43 @@ pub(super) fn newest() -> i64 {
 }
 
 /// Takes every step that the file has not taken yet, each in a transaction.
-pub(super) async fn run(connection: &mut SqliteConnection) -> Result<(), Failure> {
-    Migrator::new(Embedded).await?.run(connection).await?;
-    Ok(())
-}
-
-#[derive(Debug)]
-struct Embedded;
-
-impl MigrationSource<'static> for Embedded {
-    fn resolve(self) -> Pin<Box<dyn Future<Output = Result<Vec<Migration>, BoxDynError>> + Send + 'static>> {
-        let steps = STEPS.iter().map(|(version, name, sql)| {
-            Migration::new(
-                *version,
-                Cow::Borrowed(*name),
-                MigrationType::Simple,
-                (*sql).into_sql_str(),
-                false,
-            )
-        });
-        let steps = steps.collect();
-        Box::pin(async move { Ok(steps) })
+///
+/// The table of the steps is the one that sqlx made in the files of the first versions.
+pub(super) fn run(connection: &mut Connection) -> Result<(), Failure> {
+    connection.batch(
+        "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+         installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
+         checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)",
+    )?;
+    let rows = db::query("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
+        .fetch_all(&mut *connection)?;
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (version, whole, checksum): (i64, bool, Vec<u8>) =
+            (row.try_get("version")?, row.try_get("success")?, row.try_get("checksum")?);
+        let step = STEPS.iter().find(|(known, _, _)| *known == version);
+        let same = step.is_some_and(|(_, _, sql)| Sha384::digest(sql).as_slice() == checksum);
+        if !whole || !same {
+            return Err(Failure::Corrupt(format!(
+                "step {version} of its schema is not the one of this program"
+            )));
+        }
+        taken.push(version);
     }
+    for (version, name, sql) in STEPS.iter().filter(|(version, _, _)| !taken.contains(version)) {
+        let begun = Instant::now();
+        connection.batch("BEGIN IMMEDIATE")?;
+        connection.batch(sql)?;
+        db::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (?, ?, TRUE, ?, ?)",
+        )
+        .bind(*version)
+        .bind(*name)
+        .bind(Sha384::digest(sql).to_vec())
+        .bind(i64::try_from(begun.elapsed().as_nanos()).unwrap_or(i64::MAX))
+        .execute(&mut *connection)?;
+        connection.batch("COMMIT")?;
+    }
+    Ok(())
 }

@@ -3,10 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use quorate_log::entry::Entry;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
+use super::db::{self, Connection, Row};
 use super::failure::Failure;
 use super::keys::unsigned;
 use super::writer::Unit;
@@ -29,9 +28,8 @@ impl Sqlite {
         let prepared = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
-                Box::pin(async move {
-                    in_base(connection, &new.key_id, base, new.joins).await?;
-                    let done = sqlx::query(
+                    in_base(connection, &new.key_id, base, new.joins)?;
+                    let done = db::query(
                         "INSERT INTO successors (key_id, name, base, epoch, phase, operation, record, sealed_share, \
                          created_at, updated_at) VALUES (?1, ?2, ?3, ?4, 'prepared', ?5, ?6, ?7, ?8, ?8)",
                     )
@@ -43,9 +41,7 @@ impl Sqlite {
                     .bind(new.record)
                     .bind(new.sealed_share)
                     .bind(now)
-                    .execute(connection)
-                    .await
-                    .map_err(Failure::from);
+                    .execute(connection);
                     match done {
                         Ok(_) => Ok(()),
                         Err(failure) if failure.is_unique_violation() => {
@@ -53,8 +49,7 @@ impl Sqlite {
                         }
                         Err(failure) => Err(failure),
                     }
-                })
-            },
+                },
             |()| vec![entry],
             false,
         );
@@ -73,38 +68,33 @@ impl Sqlite {
         let moved = self.writer.write_logged(
             Unit::Savepoint,
             move |connection| {
-                Box::pin(async move {
-                    let row = sqlx::query("SELECT phase, base FROM successors WHERE key_id = ? AND name = ?")
-                        .bind(&key_id)
-                        .bind(name.to_vec())
-                        .fetch_optional(&mut *connection)
-                        .await?;
-                    let Some(row) = row else {
-                        return Err(Failure::Refused(StoreError::NotFound { what: WHAT, id: key_id }));
-                    };
-                    let (phase, base): (String, i64) = (row.try_get("phase")?, row.try_get("base")?);
-                    if phase != from.as_str() {
-                        return Err(changed(key_id, from.as_str(), phase));
-                    }
-                    in_base(connection, &key_id, base, true).await?;
-                    let done = sqlx::query(
-                        "UPDATE successors SET phase = ?, updated_at = ? WHERE key_id = ? AND name = ?",
-                    )
-                    .bind(to.as_str())
-                    .bind(now)
+                let row = db::query("SELECT phase, base FROM successors WHERE key_id = ? AND name = ?")
                     .bind(&key_id)
                     .bind(name.to_vec())
-                    .execute(connection)
-                    .await
-                    .map_err(Failure::from);
-                    match done {
-                        Ok(_) => Ok(()),
-                        Err(failure) if failure.is_unique_violation() => {
-                            Err(changed(key_id, "the only one in doubt", "one of two".to_owned()))
-                        }
-                        Err(failure) => Err(failure),
+                    .fetch_optional(&mut *connection)?;
+                let Some(row) = row else {
+                    return Err(Failure::Refused(StoreError::NotFound { what: WHAT, id: key_id }));
+                };
+                let (phase, base): (String, i64) = (row.try_get("phase")?, row.try_get("base")?);
+                if phase != from.as_str() {
+                    return Err(changed(key_id, from.as_str(), phase));
+                }
+                in_base(connection, &key_id, base, true)?;
+                let done = db::query(
+                    "UPDATE successors SET phase = ?, updated_at = ? WHERE key_id = ? AND name = ?",
+                )
+                .bind(to.as_str())
+                .bind(now)
+                .bind(&key_id)
+                .bind(name.to_vec())
+                .execute(connection);
+                match done {
+                    Ok(_) => Ok(()),
+                    Err(failure) if failure.is_unique_violation() => {
+                        Err(changed(key_id, "the only one in doubt", "one of two".to_owned()))
                     }
-                })
+                    Err(failure) => Err(failure),
+                }
             },
             |()| vec![entry],
             false,
@@ -115,25 +105,20 @@ impl Sqlite {
     pub(crate) async fn discard_successor(&self, key_id: String, name: [u8; 32]) -> Result<bool, StoreError> {
         self.writer
             .write_statement(move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "DELETE FROM successors WHERE key_id = ? AND name = ? AND phase = 'prepared'",
-                    )
-                    .bind(key_id)
-                    .bind(name.to_vec())
-                    .execute(connection)
-                    .await?;
-                    Ok(done.rows_affected() == 1)
-                })
+                let done =
+                    db::query("DELETE FROM successors WHERE key_id = ? AND name = ? AND phase = 'prepared'")
+                        .bind(key_id)
+                        .bind(name.to_vec())
+                        .execute(connection)?;
+                Ok(done.rows_affected() == 1)
             })
             .await
     }
 
     pub(crate) async fn successors(&self, key_id: Option<&str>) -> Result<Vec<Successor>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM successors WHERE ?1 IS NULL OR key_id = ?1 ORDER BY seq")
+        let rows = db::query("SELECT * FROM successors WHERE ?1 IS NULL OR key_id = ?1 ORDER BY seq")
             .bind(key_id)
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         let found: Result<Vec<Successor>, Failure> = rows.iter().map(successor).collect();
         found.map_err(|failure| self.named(failure))
@@ -150,7 +135,7 @@ impl Sqlite {
     ) -> Result<bool, StoreError> {
         let switched = self.writer.write_logged(
             Unit::Savepoint,
-            move |connection| Box::pin(async move { replace(connection, switch, base, epoch, now).await }),
+            move |connection| replace(connection, switch, base, epoch, now),
             |_| vec![entry],
             false,
         );
@@ -159,13 +144,12 @@ impl Sqlite {
 
     pub(crate) async fn handover(&self, key_id: &str, base: i64) -> Result<Option<Handover>, StoreError> {
         let row =
-            sqlx::query("SELECT base, epoch, proof, operation FROM handovers WHERE key_id = ? AND base = ?")
+            db::query("SELECT base, epoch, proof, operation FROM handovers WHERE key_id = ? AND base = ?")
                 .bind(key_id)
                 .bind(base)
                 .fetch_optional(&self.readers)
-                .await
                 .map_err(|error| self.named(error))?;
-        let read = |row: SqliteRow| -> Result<Handover, Failure> {
+        let read = |row: Row| -> Result<Handover, Failure> {
             let (base, epoch) = (unsigned(&row, "base")?, unsigned(&row, "epoch")?);
             let operation: String = row.try_get("operation")?;
             let operation = Some(operation).filter(|operation| !operation.is_empty());
@@ -175,12 +159,11 @@ impl Sqlite {
     }
 
     pub(crate) async fn moved_away(&self, key_id: &str) -> Result<Option<MovedAway>, StoreError> {
-        let row = sqlx::query("SELECT epoch, record, at FROM moved_away WHERE key_id = ?")
+        let row = db::query("SELECT epoch, record, at FROM moved_away WHERE key_id = ?")
             .bind(key_id)
             .fetch_optional(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
-        let read = |row: SqliteRow| -> Result<MovedAway, Failure> {
+        let read = |row: Row| -> Result<MovedAway, Failure> {
             let (epoch, at) = (unsigned(&row, "epoch")?, unsigned(&row, "at")?);
             Ok(MovedAway { epoch, record: row.try_get("record")?, at })
         };
@@ -188,12 +171,11 @@ impl Sqlite {
     }
 
     pub(crate) async fn all_moved_away(&self, limit: u32) -> Result<Vec<MovedAway>, StoreError> {
-        let rows = sqlx::query("SELECT epoch, record, at FROM moved_away ORDER BY at DESC LIMIT ?")
+        let rows = db::query("SELECT epoch, record, at FROM moved_away ORDER BY at DESC LIMIT ?")
             .bind(i64::from(limit))
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
-        let read = |row: &SqliteRow| -> Result<MovedAway, Failure> {
+        let read = |row: &Row| -> Result<MovedAway, Failure> {
             let (epoch, at) = (unsigned(row, "epoch")?, unsigned(row, "at")?);
             Ok(MovedAway { epoch, record: row.try_get("record")?, at })
         };
@@ -206,23 +188,22 @@ impl Sqlite {
 }
 
 /// The commit of a change of epoch, as one unit.
-async fn replace(
-    connection: &mut SqliteConnection,
+fn replace(
+    connection: &mut Connection,
     switch: Switch,
     base: i64,
     epoch: i64,
     now: i64,
 ) -> Result<bool, Failure> {
     let Switch { key_id, to, proof, keep_proof, operation, .. } = switch;
-    let known = in_base(connection, &key_id, base, true).await?;
+    let known = in_base(connection, &key_id, base, true)?;
     // What came out of a backup is of an epoch that is over now.
-    let erased =
-        sqlx::query("DELETE FROM restored WHERE key = ?").bind(&key_id).execute(&mut *connection).await?;
+    let erased = db::query("DELETE FROM restored WHERE key = ?").bind(&key_id).execute(&mut *connection)?;
     let waited = erased.rows_affected() > 0;
     let fresh = matches!(to, To::Held { .. }) && !known;
     match to {
         To::Held { record, sealed_share, .. } if known => {
-            sqlx::query(
+            db::query(
                 "UPDATE keys SET epoch = ?, record = ?, sealed_share = ?, updated_at = ? WHERE key_id = ?",
             )
             .bind(epoch)
@@ -230,11 +211,10 @@ async fn replace(
             .bind(sealed_share)
             .bind(now)
             .bind(&key_id)
-            .execute(&mut *connection)
-            .await?;
+            .execute(&mut *connection)?;
         }
         To::Held { scheme, public_key, record, sealed_share, status, state } => {
-            sqlx::query(
+            db::query(
                 "INSERT INTO keys (key_id, status, scheme, public_key, epoch, record, sealed_share, created_at, updated_at, \
                  acts, exposed_at, mark) VALUES (?1, ?8, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?9, ?10, ?11)",
             )
@@ -249,19 +229,15 @@ async fn replace(
             .bind(signed("acts", state.acts)?)
             .bind(state.exposed_at.map(|at| signed("time", at)).transpose()?)
             .bind(state.mark)
-            .execute(&mut *connection)
-            .await?;
-            sqlx::query("DELETE FROM moved_away WHERE key_id = ?")
-                .bind(&key_id)
-                .execute(&mut *connection)
-                .await?;
+            .execute(&mut *connection)?;
+            db::query("DELETE FROM moved_away WHERE key_id = ?").bind(&key_id).execute(&mut *connection)?;
         }
         To::Gone { record } => {
             if !known && !waited {
                 return Err(Failure::Refused(StoreError::NotFound { what: "key", id: key_id }));
             }
             // The database lets go of a key only once it is written down where it went.
-            sqlx::query(
+            db::query(
                 "INSERT INTO moved_away (key_id, epoch, record, at) VALUES (?1, ?2, ?3, ?4) \
                  ON CONFLICT (key_id) DO UPDATE SET epoch = ?2, record = ?3, at = ?4",
             )
@@ -269,21 +245,18 @@ async fn replace(
             .bind(epoch)
             .bind(record)
             .bind(now)
-            .execute(&mut *connection)
-            .await?;
-            sqlx::query("DELETE FROM keys WHERE key_id = ?").bind(&key_id).execute(&mut *connection).await?;
+            .execute(&mut *connection)?;
+            db::query("DELETE FROM keys WHERE key_id = ?").bind(&key_id).execute(&mut *connection)?;
         }
     }
-    sqlx::query("DELETE FROM successors WHERE key_id = ? AND epoch <= ?")
+    db::query("DELETE FROM successors WHERE key_id = ? AND epoch <= ?")
         .bind(&key_id)
         .bind(epoch)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("DELETE FROM handovers WHERE key_id = ? AND keep = 0")
+        .execute(&mut *connection)?;
+    db::query("DELETE FROM handovers WHERE key_id = ? AND keep = 0")
         .bind(&key_id)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(
+        .execute(&mut *connection)?;
+    db::query(
         "INSERT INTO handovers (key_id, base, epoch, proof, keep, at, operation) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(key_id)
@@ -293,8 +266,7 @@ async fn replace(
     .bind(i64::from(keep_proof))
     .bind(now)
     .bind(operation.unwrap_or_default())
-    .execute(&mut *connection)
-    .await?;
+    .execute(&mut *connection)?;
     Ok(fresh)
 }
 
@@ -303,18 +275,11 @@ fn signed(what: &'static str, value: u64) -> Result<i64, Failure> {
 }
 
 /// Whether the key is there; refused if it is in another epoch, or may not be used any more, or must be there and is not.
-async fn in_base(
-    connection: &mut SqliteConnection,
-    key_id: &str,
-    base: i64,
-    joins: bool,
-) -> Result<bool, Failure> {
-    let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "SELECT epoch, status, status IN {USABLE} AS usable FROM keys WHERE key_id = ?"
-    )))
-    .bind(key_id)
-    .fetch_optional(connection)
-    .await?;
+fn in_base(connection: &mut Connection, key_id: &str, base: i64, joins: bool) -> Result<bool, Failure> {
+    let row =
+        db::query(format!("SELECT epoch, status, status IN {USABLE} AS usable FROM keys WHERE key_id = ?"))
+            .bind(key_id)
+            .fetch_optional(connection)?;
     let Some(row) = row else {
         if joins {
             return Ok(false);
@@ -339,14 +304,14 @@ fn changed(id: String, expected: &str, found: String) -> Failure {
     Failure::Refused(StoreError::Changed { what: WHAT, id, expected: expected.to_owned(), found })
 }
 
-fn successor(row: &SqliteRow) -> Result<Successor, Failure> {
+fn successor(row: &Row) -> Result<Successor, Failure> {
     let name: Vec<u8> = row.try_get("name")?;
     Ok(Successor {
         key_id: row.try_get("key_id")?,
         name: name.try_into().map_err(|_| Failure::Row("name"))?,
         base: unsigned(row, "base")?,
         epoch: unsigned(row, "epoch")?,
-        phase: Phase::parse(&row.try_get::<String, _>("phase")?).ok_or(Failure::Row("phase"))?,
+        phase: Phase::parse(&row.try_get::<String>("phase")?).ok_or(Failure::Row("phase"))?,
         operation: row.try_get("operation")?,
         record: row.try_get("record")?,
         sealed_share: row.try_get("sealed_share")?,

@@ -2,10 +2,9 @@
 
 use quorate_log::entry::Entry;
 use quorate_log::receipt::Receipt;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
+use super::db::{self, Connection, Row};
 use super::failure::Failure;
 use super::keys::{page, source, unsigned};
 use super::writer::Unit;
@@ -27,31 +26,28 @@ impl Sqlite {
         let begun = self.writer.write_logged(
             Unit::Statement,
             move |connection| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "INSERT INTO operations (op_id, request_hash, request, kind, key_id, status, attempt, \
+                let done = db::query(
+                    "INSERT INTO operations (op_id, request_hash, request, kind, key_id, status, attempt, \
                          created_at, updated_at, expires_at, source) \
                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(&new.op_id)
-                    .bind(new.request_hash.to_vec())
-                    .bind(&new.request)
-                    .bind(&new.kind)
-                    .bind(&new.key_id)
-                    .bind(new.status.as_str())
-                    .bind(now)
-                    .bind(expires_at)
-                    .bind(new.source.map(|source| source.to_string()))
-                    .execute(&mut *connection)
-                    .await?;
-                    if done.rows_affected() == 1 {
-                        return Ok(Begin::New(new.begun(now.unsigned_abs())));
-                    }
-                    let stored = load(connection, new.op_id).await?;
-                    Ok(match stored.request_hash == new.request_hash {
-                        true => Begin::Existing(stored),
-                        false => Begin::Conflict,
-                    })
+                )
+                .bind(&new.op_id)
+                .bind(new.request_hash.to_vec())
+                .bind(&new.request)
+                .bind(&new.kind)
+                .bind(&new.key_id)
+                .bind(new.status.as_str())
+                .bind(now)
+                .bind(expires_at)
+                .bind(new.source.map(|source| source.to_string()))
+                .execute(&mut *connection)?;
+                if done.rows_affected() == 1 {
+                    return Ok(Begin::New(new.begun(now.unsigned_abs())));
+                }
+                let stored = load(connection, new.op_id)?;
+                Ok(match stored.request_hash == new.request_hash {
+                    true => Begin::Existing(stored),
+                    false => Begin::Conflict,
                 })
             },
             log,
@@ -71,34 +67,31 @@ impl Sqlite {
         let updated = self.writer.write_logged(
             Unit::Statement,
             move |connection| {
-                Box::pin(async move {
-                    let updated = sqlx::query(
-                        "UPDATE operations SET status = ?, key_id = coalesce(?, key_id), \
+                let updated = db::query(
+                    "UPDATE operations SET status = ?, key_id = coalesce(?, key_id), \
                          result = coalesce(?, result), error = coalesce(?, error), \
                          attempt = coalesce(?, attempt), updated_at = ? WHERE op_id = ? AND status = ? \
                          RETURNING *",
-                    )
-                    .bind(update.status.as_str())
-                    .bind(update.key_id)
-                    .bind(update.result)
-                    .bind(update.error)
-                    .bind(update.attempt.map(i64::from))
-                    .bind(now)
-                    .bind(&op_id)
-                    .bind(expected.as_str())
-                    .fetch_optional(&mut *connection)
-                    .await?;
-                    if let Some(row) = updated {
-                        return operation(&row);
-                    }
-                    let stored = load(connection, op_id).await?;
-                    Err(Failure::Refused(StoreError::Changed {
-                        what: WHAT,
-                        id: stored.op_id,
-                        expected: expected.to_string(),
-                        found: stored.status.to_string(),
-                    }))
-                })
+                )
+                .bind(update.status.as_str())
+                .bind(update.key_id)
+                .bind(update.result)
+                .bind(update.error)
+                .bind(update.attempt.map(i64::from))
+                .bind(now)
+                .bind(&op_id)
+                .bind(expected.as_str())
+                .fetch_optional(&mut *connection)?;
+                if let Some(row) = updated {
+                    return operation(&row);
+                }
+                let stored = load(connection, op_id)?;
+                Err(Failure::Refused(StoreError::Changed {
+                    what: WHAT,
+                    id: stored.op_id,
+                    expected: expected.to_string(),
+                    found: stored.status.to_string(),
+                }))
             },
             |_| Vec::from_iter(entry),
             true,
@@ -107,10 +100,9 @@ impl Sqlite {
     }
 
     pub(crate) async fn operation(&self, op_id: &str) -> Result<Option<Operation>, StoreError> {
-        let row = sqlx::query("SELECT * FROM operations WHERE op_id = ?")
+        let row = db::query("SELECT * FROM operations WHERE op_id = ?")
             .bind(op_id)
             .fetch_optional(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         row.map(|row| operation(&row)).transpose().map_err(|failure| self.named(failure))
     }
@@ -122,13 +114,12 @@ impl Sqlite {
         limit: u32,
     ) -> Result<Page<Operation>, StoreError> {
         let limit = limit.clamp(1, MAX_PAGE_LEN);
-        let rows = sqlx::query(list_statement(filter))
+        let rows = db::query(list_statement(filter))
             .bind(after.map_or(i64::MAX, |cursor| cursor.0))
             .bind(filter.key_id.as_deref())
             .bind(filter.status.map(OperationStatus::as_str))
             .bind(i64::from(limit) + 1)
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         page(rows, limit, operation).map_err(|failure| self.named(failure))
     }
@@ -152,18 +143,16 @@ const fn list_statement(filter: &OperationFilter) -> &'static str {
     }
 }
 
-async fn load(connection: &mut SqliteConnection, op_id: String) -> Result<Operation, Failure> {
-    let row = sqlx::query("SELECT * FROM operations WHERE op_id = ?")
-        .bind(&op_id)
-        .fetch_optional(connection)
-        .await?;
+fn load(connection: &mut Connection, op_id: String) -> Result<Operation, Failure> {
+    let row =
+        db::query("SELECT * FROM operations WHERE op_id = ?").bind(&op_id).fetch_optional(connection)?;
     let Some(row) = row else {
         return Err(Failure::Refused(StoreError::NotFound { what: WHAT, id: op_id }));
     };
     operation(&row)
 }
 
-fn operation(row: &SqliteRow) -> Result<Operation, Failure> {
+fn operation(row: &Row) -> Result<Operation, Failure> {
     let hash: Vec<u8> = row.try_get("request_hash")?;
     Ok(Operation {
         op_id: row.try_get("op_id")?,
@@ -171,10 +160,10 @@ fn operation(row: &SqliteRow) -> Result<Operation, Failure> {
         request: row.try_get("request")?,
         kind: row.try_get("kind")?,
         key_id: row.try_get("key_id")?,
-        status: row.try_get::<String, _>("status")?.parse().map_err(|_| Failure::Row("status"))?,
+        status: row.try_get::<String>("status")?.parse().map_err(|_| Failure::Row("status"))?,
         result: row.try_get("result")?,
         error: row.try_get("error")?,
-        attempt: u32::try_from(row.try_get::<i64, _>("attempt")?).map_err(|_| Failure::Row("attempt"))?,
+        attempt: u32::try_from(row.try_get::<i64>("attempt")?).map_err(|_| Failure::Row("attempt"))?,
         created_at: unsigned(row, "created_at")?,
         updated_at: unsigned(row, "updated_at")?,
         expires_at: unsigned(row, "expires_at")?,

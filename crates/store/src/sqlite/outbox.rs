@@ -1,8 +1,7 @@
 //! Events on their way to webhooks.
 
-use sqlx::Row;
-
 use super::Sqlite;
+use super::db;
 use super::failure::Failure;
 use crate::{Outgoing, StoreError, Tried};
 
@@ -15,21 +14,18 @@ impl Sqlite {
     ) -> Result<(), StoreError> {
         self.writer
             .write(move |connection| {
-                Box::pin(async move {
-                    for (event, body) in events {
-                        sqlx::query(
-                            "INSERT INTO webhook_outbox (hook, event_id, body, attempt, due_at, created_at) \
+                for (event, body) in events {
+                    db::query(
+                        "INSERT INTO webhook_outbox (hook, event_id, body, attempt, due_at, created_at) \
                              VALUES (?1, ?2, ?3, 0, ?4, ?4) ON CONFLICT DO NOTHING",
-                        )
-                        .bind(hook.as_slice())
-                        .bind(event)
-                        .bind(body)
-                        .bind(now)
-                        .execute(&mut *connection)
-                        .await?;
-                    }
-                    Ok(())
-                })
+                    )
+                    .bind(hook.as_slice())
+                    .bind(event)
+                    .bind(body)
+                    .bind(now)
+                    .execute(&mut *connection)?;
+                }
+                Ok(())
             })
             .await
     }
@@ -41,7 +37,7 @@ impl Sqlite {
         now: i64,
         limit: u32,
     ) -> Result<(Vec<Outgoing>, u64, Option<u64>), StoreError> {
-        let rows = sqlx::query(
+        let rows = db::query(
             "SELECT seq, event_id, body, attempt FROM webhook_outbox WHERE hook = ? AND due_at <= ? \
              ORDER BY seq LIMIT ?",
         )
@@ -49,24 +45,22 @@ impl Sqlite {
         .bind(now)
         .bind(i64::from(limit))
         .fetch_all(&self.readers)
-        .await
         .map_err(|error| self.named(error))?;
         let mut due = Vec::with_capacity(rows.len());
         for row in rows {
             let read = || {
-                Ok::<_, sqlx::Error>(Outgoing {
+                Ok::<_, Failure>(Outgoing {
                     seq: row.try_get("seq")?,
-                    event: u64::try_from(row.try_get::<i64, _>("event_id")?).unwrap_or(0),
+                    event: u64::try_from(row.try_get::<i64>("event_id")?).unwrap_or(0),
                     body: row.try_get("body")?,
-                    attempt: u32::try_from(row.try_get::<i64, _>("attempt")?).unwrap_or(u32::MAX),
+                    attempt: u32::try_from(row.try_get::<i64>("attempt")?).unwrap_or(u32::MAX),
                 })
             };
-            due.push(read().map_err(|error| self.named(Failure::from(error)))?);
+            due.push(read().map_err(|error| self.named(error))?);
         }
-        let row = sqlx::query("SELECT COUNT(*) AS n, MIN(due_at) AS next FROM webhook_outbox WHERE hook = ?")
+        let row = db::query("SELECT COUNT(*) AS n, MIN(due_at) AS next FROM webhook_outbox WHERE hook = ?")
             .bind(hook.as_slice())
             .fetch_one(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         let waiting: i64 = row.try_get("n").map_err(|error| self.named(error))?;
         let next: Option<i64> = row.try_get("next").map_err(|error| self.named(error))?;
@@ -76,20 +70,18 @@ impl Sqlite {
     pub(crate) async fn outbox_tried(&self, tried: Vec<(i64, Option<i64>)>) -> Result<(), StoreError> {
         self.writer
             .write(move |connection| {
-                Box::pin(async move {
-                    for (seq, due_at) in tried {
-                        let query = match due_at {
-                            None => sqlx::query("DELETE FROM webhook_outbox WHERE seq = ?").bind(seq),
-                            Some(due_at) => sqlx::query(
-                                "UPDATE webhook_outbox SET attempt = attempt + 1, due_at = ? WHERE seq = ?",
-                            )
-                            .bind(due_at)
-                            .bind(seq),
-                        };
-                        query.execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
+                for (seq, due_at) in tried {
+                    let query = match due_at {
+                        None => db::query("DELETE FROM webhook_outbox WHERE seq = ?").bind(seq),
+                        Some(due_at) => db::query(
+                            "UPDATE webhook_outbox SET attempt = attempt + 1, due_at = ? WHERE seq = ?",
+                        )
+                        .bind(due_at)
+                        .bind(seq),
+                    };
+                    query.execute(&mut *connection)?;
+                }
+                Ok(())
             })
             .await
     }
@@ -97,20 +89,16 @@ impl Sqlite {
     pub(crate) async fn outbox_keep_only(&self, hooks: Vec<[u8; 32]>) -> Result<(), StoreError> {
         self.writer
             .write(move |connection| {
-                Box::pin(async move {
-                    let known: Vec<Vec<u8>> = sqlx::query_scalar("SELECT DISTINCT hook FROM webhook_outbox")
-                        .fetch_all(&mut *connection)
-                        .await?;
-                    for hook in
-                        known.into_iter().filter(|known| !hooks.iter().any(|hook| hook == known.as_slice()))
-                    {
-                        sqlx::query("DELETE FROM webhook_outbox WHERE hook = ?")
-                            .bind(hook)
-                            .execute(&mut *connection)
-                            .await?;
-                    }
-                    Ok(())
-                })
+                let known: Vec<Vec<u8>> = db::query_scalar("SELECT DISTINCT hook FROM webhook_outbox")
+                    .fetch_all(&mut *connection)?;
+                for hook in
+                    known.into_iter().filter(|known| !hooks.iter().any(|hook| hook == known.as_slice()))
+                {
+                    db::query("DELETE FROM webhook_outbox WHERE hook = ?")
+                        .bind(hook)
+                        .execute(&mut *connection)?;
+                }
+                Ok(())
             })
             .await
     }

@@ -1,10 +1,9 @@
 //! The table of restored shares.
 
 use quorate_log::entry::Entry;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
+use super::db::{self, Row};
 use super::failure::Failure;
 use super::keys::unsigned;
 use super::writer::Unit;
@@ -18,8 +17,7 @@ impl Sqlite {
         let kept = self.writer.write_logged(
             Unit::Statement,
             move |connection| {
-                Box::pin(async move {
-                    sqlx::query(
+                    db::query(
                         "INSERT INTO restored (key, key_id, epoch, party, record, sealed_share, restored_at) \
                          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET key = excluded.key, epoch = excluded.epoch, \
                          party = excluded.party, record = excluded.record, sealed_share = excluded.sealed_share, \
@@ -32,11 +30,9 @@ impl Sqlite {
                     .bind(share.record)
                     .bind(share.sealed_share)
                     .bind(at)
-                    .execute(connection)
-                    .await?;
+                    .execute(connection)?;
                     Ok(())
-                })
-            },
+                },
             |()| vec![entry],
             false,
         );
@@ -44,24 +40,22 @@ impl Sqlite {
     }
 
     pub(crate) async fn restored(&self) -> Result<Vec<Restored>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM restored ORDER BY key_id")
+        let rows = db::query("SELECT * FROM restored ORDER BY key_id")
             .fetch_all(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         rows.iter().map(restored).collect::<Result<_, _>>().map_err(|failure| self.named(failure))
     }
 
     pub(crate) async fn restored_of(&self, key: &str) -> Result<Option<Restored>, StoreError> {
-        let row = sqlx::query("SELECT * FROM restored WHERE key = ? ORDER BY epoch DESC LIMIT 1")
+        let row = db::query("SELECT * FROM restored WHERE key = ? ORDER BY epoch DESC LIMIT 1")
             .bind(key)
             .fetch_optional(&self.readers)
-            .await
             .map_err(|error| self.named(error))?;
         row.as_ref().map(restored).transpose().map_err(|failure| self.named(failure))
     }
 }
 
-fn restored(row: &SqliteRow) -> Result<Restored, Failure> {
+fn restored(row: &Row) -> Result<Restored, Failure> {
     Ok(Restored {
         key: row.try_get("key")?,
         key_id: row.try_get("key_id")?,

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
-
+use super::db;
 use super::*;
 use crate::{DATABASE_FILE, StoreError};
 
@@ -15,11 +14,9 @@ async fn open(folder: &Path) -> Sqlite {
 async fn pragma(sqlite: &Sqlite, statement: &'static str) {
     sqlite
         .writer
-        .write(move |connection: &mut SqliteConnection| {
-            Box::pin(async move {
-                sqlx::query(statement).fetch_all(connection).await?;
-                Ok(())
-            })
+        .write(move |connection: &mut Connection| {
+            db::query(statement).fetch_all(connection)?;
+            Ok(())
         })
         .await
         .unwrap();
@@ -32,21 +29,19 @@ async fn every_connection_has_its_settings() {
     let settings = sqlite
         .writer
         .write(|connection| {
-            Box::pin(async move {
-                let mode: String =
-                    sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
-                let mut numbers = Vec::new();
-                for statement in ["PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA secure_delete"] {
-                    let number: i64 = sqlx::query_scalar(statement).fetch_one(&mut *connection).await?;
-                    numbers.push(number);
-                }
-                Ok((mode, numbers))
-            })
+            let mode: String = db::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection)?;
+            let mut numbers = Vec::new();
+            for statement in ["PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA secure_delete"] {
+                let number: i64 = db::query_scalar(statement).fetch_one(&mut *connection)?;
+                numbers.push(number);
+            }
+            Ok((mode, numbers))
         })
         .await
         .unwrap();
     assert_eq!(settings, ("wal".to_owned(), vec![2, 1, 1]));
-    let refused = sqlx::query("DELETE FROM keys").execute(&sqlite.readers).await.unwrap_err();
+    let refused = db::query("DELETE FROM keys").execute(&sqlite.readers).unwrap_err();
+    let refused = sqlite.named(refused);
     assert!(refused.to_string().contains("readonly"), "{refused}");
 }
 
@@ -71,13 +66,14 @@ async fn a_database_held_by_another_program_is_busy() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = open(folder.path()).await;
     pragma(&sqlite, "PRAGMA busy_timeout = 30").await;
-    let mut other = base_options(&sqlite.path).busy_timeout(Duration::ZERO).connect().await.unwrap();
-    let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let other = Connection::writer(&sqlite.path).unwrap();
+    other.set_busy_timeout(Duration::ZERO).unwrap();
+    other.batch("BEGIN IMMEDIATE").unwrap();
     let error = sqlite.consume(b"id".to_vec(), 1, |_| Vec::new()).await.unwrap_err();
     assert!(matches!(error, StoreError::Busy { .. }) && error.is_retryable(), "{error}");
     // Readers go on meanwhile.
     assert!(!sqlite.is_consumed(b"id").await.unwrap());
-    held.rollback().await.unwrap();
+    other.batch("ROLLBACK").unwrap();
     assert!(sqlite.consume(b"id".to_vec(), 1, |_| Vec::new()).await.unwrap());
 }
 
@@ -92,17 +88,14 @@ async fn a_refused_write_does_not_undo_its_neighbours() {
                 sqlite
                     .writer
                     .write(move |connection| {
-                        Box::pin(async move {
-                            sqlx::query("INSERT INTO consumed (id, consumed_at) VALUES (?, 1)")
-                                .bind(vec![index])
-                                .execute(&mut *connection)
-                                .await?;
-                            // Every third breaks a rule of the schema after its first statement.
-                            if index % 3 == 0 {
-                                sqlx::query("DELETE FROM consumed").execute(&mut *connection).await?;
-                            }
-                            Ok(())
-                        })
+                        db::query("INSERT INTO consumed (id, consumed_at) VALUES (?, 1)")
+                            .bind(vec![index])
+                            .execute(&mut *connection)?;
+                        // Every third breaks a rule of the schema after its first statement.
+                        if index % 3 == 0 {
+                            db::query("DELETE FROM consumed").execute(&mut *connection)?;
+                        }
+                        Ok(())
                     })
                     .await
             })
@@ -130,16 +123,13 @@ async fn a_refused_statement_does_not_undo_its_neighbours() {
                 sqlite
                     .writer
                     .write_statement(move |connection| {
-                        Box::pin(async move {
-                            // Every third is two rows of which the second is there already: none of them stays.
-                            let second = if index % 3 == 0 { 255 } else { index + 100 };
-                            sqlx::query("INSERT INTO consumed (id, consumed_at) VALUES (?, 1), (?, 1)")
-                                .bind(vec![index])
-                                .bind(vec![second])
-                                .execute(connection)
-                                .await?;
-                            Ok(())
-                        })
+                        // Every third is two rows of which the second is there already: none of them stays.
+                        let second = if index % 3 == 0 { 255 } else { index + 100 };
+                        db::query("INSERT INTO consumed (id, consumed_at) VALUES (?, 1), (?, 1)")
+                            .bind(vec![index])
+                            .bind(vec![second])
+                            .execute(connection)?;
+                        Ok(())
                     })
                     .await
             })
@@ -153,4 +143,23 @@ async fn a_refused_statement_does_not_undo_its_neighbours() {
         refused += u32::from(result.is_err());
     }
     assert_eq!(refused, 20);
+}
+
+/// Files of the first versions were made by sqlx: a checksum that it wrote is taken, and one that belongs to another step is not.
+#[tokio::test]
+async fn the_steps_of_earlier_files_are_known_again() {
+    const BY_SQLX: &str =
+        "57DF4C9FDC923DA91790B4C07D99309CA7315AEB3065ABE552D04C1A0AB075186C05399C0BBA8670C7B1C8F98340A80D";
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.close().await;
+    let file = folder.path().join(DATABASE_FILE);
+    let mut connection = Connection::writer(&file).unwrap();
+    let first = "SELECT hex(checksum) FROM _sqlx_migrations WHERE version = 1";
+    let first: String = db::query_scalar(first).fetch_one(&mut connection).unwrap();
+    assert_eq!(first, BY_SQLX);
+    connection.batch("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 2").unwrap();
+    connection.close().unwrap();
+    let locked = Folder::lock(folder.path()).unwrap();
+    let refused = Sqlite::open(locked, &file, Faults::default()).await.unwrap_err();
+    assert!(refused.to_string().contains("step 2 of its schema"), "{refused}");
 }

@@ -2,22 +2,19 @@
 //! callers share one sync.
 
 use std::fmt;
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use quorate_log::entry::Entry;
 use quorate_log::note::LogSigner;
 use quorate_log::receipt::Receipt;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use super::audit::Ledger;
+use super::db::{self, Connection};
 use super::failure::Failure;
-use super::writer_options;
 use crate::StoreError;
 use crate::fault::{Fault, Faults};
 use crate::folder::Folder;
@@ -27,15 +24,13 @@ const QUEUE: usize = 256;
 /// Writes in one transaction.
 const MAX_BATCH: usize = 64;
 
-pub(super) type Pending<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
 type Log<T> = Box<dyn FnOnce(&T) -> Vec<Entry> + Send>;
-type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send>;
+type Work<T> = Box<dyn FnOnce(&mut Connection) -> Result<T, Failure> + Send>;
 
 /// What of a write is undone if it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// It changes rows with at most one statement. SQLite undoes a statement that fails by itself, so no savepoint is needed: two
-    /// journeys less to the thread of the connection.
+    /// It changes rows with at most one statement. SQLite undoes a statement that fails by itself, so no savepoint is needed.
     Statement,
     /// Everything since a savepoint.
     Savepoint,
@@ -44,7 +39,8 @@ pub(super) enum Unit {
 /// The door to the writing task.
 pub(super) struct Writer {
     tasks: Mutex<Option<mpsc::Sender<Task>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// Answers when the last write is done.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
     failed: AtomicU64,
 }
 
@@ -56,11 +52,11 @@ impl fmt::Debug for Writer {
 
 impl Writer {
     pub(super) fn start(
-        connection: SqliteConnection,
+        connection: Connection,
         path: Arc<Path>,
         folder: Folder,
         faults: Faults,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let (tasks, queue) = mpsc::channel(QUEUE);
         let task = WriteTask {
             connection: Some(connection),
@@ -71,8 +67,16 @@ impl Writer {
             faults,
             _folder: folder,
         };
-        let task = tokio::spawn(task.run());
-        Self { tasks: Mutex::new(Some(tasks)), task: Mutex::new(Some(task)), failed: AtomicU64::new(0) }
+        let (over, ended) = oneshot::channel();
+        let work = move || {
+            task.run();
+            // Nobody may wait for it.
+            over.send(()).unwrap_or_default();
+        };
+        let started = std::thread::Builder::new().name("store".to_owned()).spawn(work);
+        started.map_err(|error| StoreError::Io { detail: format!("no thread for the store: {error}") })?;
+        let ended = Mutex::new(Some(ended));
+        Ok(Self { tasks: Mutex::new(Some(tasks)), ended, failed: AtomicU64::new(0) })
     }
 
     /// Writes that failed for a reason that lies in the disk or the database.
@@ -84,7 +88,7 @@ impl Writer {
     pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+        W: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     {
         self.write_logged(Unit::Savepoint, work, |_| Vec::new(), false).await.map(|(value, _)| value)
     }
@@ -93,7 +97,7 @@ impl Writer {
     pub(super) async fn write_statement<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+        W: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     {
         self.write_logged(Unit::Statement, work, |_| Vec::new(), false).await.map(|(value, _)| value)
     }
@@ -109,7 +113,7 @@ impl Writer {
     ) -> Result<(T, Vec<Receipt>), StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Pending<'c, T> + Send + 'static,
+        W: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let (work, log): (Work<T>, Log<T>) = (Box::new(work), Box::new(log));
@@ -153,11 +157,11 @@ impl Writer {
 
     pub(super) async fn close(&self) {
         drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task
-            && let Err(error) = task.await
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended
+            && ended.await.is_err()
         {
-            tracing::error!(%error, "the writer of the store ended early");
+            tracing::error!("the writer of the store ended early");
         }
     }
 }
@@ -177,12 +181,7 @@ trait Job: Send {
     fn work(&self) -> &'static str;
 
     /// Does the work inside the caller's transaction or savepoint.
-    fn run<'a>(
-        &'a mut self,
-        connection: &'a mut SqliteConnection,
-        path: &'a Path,
-        fault: Option<Fault>,
-    ) -> Pin<Box<dyn Future<Output = Step> + Send + 'a>>;
+    fn run(&mut self, connection: &mut Connection, path: &Path, fault: Option<Fault>) -> Step;
 
     /// What is to be logged, once the work is done and kept, and whether receipts are wanted for it.
     fn entries(&mut self) -> (Vec<Entry>, bool);
@@ -218,44 +217,37 @@ impl<T: Send> Job for Write<T> {
         self.named
     }
 
-    fn run<'a>(
-        &'a mut self,
-        connection: &'a mut SqliteConnection,
-        path: &'a Path,
-        fault: Option<Fault>,
-    ) -> Pin<Box<dyn Future<Output = Step> + Send + 'a>> {
-        Box::pin(async move {
-            self.fault = fault;
-            match fault {
-                Some(Fault::BeforeCommit) => {
-                    self.outcome = Some(Err(injected("before the commit")));
-                    return Step::Undo;
-                }
-                Some(Fault::DiskFull) => {
-                    let detail = "injected fault".to_owned();
-                    self.outcome = Some(Err(StoreError::DiskFull { detail }));
-                    return Step::Undo;
-                }
-                Some(Fault::DeadBefore) => return Step::FailBatch(StoreError::Closed),
-                Some(Fault::AfterCommit | Fault::DeadAfter) | None => {}
+    fn run(&mut self, connection: &mut Connection, path: &Path, fault: Option<Fault>) -> Step {
+        self.fault = fault;
+        match fault {
+            Some(Fault::BeforeCommit) => {
+                self.outcome = Some(Err(injected("before the commit")));
+                return Step::Undo;
             }
-            let Some(work) = self.work.take() else { return Step::Undo };
-            match work(connection).await {
-                Ok(value) => {
-                    self.outcome = Some(Ok(value));
-                    Step::Keep
-                }
-                Err(failure) if failure.is_fatal() => Step::FailBatch(failure.at(path)),
-                // What cannot be read back may have been written.
-                Err(failure @ Failure::Row(_)) if self.unit == Unit::Statement => {
-                    Step::FailBatch(failure.at(path))
-                }
-                Err(failure) => {
-                    self.outcome = Some(Err(failure.at(path)));
-                    Step::Undo
-                }
+            Some(Fault::DiskFull) => {
+                let detail = "injected fault".to_owned();
+                self.outcome = Some(Err(StoreError::DiskFull { detail }));
+                return Step::Undo;
             }
-        })
+            Some(Fault::DeadBefore) => return Step::FailBatch(StoreError::Closed),
+            Some(Fault::AfterCommit | Fault::DeadAfter) | None => {}
+        }
+        let Some(work) = self.work.take() else { return Step::Undo };
+        match work(connection) {
+            Ok(value) => {
+                self.outcome = Some(Ok(value));
+                Step::Keep
+            }
+            Err(failure) if failure.is_fatal() => Step::FailBatch(failure.at(path)),
+            // What cannot be read back may have been written.
+            Err(failure @ Failure::Row(_)) if self.unit == Unit::Statement => {
+                Step::FailBatch(failure.at(path))
+            }
+            Err(failure) => {
+                self.outcome = Some(Err(failure.at(path)));
+                Step::Undo
+            }
+        }
     }
 
     fn entries(&mut self) -> (Vec<Entry>, bool) {
@@ -288,7 +280,7 @@ fn injected(when: &str) -> StoreError {
 
 struct WriteTask {
     /// `None` after a failed batch: what that connection still holds is in doubt.
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
     /// Signs the audit log, once it is opened.
     signer: Option<Arc<LogSigner>>,
     /// Where the log ends. `None` after a failed batch.
@@ -301,12 +293,12 @@ struct WriteTask {
 }
 
 impl WriteTask {
-    async fn run(mut self) {
+    fn run(mut self) {
         let mut waiting = None;
         loop {
             let Some(next) = (match waiting.take() {
                 Some(task) => Some(task),
-                None => self.queue.recv().await,
+                None => self.queue.blocking_recv(),
             }) else {
                 break;
             };
@@ -314,16 +306,16 @@ impl WriteTask {
                 Task::Write(job) => job,
                 Task::OpenLog(signer, reply) => {
                     // Whoever asked may have gone.
-                    drop(reply.send(self.open_log(signer).await));
+                    drop(reply.send(self.open_log(signer)));
                     continue;
                 }
                 Task::Fold(reply) => {
-                    drop(reply.send(self.fold().await));
+                    drop(reply.send(self.fold()));
                     continue;
                 }
             };
             // Whoever is about to ask for a write of its own shares the commit.
-            tokio::task::yield_now().await;
+            std::thread::yield_now();
             let mut batch = vec![first];
             while batch.len() < MAX_BATCH {
                 match self.queue.try_recv() {
@@ -335,7 +327,7 @@ impl WriteTask {
                     Err(_) => break,
                 }
             }
-            let ended = self.commit(&mut batch).await;
+            let ended = self.commit(&mut batch);
             if self.faults.is_dead() {
                 // Nobody is told anything, not even that it is over.
                 break;
@@ -353,46 +345,46 @@ impl WriteTask {
             }
         }
         if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close().await
+            && let Err(error) = connection.close()
         {
-            tracing::warn!(%error, "closing the store failed; nothing is lost");
+            tracing::warn!(error = %error.at(&self.path), "closing the store failed; nothing is lost");
         }
     }
 
-    async fn open_log(&mut self, signer: Arc<LogSigner>) -> Result<(), StoreError> {
+    fn open_log(&mut self, signer: Arc<LogSigner>) -> Result<(), StoreError> {
         self.signer = Some(signer);
         self.ledger = None;
-        self.ready().await
+        self.ready()
     }
 
-    async fn fold(&mut self) -> Result<bool, StoreError> {
-        self.ready().await?;
+    fn fold(&mut self) -> Result<bool, StoreError> {
+        self.ready()?;
         let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
-        fold(connection).await.map_err(|failure| failure.at(&self.path))
+        fold(connection).map_err(|failure| failure.at(&self.path))
     }
 
     /// After a failed batch it is known only from the disk what was committed.
-    async fn ready(&mut self) -> Result<(), StoreError> {
+    fn ready(&mut self) -> Result<(), StoreError> {
         let named = |failure: Failure| failure.at(&self.path);
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => writer_options(&self.path).connect().await.map_err(|error| named(error.into()))?,
+            None => Connection::writer(&self.path).map_err(named)?,
         };
         if let (None, Some(signer)) = (&self.ledger, &self.signer) {
-            self.ledger = Some(Ledger::open(&mut connection, Arc::clone(signer)).await.map_err(named)?);
+            self.ledger = Some(Ledger::open(&mut connection, Arc::clone(signer)).map_err(named)?);
         }
         self.connection = Some(connection);
         Ok(())
     }
 
     /// All in one transaction: one refused write does not undo the others. Gives the receipts of each.
-    async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Vec<Receipt>>, StoreError> {
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Vec<Receipt>>, StoreError> {
         let path = Arc::clone(&self.path);
         let faults = self.faults.clone();
-        let named = |error: sqlx::Error| Failure::from(error).at(&path);
-        self.ready().await?;
+        let named = |failure: Failure| failure.at(&path);
+        self.ready()?;
         let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(named)?;
+        connection.batch("BEGIN IMMEDIATE").map_err(named)?;
         // Of each entry: for which write, and whether a receipt is wanted.
         let (mut entries, mut owners) = (Vec::new(), Vec::new());
         let mut receipts: Vec<Vec<Receipt>> = batch.iter().map(|_| Vec::new()).collect();
@@ -406,13 +398,13 @@ impl WriteTask {
             dies |= fault == Some(Fault::DeadAfter);
             // Alone, its savepoint is the transaction.
             let step = if alone || job.unit() == Unit::Statement {
-                job.run(&mut transaction, &path, fault).await
+                job.run(connection, &path, fault)
             } else {
-                let mut savepoint = transaction.begin().await.map_err(named)?;
-                let step = job.run(&mut savepoint, &path, fault).await;
+                connection.batch("SAVEPOINT write").map_err(named)?;
+                let step = job.run(connection, &path, fault);
                 match &step {
-                    Step::Keep => savepoint.commit().await.map_err(named)?,
-                    Step::Undo => savepoint.rollback().await.map_err(named)?,
+                    Step::Keep => connection.batch("RELEASE write").map_err(named)?,
+                    Step::Undo => connection.batch("ROLLBACK TO write; RELEASE write").map_err(named)?,
                     Step::FailBatch(_) => {}
                 }
                 step
@@ -424,7 +416,7 @@ impl WriteTask {
                     entries.extend(logged);
                 }
                 Step::Undo if alone && !dies => {
-                    transaction.rollback().await.map_err(named)?;
+                    connection.batch("ROLLBACK").map_err(named)?;
                     return Ok(receipts);
                 }
                 Step::Undo => {}
@@ -435,10 +427,10 @@ impl WriteTask {
             None
         } else {
             let ledger = self.ledger.as_mut().ok_or(StoreError::NoLog)?;
-            let added = ledger.append(&mut transaction, entries).await;
+            let added = ledger.append(connection, entries);
             Some(added.map_err(|failure| failure.at(&path))?)
         };
-        transaction.commit().await.map_err(named)?;
+        connection.batch("COMMIT").map_err(named)?;
         if dies {
             faults.die();
         }
@@ -457,12 +449,11 @@ impl WriteTask {
 
 /// Moves all frames of the log into the file and cuts the log to nothing, so that no page of before is left in it. Gives `false` if
 /// somebody reads from it.
-pub(super) async fn fold(connection: &mut SqliteConnection) -> Result<bool, Failure> {
+pub(super) fn fold(connection: &mut Connection) -> Result<bool, Failure> {
     // While it waits for readers nobody writes.
-    sqlx::query("PRAGMA busy_timeout = 200").execute(&mut *connection).await?;
-    let busy: Result<i64, sqlx::Error> =
-        sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
-    let patience = super::BUSY_TIMEOUT.as_millis();
-    sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {patience}"))).execute(connection).await?;
+    connection.set_busy_timeout(Duration::from_millis(200))?;
+    let busy: Result<i64, Failure> =
+        db::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection);
+    connection.set_busy_timeout(db::BUSY_TIMEOUT)?;
     Ok(busy? == 0)
 }

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quorate_store::{DATABASE_FILE, Store, StoreError};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use rusqlite::Connection;
 
 use crate::common::{burn, key, operation};
 use crate::crash::{Child, is_written};
@@ -34,8 +33,8 @@ async fn filled() -> tempfile::TempDir {
     folder
 }
 
-async fn connect(path: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
+fn connect(file: &Path) -> Connection {
+    Connection::open(file).unwrap()
 }
 
 /// Opens, expects a refusal that changes nothing, and gives it.
@@ -166,9 +165,9 @@ async fn a_lost_database_is_not_replaced_by_an_empty_one() {
 #[tokio::test]
 async fn a_foreign_database_is_refused_unchanged() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = connect(&database(folder.path())).await;
-    sqlx::query("CREATE TABLE theirs (id INTEGER)").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    let connection = connect(&database(folder.path()));
+    connection.execute_batch("CREATE TABLE theirs (id INTEGER)").unwrap();
+    connection.close().unwrap();
     let error = refused(folder.path()).await;
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains("another program"), "{error}");
@@ -179,9 +178,9 @@ async fn emptied_tables_are_refused() {
     let folder = filled().await;
     fs::remove_file(database(folder.path())).unwrap();
     // A sound database, but without our tables, in a folder that had them.
-    let mut connection = connect(&database(folder.path())).await;
-    sqlx::query("PRAGMA user_version = 1").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    let connection = connect(&database(folder.path()));
+    connection.execute_batch("PRAGMA user_version = 1").unwrap();
+    connection.close().unwrap();
     let error = refused(folder.path()).await;
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
 }
@@ -189,9 +188,9 @@ async fn emptied_tables_are_refused() {
 #[tokio::test]
 async fn a_first_start_that_was_interrupted_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let mut connection = connect(&database(folder.path())).await;
-    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    let connection = connect(&database(folder.path()));
+    connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+    connection.close().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     assert!(store.consume(b"id", 1).await.unwrap());
 }
@@ -199,15 +198,14 @@ async fn a_first_start_that_was_interrupted_goes_on() {
 #[tokio::test]
 async fn a_newer_schema_is_refused_unchanged() {
     let folder = filled().await;
-    let mut connection = connect(&database(folder.path())).await;
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+    let connection = connect(&database(folder.path()));
+    connection
+        .execute_batch(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
          VALUES (99, 'later', 1, x'00', 0)",
-    )
-    .execute(&mut connection)
-    .await
-    .unwrap();
-    connection.close().await.unwrap();
+        )
+        .unwrap();
+    connection.close().unwrap();
     let error = refused(folder.path()).await;
     assert!(matches!(error, StoreError::SchemaNewer { found: 99, .. }), "{error}");
 }
@@ -218,14 +216,14 @@ async fn the_database_itself_keeps_the_marks() {
     let store = Store::open(folder.path()).await.unwrap();
     store.consume(b"id", 1).await.unwrap();
     store.close().await;
-    let mut connection = connect(&database(folder.path())).await;
+    let connection = connect(&database(folder.path()));
     for statement in [
         "DELETE FROM burns",
         "UPDATE burns SET generation = 1000 WHERE generation = 1",
         "DELETE FROM consumed",
         "UPDATE consumed SET id = x'00'",
     ] {
-        let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+        let error = connection.execute_batch(statement).unwrap_err();
         assert!(error.to_string().contains("kept for ever"), "{statement}: {error}");
     }
 }

@@ -6,7 +6,6 @@ use quorate_log::entry::{Entry, Kind};
 use quorate_log::note::LogSigner;
 use quorate_store::fault::{Fault, Faults};
 use quorate_store::{DATABASE_FILE, Spending, SpentBy, Store};
-use sqlx::{ConnectOptions as _, Connection as _};
 
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
@@ -72,8 +71,7 @@ async fn each_thing_is_kept_and_logged_once() {
     store.close().await;
     // The database itself keeps them.
     let path = folder.path().join(DATABASE_FILE);
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut connection = options.connect().await.unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
     for statement in [
         "DELETE FROM directory",
         "UPDATE directory SET entry = x'00'",
@@ -82,9 +80,9 @@ async fn each_thing_is_kept_and_logged_once() {
         "DELETE FROM rulings",
         "DELETE FROM freezes",
     ] {
-        assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
+        assert!(connection.execute(statement, []).is_err(), "{statement}");
     }
-    connection.close().await.unwrap();
+    connection.close().unwrap();
 }
 
 #[tokio::test]
@@ -119,12 +117,11 @@ async fn what_was_spent_is_read_in_pages_and_forgotten_in_batches() {
     assert!(!store.spend(one("op_first", 900)).await.unwrap(), "once an operation");
     assert_eq!(store.spending("op_first").await.unwrap(), Some(one("op_first", 7)));
     assert_eq!(store.spending("op_none").await.unwrap(), None);
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join(DATABASE_FILE));
-    let mut connection = options.connect().await.unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     let many = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4999) \
                 INSERT INTO spending SELECT printf('op_%05d', i), 10 + i / 3000, 'key_' || (1 + i % 2), 'alice', '', '1', '{}' FROM n";
-    sqlx::query(many).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+    connection.execute(many, []).unwrap();
+    connection.close().unwrap();
     let all = async |by: SpentBy<'_>, from: u64| {
         let (mut found, mut after) = (Vec::new(), (from, String::new()));
         loop {

@@ -13,7 +13,6 @@ use quorate_log::verify::audit;
 use quorate_log::witness::WitnessPolicy;
 use quorate_store::fault::{Fault, Faults};
 use quorate_store::{Begin, DATABASE_FILE, OperationStatus, OperationUpdate, Store, StoreError};
-use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::common::operation;
 
@@ -69,12 +68,11 @@ async fn sound(store: &Store, size: u64) {
 }
 
 async fn with_database(folder: &Path, statements: &[&'static str]) {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join(DATABASE_FILE));
-    let mut connection = options.connect().await.unwrap();
+    let connection = rusqlite::Connection::open(folder.join(DATABASE_FILE)).unwrap();
     for statement in statements {
-        sqlx::query(*statement).execute(&mut connection).await.unwrap();
+        connection.execute(statement, []).unwrap();
     }
-    connection.close().await.unwrap();
+    connection.close().unwrap();
 }
 
 #[tokio::test]
@@ -204,10 +202,9 @@ async fn a_log_that_was_changed_is_not_taken_up() {
     let other = LogSigner::from_seed(NAME, &[8; 32]).unwrap();
     assert!(matches!(store.open_log(other).await, Err(StoreError::Corrupt { .. })));
     // The database itself keeps a program from changing it.
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join(DATABASE_FILE));
-    let mut connection = options.connect().await.unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     for statement in ["UPDATE log_entries SET entry = x'00'", "DELETE FROM log_entries"] {
-        let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+        let error = connection.execute(statement, []).unwrap_err();
         assert!(error.to_string().contains("kept for ever"), "{error}");
     }
 }

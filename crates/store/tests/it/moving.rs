@@ -107,10 +107,11 @@ async fn what_a_crash_left_in_the_log_is_erased_when_the_folder_is_opened() {
     store.insert_key(held(OLD), 1).await.unwrap();
     assert!(store.erase_replaced().await.unwrap());
     // A reader that stays keeps the log from being emptied, as a crash would.
-    let url = format!("sqlite://{}?mode=ro", folder.path().join(quorate_store::DATABASE_FILE).display());
-    let mut reader = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
-    sqlx::query("BEGIN").execute(&mut reader).await.unwrap();
-    sqlx::query("SELECT count(*) FROM keys").fetch_one(&mut reader).await.unwrap();
+    let file = folder.path().join(quorate_store::DATABASE_FILE);
+    let only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let reader = rusqlite::Connection::open_with_flags(file, only).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM keys", [], |row| row.get::<_, i64>(0)).unwrap();
     store.switch_key(switch(to_new()), entry(), 4).await.unwrap();
     assert!(store.must_erase(), "somebody reads");
     assert!(found(folder.path(), OLD) > 0);
@@ -122,7 +123,7 @@ async fn what_a_crash_left_in_the_log_is_erased_when_the_folder_is_opened() {
     assert_eq!(recovered.key("key").await.unwrap().unwrap().epoch, 3);
     assert_eq!(found(copy.path(), OLD), 0);
     // And where the reader goes, the next try succeeds.
-    sqlx::query("COMMIT").execute(&mut reader).await.unwrap();
+    reader.execute_batch("COMMIT").unwrap();
     assert!(store.erase_replaced().await.unwrap());
     assert!(!store.must_erase());
     assert_eq!(found(folder.path(), OLD), 0);

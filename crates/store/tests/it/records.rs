@@ -66,7 +66,7 @@ async fn keys_follow_their_state_machine() {
             let result = store.move_key(&id, step, 20, Vec::new()).await;
             assert!(same || to == KeyStatus::Exposed);
             // The database holds to the same steps, whoever writes.
-            let mut raw = sqlite(folder.path()).await;
+            let raw = sqlite(folder.path());
             let steps = "UPDATE keys SET status = ?1, exposed_at = coalesce(exposed_at, ?2), \
                          sealed_share = CASE ?1 WHEN 'destroyed' THEN x'' ELSE sealed_share END WHERE key_id = ?3";
             let raw_id = format!("{id}-raw");
@@ -74,12 +74,8 @@ async fn keys_follow_their_state_machine() {
                 KeyState { exposed_at: (from == KeyStatus::Exposed).then_some(5), ..KeyState::default() };
             let sealed_share = if from == KeyStatus::Destroyed { Vec::new() } else { vec![7] };
             store.insert_key(NewKey { status: from, state, sealed_share, ..key(&raw_id) }, 10).await.unwrap();
-            let done = sqlx::query(steps)
-                .bind(to.as_str())
-                .bind((to == KeyStatus::Exposed).then_some(5))
-                .bind(&raw_id)
-                .execute(&mut raw)
-                .await;
+            let exposed_at = (to == KeyStatus::Exposed).then_some(5);
+            let done = raw.execute(steps, (to.as_str(), exposed_at, &raw_id));
             assert_eq!(done.is_ok(), from == to || from.may_become(to), "{raw_id}: {done:?}");
             let stored = store.key(&id).await.unwrap().unwrap();
             if from.may_become(to) {
@@ -377,8 +373,6 @@ async fn what_is_too_long_is_refused() {
 }
 
 /// The database as another program opens it.
-async fn sqlite(folder: &std::path::Path) -> sqlx::SqliteConnection {
-    use sqlx::ConnectOptions as _;
-    let file = folder.join(quorate_store::DATABASE_FILE);
-    sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap()
+fn sqlite(folder: &std::path::Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(folder.join(quorate_store::DATABASE_FILE)).unwrap()
 }

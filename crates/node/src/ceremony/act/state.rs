@@ -183,6 +183,8 @@ impl Shared {
         *acts = (*acts).max(state.acts);
         drop(seen);
         self.acted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        // POOL.6
+        self.pool.ordered(id);
     }
 
     /// The private key is or was outside of its shares: for ever, whatever the status becomes. Durable, with the entry, when it returns; done

@@ -59,7 +59,7 @@ impl Shared {
         Some(self.config.refresh.every).filter(|every| !every.is_zero())
     }
 
-    fn is_frozen(&self, key: &KeyId, record: &Record) -> bool {
+    pub(crate) fn is_frozen(&self, key: &KeyId, record: &Record) -> bool {
         let frozen =
             |known: &crate::governance::Governance| known.frozen(Some(key), record.tenant.as_ref()).is_some();
         self.governance.as_ref().is_some_and(frozen)

@@ -59,7 +59,7 @@ fn child_of<C: Curve>(share: &KeyShare<C>, scheme: Scheme, path: &DerivationPath
 }
 
 /// Why there is no key at the path, and what to do.
-fn refused(path: &DerivationPath, error: DeriveError) -> Problem {
+pub(super) fn refused(path: &DerivationPath, error: DeriveError) -> Problem {
     match error {
         DeriveError::Hardened(_) => hardened(path),
         DeriveError::TooDeep | DeriveError::NoChild(_) => {

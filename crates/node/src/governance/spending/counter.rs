@@ -38,6 +38,9 @@ const KEPT: u64 = 2 * WEEK;
 /// Rows forgotten at once.
 const FORGOTTEN: u32 = 500;
 
+/// Under the empty name, which no token has, a row says for how many signatures beyond the first it counts.
+pub(super) const MORE: &str = "";
+
 /// Who spends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Subject {
@@ -383,13 +386,15 @@ fn everything(spend: &Spend) -> Windows {
 /// What a row says. What does not read counts as everything.
 fn read(row: &Spending) -> Spend {
     let native = row.native.parse();
-    let tokens = serde_json::from_str::<BTreeMap<String, Amount>>(&row.tokens);
+    let mut tokens = serde_json::from_str::<BTreeMap<String, Amount>>(&row.tokens);
+    let more = tokens.as_mut().ok().and_then(|tokens| tokens.remove(MORE)).unwrap_or(Amount::ZERO);
     Spend {
         at: row.at,
         chain: row.chain.clone(),
         unreadable: native.is_err() || tokens.is_err(),
         native: native.unwrap_or(Amount::MAX),
         tokens: tokens.unwrap_or_default(),
+        more: u64::try_from(more.units()).unwrap_or(u64::MAX),
     }
 }
 

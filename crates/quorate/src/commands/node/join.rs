@@ -109,6 +109,7 @@ pub(super) fn join(args: JoinArgs, output: &Output) -> anyhow::Result<()> {
         peers,
         clients,
         presign: None,
+        pool: Default::default(),
         webhooks: Vec::new(),
         backup: None,
     };

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use quorate_api::intent::{Purpose, Scheme};
+use quorate_api::intent::{Purpose, Scheme, build};
 use quorate_api::webhook::{
     HEADER_ID, HEADER_SIGNATURE, HEADER_TIMESTAMP, KEYS_PATH, TOLERANCE, WebhookKey, WebhookKeys, verify,
 };
-use quorate_api::{Code, Key, Operation, OperationStatus, Problem};
+use quorate_api::{Code, Key, Operation, OperationStatus, Problem, SignBatch, SignItem};
 use quorate_node::config;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -316,6 +316,45 @@ async fn a_fact_of_the_hook_permits() {
     let metrics = cluster.get(0, "/metrics").await.1;
     assert!(metrics.contains("quorate_presign_questions_total{result=\"allowed\"} 3"), "{metrics}");
     assert!(metrics.contains("quorate_presign_seconds"), "{metrics}");
+}
+
+/// A batch is one question, about every item, and no hook can take the first item for all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_one_question() {
+    let hook = Hook::start(yes()).await;
+    let mut cluster = Cluster::prepare(2).await;
+    cluster.configs[0].presign = hook.config();
+    cluster.start_all().await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let item = |text: &str, path: Option<&str>| SignItem {
+        intent: build::message(text.as_bytes()),
+        path: path.map(|path| path.parse().unwrap()),
+    };
+    let batch = SignBatch { items: vec![item("one", None), item("two", Some("m/3"))], quorum: None };
+    let sign = async || {
+        let answer = cluster.client(0).sign_batch(&key.id, &batch, &unique("batch"), WAIT).await;
+        answer.map(|operation| operation.status).map_err(problem)
+    };
+    assert_eq!(sign().await, Ok(OperationStatus::Succeeded));
+    assert_eq!(hook.count(), 1);
+    let question = hook.asked().remove(0).json();
+    assert_eq!((&question["version"], &question["action"]), (&json!(2), &json!("sign:message")));
+    for absent in ["facts", "path", "public_key"] {
+        assert!(question.get(absent).is_none(), "{absent}");
+    }
+    let items = question["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    assert_eq!(items[0]["public_key"], json!(key.public_key));
+    assert_eq!((&items[0]["path"], &items[1]["path"]), (&Value::Null, &json!("m/3")));
+    assert_ne!(items[1]["public_key"], items[0]["public_key"]);
+    for (item, text) in items.iter().zip(["one", "two"]) {
+        assert!(item["summary"]["headline"].as_str().unwrap().contains(text), "{item}");
+        assert_eq!(item["facts"]["text"], text);
+    }
+    hook.now_does(Does::Says(json!({ "allow": false, "reason": "not both" })));
+    let refused = sign().await.unwrap_err();
+    assert_eq!(refused.code, Code::PresignDenied);
+    assert!(refused.detail.contains("not both"), "{}", refused.detail);
 }
 
 /// A no is shown with its reason, and leaves nothing behind.
@@ -625,4 +664,7 @@ async fn the_example_of_the_book_answers() {
     });
     cluster.start_all().await;
     until(async || cluster.sign(0, &key.id, "as in the book").await.is_ok()).await;
+    let item = SignItem { intent: build::message(b"two of them"), path: None };
+    let batch = SignBatch { items: vec![item; 2], quorum: None };
+    until(async || cluster.client(0).sign_batch(&key.id, &batch, &unique("book"), WAIT).await.is_ok()).await;
 }

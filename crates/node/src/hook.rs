@@ -1,4 +1,4 @@
-//! The pre-sign hook: a program of this node's operator that is asked before this node agrees to sign (`spec/53-presign.md`). It can say
+//! The pre-sign hook: a program of this node's operator that is asked before this node agrees to sign (`spec/53-hook.md`). It can say
 //! no, and it can say facts that rules look at. Each node asks its own; nothing is believed of what another node's hook said.
 //!
 //! | module | holds |
@@ -20,7 +20,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::ceremony::sign::Asked;
+use crate::ceremony::sign::{Asked, Item};
 use crate::clock;
 use crate::config;
 use crate::governance::permit::{Permission, Prepared};
@@ -129,7 +129,7 @@ impl Default for OfClient {
 }
 
 /// The hook of this node.
-pub(crate) struct Presign {
+pub(crate) struct Hook {
     receiver: Receiver,
     /// Its place, without what may be secret in its address.
     to: String,
@@ -168,15 +168,42 @@ struct Question<'a> {
     /// Where below the key the one is that would sign; absent if the key itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
-    /// The public key that would sign.
-    public_key: String,
+    /// The public key that would sign; of a batch, each item says its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     action: String,
+    summary: Summary,
+    /// Of what would be signed; of a batch, each item has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facts: Option<IntentFacts>,
+    /// All that would be signed together, if it is a batch: one answer for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    items: Vec<QuestionItem<'a>>,
+}
+
+/// One item of a batch.
+#[derive(Debug, Serialize)]
+struct QuestionItem<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    public_key: String,
     summary: &'a Summary,
     facts: IntentFacts,
+}
+
+impl<'a> QuestionItem<'a> {
+    fn of(item: &'a Item) -> Self {
+        Self {
+            path: (!item.path.is_root()).then(|| item.path.to_string()),
+            public_key: item.public_key.to_hex(),
+            summary: &item.prepared.summary,
+            facts: item.facts(),
+        }
+    }
 }
 
 /// A question that can be sent.
@@ -187,7 +214,7 @@ struct Sealed {
     body: Vec<u8>,
 }
 
-impl Presign {
+impl Hook {
     pub(crate) fn new(hook: &config::Presign, node: &str, metrics: Arc<Metrics>) -> Result<Self, String> {
         let receiver = Receiver::new(&hook.url, hook.ca_file.as_deref(), hook.timeout)?;
         Ok(Self {
@@ -310,9 +337,9 @@ impl Presign {
     }
 }
 
-impl std::fmt::Debug for Presign {
+impl std::fmt::Debug for Hook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Presign").field("to", &self.to).finish_non_exhaustive()
+        f.debug_struct("Hook").field("to", &self.to).finish_non_exhaustive()
     }
 }
 
@@ -325,15 +352,15 @@ impl Shared {
         asked: &Asked,
         need: Need,
     ) -> Result<Option<Arc<Said>>, Problem> {
-        let Some(presign) = &self.presign else { return Ok(None) };
+        let Some(hook) = &self.hook else { return Ok(None) };
         let about = judged.request.request_hash();
-        let entry = presign.entry(&judged.operation);
+        let entry = hook.entry(&judged.operation);
         if let Some(known) = entry.known(about, need) {
             return known.map(Some);
         }
-        let until = Instant::now() + presign.within;
-        let busy = || presign.failed(&NoAnswer::Busy);
-        let client = presign.client(judged.request.client());
+        let until = Instant::now() + hook.within;
+        let busy = || hook.failed(&NoAnswer::Busy);
+        let client = hook.client(judged.request.client());
         let _waiting = client.waiting.try_acquire().map_err(|_| {
             Problem::new(
                 Code::RateLimited,
@@ -347,11 +374,11 @@ impl Shared {
         }
         let places = async {
             let of_client = Arc::clone(&client.asking).acquire_owned().await;
-            (of_client, Arc::clone(&presign.places).acquire_owned().await)
+            (of_client, Arc::clone(&hook.places).acquire_owned().await)
         };
         let place = timeout_at(until, places).await.map_err(|_| busy())?;
         let question = self.question(judged, asked)?;
-        let work = Arc::clone(presign).ask(entry, one, about, judged.operation.clone(), question, until);
+        let work = Arc::clone(hook).ask(entry, one, about, judged.operation.clone(), question, until);
         let stop = self.stop.clone();
         let asking = self.tasks.spawn(crate::trace::carried(async move {
             let said = stop.run_until_cancelled(work).await;
@@ -360,7 +387,7 @@ impl Shared {
         }));
         match asking.await {
             Ok(Some(said)) => said.map(Some),
-            Ok(None) | Err(_) => Err(presign.failed(&NoAnswer::Broke)),
+            Ok(None) | Err(_) => Err(hook.failed(&NoAnswer::Broke)),
         }
     }
 
@@ -369,8 +396,17 @@ impl Shared {
         let nonce = hex::encode(random::<32>()?);
         let time = clock::seconds();
         let record = &asked.key.record;
+        let first = asked.first()?;
+        let items = if asked.batch { asked.items.iter().map(QuestionItem::of).collect() } else { Vec::new() };
+        let (path, public_key, facts) = if asked.batch {
+            (None, None, None)
+        } else {
+            let QuestionItem { path, public_key, facts, .. } = QuestionItem::of(first);
+            (path, Some(public_key), Some(facts))
+        };
         let question = Question {
-            version: 1,
+            // A hook that does not know batches must not take the first item for all.
+            version: if asked.batch { 2 } else { 1 },
             nonce: &nonce,
             time,
             node: &self.config.name,
@@ -382,13 +418,14 @@ impl Shared {
             principal: self.owner(judged.request.client()).0.map(|name| name.to_string()),
             source: judged.source,
             key: asked.key.id.as_str(),
-            path: (!asked.path.is_root()).then(|| asked.path.to_string()),
-            public_key: asked.public_key.to_hex(),
+            path,
+            public_key,
             label: record.label.as_deref(),
             tenant: record.tenant.as_ref().map(|tenant| tenant.as_str()),
-            action: Action::Sign(asked.prepared.purpose).to_string(),
-            summary: &asked.prepared.summary,
-            facts: IntentFacts::of(&asked.prepared.facts, &asked.prepared.summary),
+            action: Action::Sign(first.prepared.purpose).to_string(),
+            summary: asked.summary(),
+            facts,
+            items,
         };
         let body = serde_json::to_vec(&question).map_err(|error| {
             Problem::new(Code::Internal, format!("the question for the hook cannot be written: {error}"))
@@ -400,32 +437,32 @@ impl Shared {
 
     /// PRE.9: nothing is decided without what the hook said.
     pub(crate) fn said(&self, asked: &Asked) -> Result<BTreeMap<String, serde_json::Value>, Problem> {
-        match (&self.presign, &asked.said) {
+        match (&self.hook, &asked.said) {
             (None, _) => Ok(BTreeMap::new()),
             (Some(_), Some(said)) => Ok(said.facts.clone()),
-            (Some(presign), None) => Err(presign.failed(&NoAnswer::Unasked)),
+            (Some(hook), None) => Err(hook.failed(&NoAnswer::Unasked)),
         }
     }
 
     /// PRE.9: nothing is signed on what the hook said long ago.
     pub(crate) fn still_says(&self, asked: &Asked) -> Result<(), Problem> {
-        match (&self.presign, &asked.said) {
+        match (&self.hook, &asked.said) {
             (None, _) => Ok(()),
             (Some(_), Some(said)) if said.at.elapsed() <= OLDEST => Ok(()),
-            (Some(presign), _) => Err(presign.failed(&NoAnswer::Old)),
+            (Some(hook), _) => Err(hook.failed(&NoAnswer::Old)),
         }
     }
 
     /// As [`prepare`](Self::prepare), for whoever goes on with what waits. Nothing waits here for the hook: if it must be asked first, a
     /// task does that and looks at the case again.
     pub(crate) async fn prepare_to_go(self: &Arc<Self>, judged: &Judged) -> Result<Prepared, Problem> {
-        let (Some(presign), Ask::Sign(..)) = (&self.presign, &judged.ask) else {
+        let (Some(hook), Ask::Sign(..)) = (&self.hook, &judged.ask) else {
             return self.prepare(judged, self.id).await;
         };
-        if presign.known(judged, Need::Any).is_some() {
+        if hook.known(judged, Need::Any).is_some() {
             let prepared = self.prepare(judged, self.id).await?;
             // PRE.8  On an old answer people may be waited for, and nothing be done.
-            let fresh = presign.known(judged, Need::Fresh).is_some_and(|known| known.is_ok());
+            let fresh = hook.known(judged, Need::Fresh).is_some_and(|known| known.is_ok());
             if fresh || !matches!(self.permission(judged, prepared.subject()).await?, Permission::Go(_)) {
                 return Ok(prepared);
             }
@@ -435,18 +472,18 @@ impl Shared {
     }
 
     fn ask_and_look_again(self: &Arc<Self>, judged: &Judged) {
-        let Some(presign) = &self.presign else { return };
-        if !locked(&presign.awaited).insert(judged.operation.clone()) {
+        let Some(hook) = &self.hook else { return };
+        if !locked(&hook.awaited).insert(judged.operation.clone()) {
             return;
         }
-        let (shared, presign, judged) = (Arc::clone(self), Arc::clone(presign), judged.clone());
+        let (shared, hook, judged) = (Arc::clone(self), Arc::clone(hook), judged.clone());
         self.tasks.spawn(crate::trace::carried(async move {
             let prepared = shared.prepare_with(&judged, shared.id, Need::Fresh).await;
-            locked(&presign.awaited).remove(&judged.operation);
+            locked(&hook.awaited).remove(&judged.operation);
             // What failed, or was not asked, is asked at the next look at everything that waits.
             let failed = prepared.is_err_and(|problem| problem.code == Code::PresignFailed);
             if !failed
-                && presign.known(&judged, Need::Fresh).is_some()
+                && hook.known(&judged, Need::Fresh).is_some()
                 && let Err(problem) = shared.advance(&judged.operation).await
             {
                 tracing::warn!(operation = %judged.operation, detail = %problem.detail, "a case cannot be looked at");
