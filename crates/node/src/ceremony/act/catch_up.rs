@@ -46,10 +46,23 @@ struct Waiting {
     receipts: BTreeMap<PeerId, NodeReceipt>,
 }
 
+/// What became of an order that was handed out.
+enum Taken {
+    /// It is carried out, waits, or is not for this node.
+    Read,
+    NoRoom,
+}
+
 impl Heard {
     /// Whether this node has read all that a peer has, as far as it was told since the start.
     pub(crate) fn knows(&self, peer: PeerId) -> bool {
         self.newest.get(&peer).is_some_and(|newest| self.read.get(&peer).copied().unwrap_or(0) >= *newest)
+    }
+
+    /// Whether an order that was handed out, and is not carried out here yet, calls off the destruction of a key.
+    pub(crate) fn calls_off(&self, id: &KeyId) -> bool {
+        let keeps = |ask: &Ask| matches!(ask, Ask::Act(about, Act::Keep(_)) if about == id);
+        self.waiting.values().any(|waiting| keeps(&waiting.judged.ask))
     }
 }
 
@@ -127,8 +140,16 @@ impl Shared {
         upto: u64,
     ) -> Result<(), Problem> {
         for order in orders.iter().take(usize::try_from(AT_ONCE).unwrap_or(usize::MAX)) {
-            if let Err(problem) = self.take_order(from, order).await {
-                tracing::info!(peer = %self.name_of(from), detail = %problem.detail, "an order that was handed out is not taken yet");
+            match self.take_order(from, order).await {
+                Ok(Taken::Read) => {}
+                // Nothing after it counts as read: it is asked for again.
+                Ok(Taken::NoRoom) => {
+                    tracing::warn!(peer = %self.name_of(from), most = MAX_HEARD, "too many orders wait for more proof: no more are read until some are carried out");
+                    return Ok(());
+                }
+                Err(problem) => {
+                    tracing::info!(peer = %self.name_of(from), detail = %problem.detail, "an order that was handed out is not taken yet");
+                }
             }
         }
         let more = {
@@ -145,19 +166,19 @@ impl Shared {
         Ok(())
     }
 
-    async fn take_order(self: &Arc<Self>, from: PeerId, order: &TakenOrder) -> Result<(), Problem> {
+    async fn take_order(self: &Arc<Self>, from: PeerId, order: &TakenOrder) -> Result<Taken, Problem> {
         let request = SignedRequest::decode(&order.request).map_err(Problem::from)?;
         let judged = read(request)?;
-        let Some(record) = self.unknown_order(&judged).await? else { return Ok(()) };
+        let Some(record) = self.unknown_order(&judged).await? else { return Ok(Taken::Read) };
         if record.index_of(from).is_none() {
-            return Ok(());
+            return Ok(Taken::Read);
         }
         let expected = Self::expected(&judged, &record)?;
         let receipt = order.receipt.as_ref().and_then(|text| self.accept_receipt(from, text, &expected));
         {
             let mut heard = locked(&self.heard_orders);
             if heard.waiting.len() >= MAX_HEARD && !heard.waiting.contains_key(&judged.operation) {
-                return Ok(());
+                return Ok(Taken::NoRoom);
             }
             let waiting = heard
                 .waiting
@@ -167,7 +188,8 @@ impl Shared {
                 waiting.receipts.extend(receipt.map(|receipt| (from, receipt)));
             }
         }
-        self.reconsider(&judged.operation).await
+        self.reconsider(&judged.operation).await?;
+        Ok(Taken::Read)
     }
 
     /// The record of the key, if the order is about one that this node has, and is not carried out here.

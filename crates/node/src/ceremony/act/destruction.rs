@@ -21,7 +21,8 @@ use crate::shared::{Shared, store_problem};
 
 /// Keys that are read at once.
 const AT_ONCE: u32 = 200;
-/// How long a node that hears from too few others waits before it erases what is due all the same: they may be gone for ever.
+/// How long a node that hears from too few others, or of a call-off that nobody proves, waits before it erases what is due all the same:
+/// they may be gone for ever, and whoever cannot call it off must not delay it for ever.
 const ALONE: Duration = Duration::from_secs(3600);
 /// How long before the time of a destruction it is told of again; a tenth of the whole delay, if that is less.
 const NEAR: u64 = 24 * 3600 * 1000;
@@ -29,7 +30,6 @@ const NEAR: u64 = 24 * 3600 * 1000;
 /// What this node waits for.
 #[derive(Debug)]
 pub(crate) struct Doomed {
-    since: Instant,
     /// Not before, by a clock that nobody sets: for when each was due when it was first seen.
     waits: HashMap<KeyId, (u64, Instant)>,
     /// Those that were told of again, by when they are due.
@@ -48,7 +48,7 @@ struct Erased<'a> {
 impl Doomed {
     /// Nothing yet. What a node that broke down has erased may still be in its store's log: that is emptied first.
     pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), waits: HashMap::new(), told: HashMap::new(), left_over: true }
+        Self { waits: HashMap::new(), told: HashMap::new(), left_over: true }
     }
 
     /// Whether the time of a destruction is over by both clocks: one that was set forward does not bring it nearer.
@@ -59,6 +59,11 @@ impl Doomed {
             *wait = (at, Instant::now() + left);
         }
         now >= at && Instant::now() >= wait.1
+    }
+
+    /// For how long this node, while it runs, has waited beyond the time of a destruction.
+    fn overdue(&self, id: &KeyId) -> Duration {
+        self.waits.get(id).map_or(Duration::ZERO, |(_, due)| due.elapsed())
     }
 }
 
@@ -122,19 +127,20 @@ impl Shared {
         // A freeze stops everything that cannot be undone.
         let frozen =
             self.governance.as_ref().and_then(|known| known.frozen(Some(&id), record.tenant.as_ref()));
-        if frozen.is_none() && self.would_know(&record) {
+        if frozen.is_none() && self.would_know(&id, &record) {
             self.erase(&id, &record).await?;
         }
         Ok(())
     }
 
     /// Whether this node would know by now if the destruction had been called off: it is connected with so many others that they and it could
-    /// sign, and has read their orders; or nobody answers for long.
-    fn would_know(&self, record: &Record) -> bool {
+    /// sign, has read their orders, and none that calls it off is still being judged or waits for proof; or neither became so for long.
+    fn would_know(&self, id: &KeyId, record: &Record) -> bool {
         let others = record.peers().into_values().filter(|peer| *peer != self.id);
         let (heard, doomed) = (locked(&self.heard_orders), locked(&self.doomed));
         let known = others.filter(|peer| heard.knows(*peer) && self.network.is_connected(*peer));
-        enough(record, &known.chain([self.id]).collect()) || doomed.since.elapsed() >= ALONE
+        let told = enough(record, &known.chain([self.id]).collect()) && !heard.calls_off(id);
+        told || doomed.overdue(id) >= ALONE
     }
 
     fn tell_near(&self, id: &KeyId, key: &Key, at: u64, now: u64) {
