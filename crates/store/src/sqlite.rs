@@ -15,6 +15,7 @@ mod migrations;
 mod moving;
 mod operations;
 mod outbox;
+mod proofs;
 mod restored;
 #[cfg(test)]
 mod tests;

@@ -45,6 +45,7 @@ macro_rules! ask {
 
 mod governance;
 mod moving;
+mod proofs;
 mod restored;
 
 impl Store {

@@ -9,4 +9,5 @@ mod governance;
 mod lock;
 mod log;
 mod moving;
+mod proofs;
 mod records;
