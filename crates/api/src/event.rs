@@ -92,6 +92,10 @@ kinds! {
     PeerUp = "peer.up";
     /// It went down.
     PeerDown = "peer.down";
+    /// This node keeps a proof that `peer` cheated, and does not sign with it any more; the detail says what it did.
+    PeerQuarantined = "peer.quarantined";
+    /// An operator of this node lets it sign with `peer` again.
+    PeerReadmitted = "peer.readmitted";
     /// Events between `after` and this one are not kept any more: ask for what they were about.
     Gap = "gap";
 }

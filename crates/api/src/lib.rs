@@ -72,6 +72,6 @@ pub use request::{
 };
 pub use request_id::{HEADER_REQUEST_ID, MAX_REQUEST_ID, is_request_id};
 pub use sign::{
-    Figures, MAX_BATCH, RoundFigures, Sign, SignBatch, SignBatchResult, SignItem, SignResult,
+    Fault, Figures, MAX_BATCH, RoundFigures, Sign, SignBatch, SignBatchResult, SignItem, SignResult,
     SignatureResult, SignedItem, Skipped,
 };

@@ -3,6 +3,7 @@
 use crate::credential::VerifyError;
 use crate::id::OperationId;
 use crate::request::RequestError;
+use crate::sign::Skipped;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
@@ -141,6 +142,9 @@ pub struct QuorumState {
     /// The parties that are not there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// The parties that were given up on the way here, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
 }
 
 /// An error as the API answers it (RFC 9457). `type`, `title`, `status` and `retryable` follow from the code.
@@ -297,7 +301,16 @@ impl Problem {
     /// The same problem, with the state of the quorum.
     #[must_use]
     pub fn with_quorum(mut self, needed: u16, ready: u16, missing: Vec<String>) -> Self {
-        self.quorum = Some(Box::new(QuorumState { needed, ready, missing }));
+        self.quorum = Some(Box::new(QuorumState { needed, ready, missing, skipped: Vec::new() }));
+        self
+    }
+
+    /// The same problem, with who was given up on the way, if it has the state of the quorum.
+    #[must_use]
+    pub fn with_skipped(mut self, skipped: Vec<Skipped>) -> Self {
+        if let Some(quorum) = &mut self.quorum {
+            quorum.skipped = skipped;
+        }
         self
     }
 }

@@ -1,5 +1,7 @@
 //! Signing: what is asked and what comes out.
 
+use std::fmt;
+
 use crate::derive::DerivationPath;
 use crate::id::{Hex, KeyId};
 use crate::{bounded, schema};
@@ -173,6 +175,93 @@ pub struct Skipped {
     pub party: String,
     /// Why, for people.
     pub reason: String,
+    /// Why, for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// The name of the proof of it that this node keeps, in hexadecimal, if there is one that convinces others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}
+
+impl Skipped {
+    /// A node that did not take part, and why, for people.
+    #[must_use]
+    pub const fn new(party: String, reason: String) -> Self {
+        Self { party, reason, fault: None, evidence: None }
+    }
+
+    /// The same, with why for programs.
+    #[must_use]
+    pub const fn with_fault(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.party)?;
+        if let Some(fault) = self.fault {
+            write!(f, " ({fault})")?;
+        }
+        write!(f, ": {}", self.reason)?;
+        if let Some(evidence) = &self.evidence {
+            write!(f, "; proof {evidence}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a node did not take part, as far as whoever coordinated could know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// It is not connected.
+    Absent,
+    /// It did not say what it owed within the time of an answer or an attempt, restarted, or lost its connection.
+    Silent,
+    /// It took longer than such attempts take, and others could sign without it.
+    Slow,
+    /// It does not take part in this, and says so.
+    Refused,
+    /// It broke a rule of the protocol, and nobody else can have.
+    Cheated,
+    /// It broke a rule of the protocol, or the node did that says so: which of the two nobody else can tell.
+    Disputed,
+    /// It ended its part with a failure of its own.
+    Failed,
+    /// It was in a quorum that gave no signature, and nobody can tell through whom.
+    Suspected,
+    /// A proof that it cheated before is kept here.
+    Quarantined,
+    /// Something that this version has no name for.
+    #[serde(other)]
+    Other,
+}
+
+impl Fault {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Refused => "refused",
+            Self::Cheated => "cheated",
+            Self::Disputed => "disputed",
+            Self::Failed => "failed",
+            Self::Suspected => "suspected",
+            Self::Quarantined => "quarantined",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What a ceremony cost, as its coordinator saw it.

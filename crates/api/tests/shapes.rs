@@ -3,9 +3,9 @@
 #![expect(clippy::string_slice, reason = "test code")]
 
 use quorate_api::{
-    Act, ActKind, Code, CreateKey, Derive, Event, EventKind, Hex, ImportKey, KeyId, ListQuery, MAX_BATCH,
-    MAX_EVENT_DETAIL, MAX_PATHS, OperationId, OperationQuery, OperationStatus, Problem, Sign, SignBatch,
-    format_wait, openapi, parse_body, parse_wait, routes,
+    Act, ActKind, Code, CreateKey, Derive, Event, EventKind, Fault, Hex, ImportKey, KeyId, ListQuery,
+    MAX_BATCH, MAX_EVENT_DETAIL, MAX_PATHS, OperationId, OperationQuery, OperationStatus, Problem, Sign,
+    SignBatch, Skipped, format_wait, openapi, parse_body, parse_wait, routes,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -38,11 +38,46 @@ fn a_problem_has_the_documented_json() {
         "not enough parties are connected: node `b` and node `c` are not connected, start them; \
          at fault: c; 2 needed, 1 ready, missing b, c"
     );
+    let skipped = Skipped::new("b".to_owned(), "it lied".to_owned()).with_fault(Fault::Cheated);
+    let with = problem.with_skipped(vec![skipped]);
+    let shown: Value = serde_json::from_slice(&with.to_json()).unwrap();
+    let named = json!([{ "party": "b", "reason": "it lied", "fault": "cheated" }]);
+    assert_eq!(shown.pointer("/quorum/skipped"), Some(&named));
+    assert_eq!(serde_json::from_value::<Problem>(shown).unwrap(), with);
     let plain = json!({
         "type": "urn:quorate:problem:not_found", "title": "there is no such resource", "status": 404,
         "detail": "no key `x`", "code": "not_found", "retryable": false
     });
     assert_eq!(serde_json::to_value(Problem::new(Code::NotFound, "no key `x`")).unwrap(), plain);
+}
+
+#[test]
+fn who_did_not_take_part_is_named_with_a_reason_for_programs() {
+    let names = [
+        (Fault::Absent, "absent"),
+        (Fault::Silent, "silent"),
+        (Fault::Slow, "slow"),
+        (Fault::Refused, "refused"),
+        (Fault::Cheated, "cheated"),
+        (Fault::Disputed, "disputed"),
+        (Fault::Failed, "failed"),
+        (Fault::Suspected, "suspected"),
+        (Fault::Quarantined, "quarantined"),
+        (Fault::Other, "other"),
+    ];
+    for (fault, name) in names {
+        assert_eq!((serde_json::to_value(fault).unwrap(), fault.to_string()), (json!(name), name.to_owned()));
+        assert_eq!(serde_json::from_value::<Fault>(json!(name)).unwrap(), fault);
+    }
+    // What a version after this one may say, and what one before it said.
+    assert_eq!(serde_json::from_value::<Fault>(json!("bored")).unwrap(), Fault::Other);
+    let before = json!({ "party": "b", "reason": "it did not answer" });
+    let skipped: Skipped = serde_json::from_value(before.clone()).unwrap();
+    assert_eq!(skipped, Skipped::new("b".to_owned(), "it did not answer".to_owned()));
+    assert_eq!(serde_json::to_value(&skipped).unwrap(), before);
+    let mut cheated = skipped.with_fault(Fault::Cheated);
+    cheated.evidence = Some("00ff".to_owned());
+    assert_eq!(cheated.to_string(), "b (cheated): it did not answer; proof 00ff");
 }
 
 #[test]

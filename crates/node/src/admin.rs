@@ -17,6 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use crate::backup::BackedUp;
+use crate::quarantine::{ProofShown, Readmitted};
 use crate::reseal::{Resealed, Target};
 use crate::shared::Shared;
 
@@ -37,11 +38,15 @@ enum Question {
     ResealToPkcs11(String),
     Rotate,
     BackUp,
+    Proofs,
+    Readmit(String),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
+    Proofs(Vec<ProofShown>),
+    Readmitted(Readmitted),
     Resealed(Resealed),
     BackedUp(BackedUp),
     Failed(String),
@@ -118,6 +123,28 @@ pub async fn ask_running(folder: &Path, target: &Target) -> Result<Resealed, Adm
 pub async fn back_up_running(folder: &Path) -> Result<BackedUp, AdminError> {
     match ask(folder, &Question::BackUp).await? {
         Answer::BackedUp(done) => Ok(done),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// The newest proofs of cheating that the node keeps which runs in this folder.
+///
+/// # Errors
+/// [`AdminError`]; [`AdminError::NotRunning`] if there is none.
+pub async fn proofs_of_running(folder: &Path) -> Result<Vec<ProofShown>, AdminError> {
+    match ask(folder, &Question::Proofs).await? {
+        Answer::Proofs(proofs) => Ok(proofs),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// Lets the node that runs in this folder sign again with another one that it has quarantined, by its name or identity.
+///
+/// # Errors
+/// [`AdminError`]; [`AdminError::NotRunning`] if there is none, [`AdminError::Refused`] if the other is not quarantined.
+pub async fn readmit_at_running(folder: &Path, name: &str) -> Result<Readmitted, AdminError> {
+    match ask(folder, &Question::Readmit(name.to_owned())).await? {
+        Answer::Readmitted(done) => Ok(done),
         other => Err(unexpected(other)),
     }
 }
@@ -212,6 +239,15 @@ async fn answer(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
     timeout(ASK_WITHIN, from.read_line(&mut line)).await??;
     let target = match serde_json::from_str(&line) {
         Ok(Question::BackUp) => return say(&mut to, &backed_up(shared).await).await,
+        Ok(Question::Proofs) => {
+            let proofs = shared.shown_proofs().await;
+            let answer = proofs.map_or_else(|problem| Answer::Failed(problem.detail), Answer::Proofs);
+            return say(&mut to, &answer).await;
+        }
+        Ok(Question::Readmit(name)) => {
+            let answer = shared.readmit(&name).await.map_or_else(Answer::Failed, Answer::Readmitted);
+            return say(&mut to, &answer).await;
+        }
         Ok(Question::ResealToPassphraseFile(path)) => Ok(Target::Passphrase(PassphraseSource::File(path))),
         Ok(Question::ResealToPassphraseEnv(name)) => Ok(Target::Passphrase(PassphraseSource::Env(name))),
         Ok(Question::Rotate) => Ok(Target::Same),

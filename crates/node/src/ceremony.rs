@@ -12,12 +12,14 @@
 //! | `sign` | signing |
 //! | `act` | what else is done to a key, one file an act |
 //! | `coordinate` | one quorum after the other until one signs |
-//! | `quorum` | the choice of the next one |
+//! | `attempts` | what is known between attempts, and who is asked next |
+//! | `quorum` | the choice among quorums |
 //!
 //! Spec: `spec/40-ceremonies.md`. Every member derives everything that matters (the digest, the quorum's identities, the name of each session) from the signed
 //! request and its own records; the coordinator chooses only who takes part, a random number and the number of the attempt.
 
 pub(crate) mod act;
+pub(crate) mod attempts;
 pub(crate) mod conversation;
 pub(crate) mod coordinate;
 pub(crate) mod create;
@@ -33,8 +35,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::attempts::turn::{Lesson, Scope};
 use quorate_api::{
-    Code, Figures, KeyId, OperationId, Problem, Progress as ApiProgress, RoundFigures, Skipped,
+    Code, Fault, Figures, KeyId, OperationId, Problem, Progress as ApiProgress, RoundFigures, Skipped,
 };
 use quorate_net::driver;
 use quorate_net::{DriverError, Effects, Missed, Patience, PeerId, Progress, Routes, SessionTag};
@@ -59,8 +62,14 @@ use crate::trace::carried;
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) problem: Problem,
-    /// Who should be left out of the next attempt: all of them together are what does not work.
+    /// Who is named; nobody if it may have been anybody.
     pub(crate) without: Vec<PartyIndex>,
+    /// What of it does not work.
+    pub(crate) scope: Scope,
+    /// What they did.
+    pub(crate) fault: Fault,
+    /// The name of the proof of it, if there is one.
+    pub(crate) evidence: Option<String>,
     /// Trying again with somebody else is of no use: the failure is here.
     pub(crate) local: bool,
     /// A check failed. Which one is for this node's operators only: for some checks it would tell a cheater a bit of a secret.
@@ -70,7 +79,8 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure of this node.
     pub(crate) fn local(problem: Problem) -> Self {
-        Self { problem, without: Vec::new(), local: true, hushed: false }
+        let (scope, fault, evidence) = (Scope::Quorum, Fault::Suspected, None);
+        Self { problem, without: Vec::new(), scope, fault, evidence, local: true, hushed: false }
     }
 
     /// What other nodes may know of it.
@@ -82,7 +92,21 @@ impl Failure {
     }
 
     pub(crate) fn of(code: Code, detail: String, without: Vec<PartyIndex>) -> Self {
-        Self { problem: Problem::new(code, detail), without, local: false, hushed: false }
+        let problem = Problem::new(code, detail);
+        let (scope, fault) =
+            if without.is_empty() { (Scope::Quorum, Fault::Suspected) } else { (Scope::Each, Fault::Failed) };
+        Self { problem, without, scope, fault, evidence: None, local: false, hushed: false }
+    }
+
+    /// The same, with what of it does not work and what those did who are named.
+    pub(crate) fn because(mut self, scope: Scope, fault: Fault) -> Self {
+        (self.scope, self.fault) = (scope, fault);
+        self
+    }
+
+    /// What it teaches the next attempt.
+    pub(crate) fn lesson(&self) -> Lesson {
+        Lesson { who: self.without.clone(), scope: self.scope, fault: self.fault }
     }
 }
 
@@ -162,6 +186,7 @@ impl Ceremony<'_> {
         let (events, mut happened) = mpsc::unbounded_channel();
         let shared = Arc::clone(self.shared);
         let others: Vec<PartyIndex> = self.committee.indices().filter(|party| *party != self.me).collect();
+        let committee = self.committee.clone();
         let durable = Durable { shared: Arc::clone(self.shared), session: id, purpose };
         let called_off = self.cancel.child_token();
         // Also when whoever waits here stops waiting.
@@ -173,17 +198,23 @@ impl Ceremony<'_> {
             let patience = Patience { within, called_off, steps };
             let ended =
                 driver::run(session, mailbox, &shared.network, &routes, &durable, patience, note).await;
-            if let Err(DriverError::Crashed) = ended {
-                durable.burn_all(&others).await;
-            }
-            ended
+            // ATT.7  Kept before anybody here hears of the failure, also if nobody listens any more.
+            let evidence = match &ended {
+                Err(DriverError::Crashed) => {
+                    durable.burn_all(&others).await;
+                    None
+                }
+                Err(DriverError::Aborted(abort)) => durable.shared.keep_evidence(id, &committee, abort).await,
+                _ => None,
+            };
+            (ended, evidence)
         }));
         let mut follower = Follower { protocol, sent: 0, received: 0 };
-        let result = loop {
+        let (result, evidence) = loop {
             tokio::select! {
                 biased;
                 Some(event) = happened.recv() => follower.follow(self, event),
-                result = &mut running => break result.unwrap_or(Err(DriverError::Crashed)),
+                ended = &mut running => break ended.unwrap_or((Err(DriverError::Crashed), None)),
             }
         };
         while let Ok(event) = happened.try_recv() {
@@ -194,7 +225,8 @@ impl Ceremony<'_> {
         match result {
             Ok(output) => Ok(output),
             Err(error) => {
-                let failure = self.failed(protocol, error);
+                let mut failure = self.failed(protocol, error);
+                failure.evidence = evidence;
                 let ended = logged.failed(&failure.problem).map_err(Failure::local)?;
                 // What is not logged changes nothing: the session has no result.
                 if let Err(problem) = self.shared.log_entries(vec![ended]).await {
@@ -225,13 +257,18 @@ impl Ceremony<'_> {
                 Failure::of(Code::CeremonyAborted, detail, Vec::new())
             }
             DriverError::Deadline(missed) => {
-                self.missed(protocol, &missed, missed.awaiting.clone(), "did not answer in time")
+                // Who owes a message may wait for one that somebody else owes it.
+                let failure =
+                    self.missed(protocol, &missed, missed.awaiting.clone(), "did not answer in time");
+                failure.because(Scope::Quorum, Fault::Silent)
             }
             // The others owe a message only because these do: a party that waits for a lost one cannot go on either.
             DriverError::Lost(missed) => {
                 let lost = missed.awaiting.iter().copied();
                 let lost = lost.filter(|p| missed.restarted.contains(p) || missed.unconnected.contains(p));
-                self.missed(protocol, &missed, lost.collect(), "restarted or lost its connection")
+                let failure =
+                    self.missed(protocol, &missed, lost.collect(), "restarted or lost its connection");
+                failure.because(Scope::Each, Fault::Silent)
             }
             DriverError::NotDurable(error) => {
                 tracing::error!(%error, "an effect is not durable");
@@ -283,6 +320,11 @@ impl Ceremony<'_> {
         let party = abort.blame.party();
         let mut failure = Failure::of(Code::CeremonyAborted, detail, party.into_iter().collect());
         failure.hushed = true;
+        (failure.scope, failure.fault) = match abort.blame {
+            Blame::Party(_) => (Scope::Each, Fault::Cheated),
+            Blame::Edge(_) => (Scope::Each, Fault::Disputed),
+            Blame::Reported(_) | Blame::Nobody(_) => (Scope::Quorum, Fault::Suspected),
+        };
         if let Blame::Party(p) = abort.blame {
             failure.problem = failure.problem.with_culprits(vec![self.name(p)]);
         }

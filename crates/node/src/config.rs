@@ -356,6 +356,17 @@ pub struct Limits {
     /// How long a node asked to take part may take to answer. Default 2 s.
     #[serde(with = "time")]
     pub answer_deadline: Duration,
+    /// The least time after which an attempt to sign is given up for another quorum, if there is one without the slow node: the larger of
+    /// this and three times what nearly all such attempts took. Default 500 ms.
+    #[serde(with = "time")]
+    pub hedge_floor: Duration,
+    /// The most time after which it is, and the time as long as too few attempts were seen to know. Default 3 s.
+    #[serde(with = "time")]
+    pub hedge_cap: Duration,
+    /// After which time half of what this node holds against another one is forgotten; 0 remembers nothing from one request to the next.
+    /// Default 2 min.
+    #[serde(with = "time")]
+    pub suspicion_half_life: Duration,
     /// How long a node that has stood down for a key's next epoch waits for those that are away, before it may go on in the old epoch
     /// with enough others. Default 60 s.
     #[serde(with = "time")]
@@ -404,6 +415,9 @@ impl Default for Limits {
             ceremony_deadline: Duration::from_secs(30),
             attempt_deadline: Duration::from_secs(10),
             answer_deadline: Duration::from_secs(2),
+            hedge_floor: Duration::from_millis(500),
+            hedge_cap: Duration::from_secs(3),
+            suspicion_half_life: Duration::from_secs(120),
             doubt: Duration::from_secs(60),
             connect_grace: Duration::from_secs(1),
             max_ceremonies: 64,

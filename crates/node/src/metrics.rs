@@ -224,6 +224,11 @@ impl Shared {
         if let Some(tls) = &self.tls {
             gauge("quorate_tls_certificate_expiry_timestamp_seconds", tls.ends());
         }
+        for peer in self.members().peers() {
+            let quarantined = if self.is_quarantined(&peer.id) { 1.0 } else { 0.0 };
+            let labels = vec![Label::new("peer", peer.name.clone())];
+            metrics.gauge("quorate_peer_quarantined", labels, quarantined);
+        }
         metrics.pool(&self.pool);
         metrics.counted("quorate_store_errors_total", Vec::new(), self.store.failed_writes());
         // A store that does not answer says so elsewhere; what it would have said is left as it was.

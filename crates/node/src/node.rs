@@ -31,8 +31,10 @@ use crate::limits::Limiter;
 use crate::members::{Members, Places, Reloaded};
 use crate::metrics::Metrics;
 use crate::pool::Pool;
+use crate::quarantine::Quarantine;
 use crate::questions::Questions;
 use crate::registry::{Registry, locked};
+use crate::reputation::Reputation;
 use crate::reseal;
 use crate::rest;
 use crate::shared::{Joined, Reply, Shared, store_problem};
@@ -190,6 +192,9 @@ impl Node {
             tls,
             slots: Semaphore::new(config.limits.max_ceremonies),
             mute: Mutex::default(),
+            pace: Mutex::default(),
+            quarantine: Quarantine::default(),
+            reputation: Mutex::new(Reputation::new(config.limits.suspicion_half_life)),
             coordinated: Mutex::default(),
             relayed: Questions::default(),
             asked_to_prove: Questions::default(),
@@ -233,6 +238,7 @@ impl Node {
         let interrupted =
             shared.close_interrupted().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.log_start().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
+        shared.load_quarantine().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.resume_moves().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         shared.discard_incomplete().await.map_err(|problem| NodeError::Records(Box::new(problem)))?;
         if let Some(control) = control {

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Recent;
 use crate::ceremony::act::catch_up::Heard;
 use crate::ceremony::act::destruction::Doomed;
+use crate::ceremony::attempts::pace::Pace;
 use crate::ceremony::moving::Doubts;
 use crate::clock;
 use crate::config::{self, Config};
@@ -32,8 +33,10 @@ use crate::limits::Limiter;
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
+use crate::quarantine::Quarantine;
 use crate::questions::Questions;
 use crate::registry::{Registry, locked};
+use crate::reputation::Reputation;
 use crate::rest::Tls;
 use crate::source::Proxies;
 use crate::trace;
@@ -122,6 +125,12 @@ pub(crate) struct Shared {
     pub(crate) heard_orders: Mutex<Heard>,
     /// Destructions that this node waits for.
     pub(crate) doomed: Mutex<Doomed>,
+    /// How long attempts to sign take.
+    pub(crate) pace: Mutex<Pace>,
+    /// What is held against other nodes.
+    pub(crate) reputation: Mutex<Reputation>,
+    /// Who was proven to cheat.
+    pub(crate) quarantine: Quarantine,
     /// No new work.
     pub(crate) draining: CancellationToken,
     /// Who uses keys now.

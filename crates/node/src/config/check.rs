@@ -248,6 +248,8 @@ fn limits(config: &Config, found: &mut Vec<String>) {
         ("ceremony_deadline", limits.ceremony_deadline),
         ("attempt_deadline", limits.attempt_deadline),
         ("answer_deadline", limits.answer_deadline),
+        ("hedge_floor", limits.hedge_floor),
+        ("hedge_cap", limits.hedge_cap),
         ("http_read", limits.http_read),
         ("http_write", limits.http_write),
     ];
@@ -255,6 +257,12 @@ fn limits(config: &Config, found: &mut Vec<String>) {
         if time < Duration::from_millis(10) || time > Duration::from_secs(24 * 3600) {
             found.push(format!("limits.{name} must be 10ms to 24 hours"));
         }
+    }
+    if limits.hedge_cap < limits.hedge_floor {
+        found.push("limits.hedge_cap must not be less than limits.hedge_floor".to_owned());
+    }
+    if limits.suspicion_half_life > Duration::from_secs(24 * 3600) {
+        found.push("limits.suspicion_half_life must be at most 24 hours".to_owned());
     }
     let counts = [
         ("max_ceremonies", limits.max_ceremonies),

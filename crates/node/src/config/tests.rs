@@ -94,7 +94,7 @@ fn values_that_do_not_go_together_are_all_named() {
         .replace("identity = \"11", "identity = \"zz")
         .replace("ed25519:d75a", "ed25519:zzzz")
         .replace("passphrase_file = \"pass\"", "passphrase_file = \"pass\"\npassphrase_env = \"X\"")
-        .replace("\"1500ms\"", "\"0s\"");
+        .replace("\"1500ms\"", "\"0s\"\nhedge_floor = \"5s\"\nsuspicion_half_life = \"3d\"");
     let bad = format!("{bad}\n[backup]\nto = \"shelf\"\nrecipients = [\"alice.pub\"]\naccess = \"2 of 3\"\n");
     let Err(ConfigError::Check(problems)) = parse(&bad, &[]).unwrap().check() else { panic!("it is wrong") };
     let all = problems.join("\n");
@@ -105,11 +105,13 @@ fn values_that_do_not_go_together_are_all_named() {
         "client `alice`",
         "exactly one",
         "attempt_deadline",
+        "hedge_cap must not be less",
+        "suspicion_half_life",
         "backup.access: `2 of 3` is no recovery structure: at character 6: expected `(` after `of`. Name the recovery keys",
     ] {
         assert!(all.contains(expected), "{all}");
     }
-    assert_eq!(problems.len(), 7, "{all}");
+    assert_eq!(problems.len(), 9, "{all}");
     let nobody = TEXT.replace("passphrase_file = \"pass\"", "");
     assert!(parse(&nobody, &[]).unwrap().check().is_err());
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shelf::{Gone, Lot, Name, Ticket};
 use super::{MAX_BATCH, add};
+use crate::ceremony::attempts::standing::Points;
 use crate::ceremony::conversation::{Conversation, Said};
 use crate::ceremony::member::Line;
 use crate::ceremony::protocols::has_setup;
@@ -189,9 +190,15 @@ impl Shared {
         }
         let share = &key.material.share;
         let (me, peers) = (share.index(), key.record.peers());
-        let there = |peer: &PeerId| *peer == self.id || self.network.is_connected(*peer);
-        let ready: Vec<PartyIndex> =
-            peers.iter().filter(|(_, peer)| there(peer)).map(|(party, _)| *party).collect();
+        let there = |peer: &PeerId| {
+            *peer == self.id || (self.network.is_connected(*peer) && !self.is_quarantined(peer))
+        };
+        // ATT.4  The quorum that a request will be signed by.
+        let ready: Vec<(PartyIndex, Points)> = {
+            let (now, reputation) = (Instant::now(), locked(&self.reputation));
+            let there = peers.iter().filter(|(_, peer)| there(peer));
+            there.map(|(party, peer)| (*party, reputation.points(peer, now))).collect()
+        };
         let without: Vec<Vec<PartyIndex>> =
             key.material.setup.burned().into_iter().map(|peer| vec![me, peer]).collect();
         let parties = quorum::choose(share.access(), me, &ready, &without);

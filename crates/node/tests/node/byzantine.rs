@@ -496,7 +496,7 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
 /// What a member claims is verified: results that are none, refusals that try to look like something else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lying_member_is_passed_over() {
-    let mut cluster = Cluster::start(3).await;
+    let mut cluster = Cluster::forgetful(3).await;
     let key = message_key(&cluster).await;
     let mut traitor = Traitor::replace(&mut cluster, 1).await;
     let answers = [

@@ -136,6 +136,16 @@ impl Cluster {
         this
     }
 
+    /// The same, of nodes that hold nothing against each other from one request to the next, so that every request meets a liar anew.
+    pub(crate) async fn forgetful(n: usize) -> Self {
+        let mut this = Self::prepare(n).await;
+        for config in &mut this.configs {
+            config.limits.suspicion_half_life = Duration::ZERO;
+        }
+        this.start_all().await;
+        this
+    }
+
     pub(crate) async fn start_all(&mut self) {
         for at in 0..self.nodes.len() {
             if self.nodes[at].is_none() {

@@ -1,6 +1,7 @@
 //! Real nodes on loopback: real connections, real SQLite files, requests over HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
+mod attempts;
 mod audit;
 mod backup;
 mod batch;

@@ -8,12 +8,13 @@ use quorate_api::intent::{Purpose, Scheme};
 use crate::cluster::Cluster;
 
 /// What operators are promised and has a source today, and what the alerts need.
-const SHOWN: [&str; 16] = [
+const SHOWN: [&str; 17] = [
     "quorate_requests_total",
     "quorate_ceremony_seconds",
     "quorate_ceremonies_active",
     "quorate_peer_up",
     "quorate_peer_rtt_seconds",
+    "quorate_peer_quarantined",
     "quorate_share_age_seconds",
     "quorate_aborts_total",
     "quorate_approvals_pending",

@@ -108,8 +108,7 @@ pub(super) fn run(
 }
 
 fn show(result: &StateResult) -> String {
-    let without: Vec<String> =
-        result.without.iter().map(|skipped| format!("{}: {}", skipped.party, skipped.reason)).collect();
+    let without: Vec<String> = result.without.iter().map(ToString::to_string).collect();
     fields(&[
         ("key", result.key.to_string()),
         ("status", result.status.as_str().to_owned()),

@@ -390,8 +390,7 @@ impl Drop for Reserved {
 }
 
 fn show(exported: &Exported) -> String {
-    let without: Vec<String> =
-        exported.without.iter().map(|skipped| format!("{}: {}", skipped.party, skipped.reason)).collect();
+    let without: Vec<String> = exported.without.iter().map(ToString::to_string).collect();
     fields(&[
         ("key", exported.key.to_string()),
         ("public key", exported.public_key.to_string()),

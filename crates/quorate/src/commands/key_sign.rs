@@ -156,7 +156,7 @@ pub(super) fn show(result: &SignResult) -> String {
         },
     ));
     for skipped in &result.skipped {
-        text.push_str(&format!("without {}: {}\n", skipped.party, skipped.reason));
+        text.push_str(&format!("without {skipped}\n"));
     }
     text.push_str(&format!("\nsigned by {} in {}", result.quorum.join(", "), cost(&result.figures)));
     text

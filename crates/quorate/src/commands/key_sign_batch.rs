@@ -68,7 +68,7 @@ pub(super) fn show(result: &SignBatchResult) -> String {
         text.push('\n');
     }
     for skipped in &result.skipped {
-        text.push_str(&format!("without {}: {}\n", skipped.party, skipped.reason));
+        text.push_str(&format!("without {skipped}\n"));
     }
     let count = result.items.len();
     text.push_str(&format!(

@@ -1,6 +1,7 @@
 //! `quorate node`: make, run and look at a node.
 
 mod join;
+mod quarantine;
 mod reload;
 
 use crate::cli::Connection;
@@ -24,6 +25,10 @@ pub(crate) enum NodeCommand {
     Join(join::JoinArgs),
     /// Let the node of a configuration, which runs on this machine, read it again.
     Reload(reload::ReloadArgs),
+    /// Show the proofs that other nodes cheated which the node of a configuration keeps, which runs on this machine.
+    Proofs(quarantine::ProofsArgs),
+    /// Let the node of a configuration, which runs on this machine, sign with a node again that it has quarantined.
+    Readmit(quarantine::ReadmitArgs),
     /// Run a node until it is asked to end (SIGTERM or Ctrl-C).
     Run(RunArgs),
     /// Show a running node and its peers.
@@ -125,6 +130,8 @@ pub(crate) fn run(command: NodeCommand, connection: &Connection, output: &Output
         NodeCommand::Init(args) => init(args, output),
         NodeCommand::Join(args) => join::join(args, output),
         NodeCommand::Reload(args) => reload::reload(&args, output),
+        NodeCommand::Proofs(args) => quarantine::proofs(&args, output),
+        NodeCommand::Readmit(args) => quarantine::readmit(&args, output),
         NodeCommand::Run(args) => run_node(&args),
         NodeCommand::Status => status(connection, output),
         NodeCommand::Reseal(args) => reseal(args, output),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use quorate_api::{Code, NodeReceipt, OperationResult, Problem, Skipped};
+use quorate_api::{Code, Fault, NodeReceipt, OperationResult, Problem, Skipped};
 use quorate_net::PeerId;
 use quorate_protocol::party::PartyIndex;
 use tokio::time::Instant;
@@ -70,9 +70,9 @@ pub(crate) async fn coordinate(
     let mut without: Vec<Skipped> = others
         .iter()
         .filter(|other| !connected(other))
-        .map(|(_, at)| Skipped {
-            party: party_name(&names, *at),
-            reason: "it is not connected: it learns of the order when it is back".to_owned(),
+        .map(|(_, at)| {
+            let reason = "it is not connected: it learns of the order when it is back".to_owned();
+            Skipped::new(party_name(&names, *at), reason).with_fault(Fault::Absent)
         })
         .collect();
     let proposal = Proposal {
@@ -100,7 +100,7 @@ pub(crate) async fn coordinate(
                 Some(Err(problem)) => {
                     let reason = problem.detail.clone();
                     tracing::info!(operation = %judged.operation, peer = %shared.name_of(*peer), reason, "it does not carry the order out");
-                    without.push(Skipped { party: party_name(&names, *at), reason });
+                    without.push(Skipped::new(party_name(&names, *at), reason).with_fault(Fault::Refused));
                     continue;
                 }
                 None => None,
@@ -113,7 +113,7 @@ pub(crate) async fn coordinate(
                 None => {
                     let reason = "it did not say that it has done it: it learns of the order from the others"
                         .to_owned();
-                    without.push(Skipped { party: party_name(&names, *at), reason });
+                    without.push(Skipped::new(party_name(&names, *at), reason).with_fault(Fault::Silent));
                 }
             }
         }

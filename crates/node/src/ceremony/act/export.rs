@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_api::{
-    Act, Code, Export, ExportResult, Hex, KeyId, MAX_EXPORT_AHEAD, OperationResult, Problem, SealedShare,
-    Skipped,
+    Act, Code, Export, ExportResult, Fault, Hex, KeyId, MAX_EXPORT_AHEAD, OperationResult, Problem,
+    SealedShare, Skipped,
 };
 use quorate_log::entry::{Entry, Kind};
 use quorate_net::PeerId;
@@ -255,9 +255,11 @@ pub(crate) async fn coordinate(
     let names = record.names();
     let (members, away): (BTreeMap<_, _>, BTreeMap<_, _>) =
         others.into_iter().partition(|(peer, _)| shared.network.is_connected(*peer));
-    let skip = |at: &PartyIndex, reason: String| Skipped { party: party_name(&names, *at), reason };
+    let skip = |at: &PartyIndex, reason: String, fault| {
+        Skipped::new(party_name(&names, *at), reason).with_fault(fault)
+    };
     let mut without: Vec<Skipped> =
-        away.values().map(|at| skip(at, "it is not connected".to_owned())).collect();
+        away.values().map(|at| skip(at, "it is not connected".to_owned(), Fault::Absent)).collect();
     let qualified = |with: &[PartyIndex]| access.is_qualified(&[with, &[me]].concat());
     let too_few = |without: Vec<Skipped>, ready: usize, left: &str| {
         let why: Vec<String> = without.iter().map(|s| format!("`{}`: {}", s.party, s.reason)).collect();
@@ -305,8 +307,8 @@ pub(crate) async fn coordinate(
                         receipt.as_ref().and_then(|text| shared.accept_receipt(*peer, text, &outcome)),
                     );
                 }
-                Some(Err(problem)) => without.push(skip(at, problem.detail.clone())),
-                None => without.push(skip(at, "it did not answer in time".to_owned())),
+                Some(Err(problem)) => without.push(skip(at, problem.detail.clone(), Fault::Refused)),
+                None => without.push(skip(at, "it did not answer in time".to_owned(), Fault::Silent)),
             }
         }
     }

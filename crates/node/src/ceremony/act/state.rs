@@ -254,7 +254,7 @@ impl Shared {
             without: record
                 .parties
                 .iter()
-                .map(|party| Skipped { party: party.name.clone(), reason: LATER.to_owned() })
+                .map(|party| Skipped::new(party.name.clone(), LATER.to_owned()))
                 .collect(),
         };
         done_by(&mut result, others.iter().chain([&self.config.name]));

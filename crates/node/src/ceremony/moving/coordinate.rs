@@ -82,7 +82,7 @@ async fn choose(shared: &Arc<Shared>, order: &Order) -> Result<Chosen, Problem> 
     // Who stays takes part anyway.
     ready.sort_by_key(|party| (next.get(*party).is_none(), *party));
     let lost: Vec<Vec<PartyIndex>> = target.lost.iter().map(|lost| vec![*lost]).collect();
-    let dealers = quorum::choose(&old.access, me, &ready, &lost).ok_or_else(|| {
+    let dealers = quorum::choose(&old.access, me, &quorum::unsuspected(&ready), &lost).ok_or_else(|| {
         let names = record.names();
         let away: Vec<String> =
             names.iter().filter(|(party, _)| !ready.contains(party)).map(|(_, name)| name.clone()).collect();

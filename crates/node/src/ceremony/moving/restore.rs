@@ -398,7 +398,7 @@ pub(super) async fn choose(shared: &Arc<Shared>, order: &Order) -> Result<Chosen
     ready.sort_by_key(|party| (next.get(*party).is_none(), *party));
     let me = holders.iter().find(|(_, peer)| **peer == shared.id).map(|(party, _)| *party);
     let me = me.or_else(|| in_use.get(&shared.id).copied()).ok_or_else(missing)?;
-    let dealers = quorum::choose(&old.access, me, &ready, &[]).ok_or_else(|| {
+    let dealers = quorum::choose(&old.access, me, &quorum::unsuspected(&ready), &[]).ok_or_else(|| {
         let names = record.names();
         let have: Vec<String> = ready.iter().map(|party| party_name(&names, *party)).collect();
         let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
