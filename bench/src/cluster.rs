@@ -14,7 +14,7 @@ use quorate_api::{CreateKey, Key, OperationResult};
 use serde::Serialize;
 use serde_json::json;
 
-use self::load::{Load, WAIT, fresh, load};
+use self::load::{Load, WAIT, fresh, load_with};
 use self::processes::{Cluster, Memory};
 use crate::machine::Machine;
 
@@ -30,7 +30,15 @@ pub(crate) struct Options {
     /// Numbers of clients at once
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32])]
     clients: Vec<usize>,
+    /// Presignatures that each node has ready before a load draws on them; 0 leaves that load out
+    #[arg(long, default_value_t = 1000)]
+    pool: usize,
 }
+
+/// How long the load on full pools lasts, in seconds: as long as they do at the target's rate.
+const POOL_SECONDS: u64 = 3;
+/// How many clients draw on them.
+const POOL_CLIENTS: usize = 32;
 
 /// One load's figures.
 #[derive(Debug, Serialize)]
@@ -99,24 +107,36 @@ async fn measure(options: &Options) -> anyhow::Result<Found> {
     for key in &keys {
         for &clients in &options.clients {
             eprintln!("{}, {clients} clients", key.scheme);
-            match loaded(&cluster, key, clients, Duration::from_secs(options.seconds)).await {
+            match loaded(&cluster, key, clients, Duration::from_secs(options.seconds), 0).await {
                 Ok(row) => rows.push(row),
                 Err(error) => failures.push(format!("{}, {clients} clients: {error:#}", key.scheme)),
             }
         }
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    Ok(Found { rows, failures, ready, keys: times, fresh, with_keys, after: cluster.memory()? })
+    let after = cluster.memory()?;
+    drop(cluster);
+    if options.pool > 0 {
+        match pooled(options).await {
+            Ok(row) => rows.push(row),
+            Err(error) => failures.push(format!("full pools: {error:#}")),
+        }
+    }
+    Ok(Found { rows, failures, ready, keys: times, fresh, with_keys, after })
 }
 
 /// One load, with what the nodes used during it.
-async fn loaded(cluster: &Cluster, key: &Key, clients: usize, time: Duration) -> anyhow::Result<Row> {
-    // Opens connections and fills caches.
-    load(cluster, key, 3, Duration::from_millis(500)).await?;
+async fn loaded(
+    cluster: &Cluster,
+    key: &Key,
+    clients: usize,
+    time: Duration,
+    pool: usize,
+) -> anyhow::Result<Row> {
     let (watch, before) = (cluster.watch(), cluster.cpu());
-    let done = load(cluster, key, clients, time).await?;
+    let done = load_with(cluster, key, clients, time, pool).await?;
     let spent = cluster.cpu().zip(before).map(|(after, before)| after - before);
-    let signed = f64::from(u32::try_from(done.signed)?);
+    let signed = f64::from(done.signed.saturating_add(done.warm_up));
     Ok(Row {
         scheme: key.scheme.to_string(),
         clients,
@@ -124,6 +144,22 @@ async fn loaded(cluster: &Cluster, key: &Key, clients: usize, time: Duration) ->
         node_cpu_ms_per_signature: spent.map(|seconds| seconds * 1e3 / signed),
         peak_node_rss_mib: watch.peak().await?,
     })
+}
+
+/// The load on pools that are full: a cluster of its own, whose pools hold what the load takes.
+async fn pooled(options: &Options) -> anyhow::Result<Row> {
+    let high = options.pool.to_string();
+    // The two other nodes get a half each.
+    let for_others = options.pool.saturating_mul(2).to_string();
+    let settings = [
+        ("QUORATE_POOL__HIGH", high.clone()),
+        ("QUORATE_POOL__LOW", high),
+        ("QUORATE_POOL__MAX_FOR_OTHERS", for_others),
+    ];
+    let cluster = Cluster::start_with(&options.binary, None, &settings)?;
+    let key = create(&cluster.client(0)?, Scheme::EcdsaSecp256k1).await?;
+    eprintln!("{}, {POOL_CLIENTS} clients, {} presignatures a node", key.scheme, options.pool);
+    loaded(&cluster, &key, POOL_CLIENTS, Duration::from_secs(POOL_SECONDS), options.pool).await
 }
 
 /// A key for plain messages; any two of the three nodes sign.
@@ -142,7 +178,7 @@ pub(crate) async fn create(client: &Client, scheme: Scheme) -> anyhow::Result<Ke
 }
 
 const HOW: &str = "Three `quorate` processes and the clients share this machine; 2 of 3 sign a fresh plain message; client i asks node i mod 3; \
-the first signature of each client was verified. Latency: from the signed request to the finished operation, as the client sees it.";
+most presignatures were made before the load that uses them; the first signature of each client was verified and is not counted. Latency: from the signed request to the finished operation, as the client sees it.";
 
 fn print_json(before: &Machine, found: &Found) {
     println!(
@@ -172,14 +208,14 @@ fn print_json(before: &Machine, found: &Found) {
 fn print_tables(before: &Machine, found: &Found) {
     println!("# Cluster\n\n{}; load at the end {}.\n{HOW}\n", before.line(), Machine::now().load);
     println!(
-        "| scheme | clients | signatures/s | p50 ms | p99 ms | signed | failed | node CPU ms a signature | peak node RSS MiB |"
+        "| scheme | clients | signatures/s | p50 ms | p95 ms | p99 ms | signed | from pools | failed | node CPU ms a signature | peak node RSS MiB |"
     );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for Row { scheme, clients, load, node_cpu_ms_per_signature, peak_node_rss_mib } in &found.rows {
         let cpu = node_cpu_ms_per_signature.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
         println!(
-            "| {scheme} | {clients} | {:.1} | {:.1} | {:.1} | {} | {} | {cpu} | {peak_node_rss_mib:.1} |",
-            load.per_second, load.p50_ms, load.p99_ms, load.signed, load.failed
+            "| {scheme} | {clients} | {:.1} | {:.1} | {:.1} | {:.1} | {} | {} | {} | {cpu} | {peak_node_rss_mib:.1} |",
+            load.per_second, load.p50_ms, load.p95_ms, load.p99_ms, load.signed, load.from_pools, load.failed
         );
     }
     for Row { scheme, clients, load, .. } in &found.rows {

@@ -181,7 +181,7 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
         let Found { before, during, after, created, refreshed, cpu_ms, again } = &found;
         let rate = median(during.iter().map(|load| load.per_second).collect())?;
         let p99 = median(during.iter().map(|load| load.p99_ms).collect())?;
-        let failed: usize = during.iter().map(|load| load.failed).sum();
+        let failed: u32 = during.iter().map(|load| load.failed).sum();
         let (share, seconds) = (rate / before.per_second, refreshed.as_secs_f64());
         let per_second = f64::from(u32::try_from(options.keys)?) / seconds;
         if as_json {

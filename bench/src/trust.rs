@@ -117,7 +117,7 @@ async fn measure(options: &Options, scheme: Scheme) -> anyhow::Result<Vec<Conten
             contender.per_second.push(done.per_second);
             contender.p50_ms.push(done.p50_ms);
             if let (Some(after), Some(before)) = (contender.cluster.cpu(), before) {
-                let signed = f64::from(u32::try_from(done.signed)?);
+                let signed = f64::from(done.signed.saturating_add(done.warm_up));
                 contender.cpu_ms.push((after - before) * 1e3 / signed);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -21,9 +21,11 @@ const DOWN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Three nodes; they end when this is dropped.
 pub(crate) struct Cluster {
+    binary: PathBuf,
     dev: Child,
     nodes: Vec<String>,
     name: String,
+    key_file: PathBuf,
     key_pem: String,
     pids: Vec<Pid>,
     // The last field: removed after the processes have ended.
@@ -49,10 +51,20 @@ fn assigned<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 impl Cluster {
     /// Starts it and waits until all nodes see each other.
     pub(crate) fn start(binary: &Path, policy: Option<&Path>) -> anyhow::Result<Self> {
+        Self::start_with(binary, policy, &[])
+    }
+
+    /// The same with settings of all nodes, as variables of their environment.
+    pub(crate) fn start_with(
+        binary: &Path,
+        policy: Option<&Path>,
+        settings: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("no temporary folder")?;
         let mut command = Command::new(binary);
         command.arg("dev").arg("--folder").arg(folder.path().join("cluster"));
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
         if let Some(policy) = policy {
             let shown = policy.to_str().context("the path of the policy is no text")?;
             command.arg("--governed").arg("--policy").arg(format!("bench={shown}"));
@@ -64,8 +76,9 @@ impl Cluster {
             .with_context(|| format!("cannot start `{}`", binary.display()))?;
         let output = dev.stdout.take().context("no output of `quorate dev`")?;
         // From here on dropping ends the processes.
-        let (nodes, name, key_pem, pids) = Default::default();
-        let mut cluster = Self { dev, nodes, name, key_pem, pids, _folder: folder };
+        let (nodes, name, key_file, key_pem, pids) = Default::default();
+        let binary = binary.to_owned();
+        let mut cluster = Self { binary, dev, nodes, name, key_file, key_pem, pids, _folder: folder };
         let (send, receive) = channel();
         std::thread::spawn(move || {
             // Reads on when nobody listens any more: a full pipe would stop the program.
@@ -89,6 +102,7 @@ impl Cluster {
                 (assigned(&line, "QUORATE_CLIENT"), assigned(&line, "QUORATE_CLIENT_KEY"))
             {
                 cluster.name = name.to_owned();
+                cluster.key_file = PathBuf::from(key);
                 cluster.key_pem = fs::read_to_string(key).with_context(|| format!("cannot read `{key}`"))?;
             }
         }
@@ -106,6 +120,17 @@ impl Cluster {
     pub(crate) fn client(&self, at: usize) -> anyhow::Result<Client> {
         let node = self.nodes.iter().cycle().nth(at % self.nodes.len().max(1)).context("no node")?;
         Ok(Client::new(node, self.name.as_str(), ClientKey::from_pem(&self.key_pem)?)?)
+    }
+
+    /// The program that its nodes run.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Lets a command ask all nodes, in turn where it can.
+    pub(crate) fn speak(&self, command: &mut Command) {
+        command.arg("--nodes").arg(self.nodes.join(","));
+        command.env("QUORATE_CLIENT", &self.name).env("QUORATE_CLIENT_KEY", &self.key_file);
     }
 
     /// Memory of each node now.

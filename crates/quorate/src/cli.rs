@@ -1,7 +1,7 @@
 //! What the command line takes. Each command's own arguments stand beside its code in `commands/`.
 
 use crate::commands::{
-    backup, client, cluster, completion, demo, dev, doctor, drill, events, key, log, node, op, people,
+    backup, bench, client, cluster, completion, demo, dev, doctor, drill, events, key, log, node, op, people,
     policy, recovery_key,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -116,6 +116,8 @@ pub(crate) enum Command {
     /// Make the keys that can open backups.
     #[command(subcommand)]
     RecoveryKey(recovery_key::RecoveryKeyCommand),
+    /// Put a load on a cluster that runs: signatures a second, and how long they take.
+    Bench(bench::BenchArgs),
     /// Watch what happens at a node, as lines.
     Events(events::EventsArgs),
     /// Read and check what nodes wrote down.

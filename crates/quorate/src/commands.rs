@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod completion;
@@ -58,6 +59,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Cluster(command) => cluster::run(command, output),
         Command::Backup(command) => backup::run(command, connection, output),
         Command::RecoveryKey(command) => recovery_key::run(command, output),
+        Command::Bench(args) => bench::run(&args, connection, output),
         Command::Events(args) => events::run(args, connection, output),
         Command::Log(command) => log::run(command, connection, output),
         Command::Client(command) => client::run(&command, output),

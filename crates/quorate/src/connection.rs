@@ -43,11 +43,23 @@ struct ContextEntry {
 /// # Errors
 /// Usage, if a setting is missing or a file cannot be used.
 pub(crate) fn connect(connection: &Connection) -> anyhow::Result<Client> {
+    connect_as_said(None, connection)
+}
+
+/// The same for another node.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) fn connect_to(node: &str, connection: &Connection) -> anyhow::Result<Client> {
+    connect_as_said(Some(node), connection)
+}
+
+fn connect_as_said(node: Option<&str>, connection: &Connection) -> anyhow::Result<Client> {
     let context = context(connection)?;
     let missing = |what: &str, flag: &str, variable: &str| {
         usage(format!("which {what}? give `--{flag}`, set {variable}, or name a context (`quorate help`)"))
     };
-    let node = connection.node.clone().or(context.node);
+    let node = node.map(str::to_owned).or_else(|| connection.node.clone()).or(context.node);
     let node = node.ok_or_else(|| missing("node", "node", "QUORATE_NODE"))?;
     let name = connection.client.clone().or(context.client);
     let name = name.ok_or_else(|| missing("client", "client", "QUORATE_CLIENT"))?;

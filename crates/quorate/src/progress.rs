@@ -29,6 +29,11 @@ impl Progress {
         if self.bar.is_hidden() { Duration::from_secs(10) } else { Duration::from_millis(300) }
     }
 
+    /// Shows something else that is being done.
+    pub(crate) fn say(&self, what: &str) {
+        self.bar.set_message(printable(what));
+    }
+
     /// Shows where an operation stands.
     pub(crate) fn show(&self, operation: &Operation) {
         self.bar.set_message(printable(&line(operation)));

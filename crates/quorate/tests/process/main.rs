@@ -11,6 +11,7 @@
 
 mod abuse;
 mod backup;
+mod bench;
 mod canary;
 mod certificates;
 mod crash;
