@@ -27,6 +27,7 @@ mod import;
 mod lifecycle;
 mod log;
 mod members;
+mod memory;
 mod notation;
 mod parties;
 mod proxy;
