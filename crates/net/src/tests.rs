@@ -6,6 +6,7 @@ mod driver;
 mod hostile;
 mod peers;
 mod reconnect;
+mod reflection;
 mod units;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -89,8 +90,13 @@ struct RawPeer {
 impl RawPeer {
     /// Connects as node `own` to `node` and greets, whoever decides.
     async fn connect(own: u8, node: &Network) -> Self {
+        Self::connect_over(own, node, node.local_addr()).await
+    }
+
+    /// The same by way of another address.
+    async fn connect_over(own: u8, node: &Network, address: SocketAddr) -> Self {
         static RUNS: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(1);
-        let mut peer = Self::handshake(own, node.local_addr(), node.id()).await.unwrap();
+        let mut peer = Self::handshake(own, address, node.id()).await.unwrap();
         peer.run = RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         peer.greet(own, node, 0).await;
         node.wait_connected(&[id(own)], PATIENCE).await.unwrap();
