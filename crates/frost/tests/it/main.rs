@@ -8,6 +8,7 @@
 
 mod adversary;
 mod batch;
+mod concurrent;
 mod derive;
 mod everywhere;
 mod exclusion;
