@@ -12,6 +12,7 @@
 mod abuse;
 mod backup;
 mod bench;
+mod batch;
 mod canary;
 mod certificates;
 mod crash;
