@@ -388,9 +388,9 @@ pub struct Limits {
     /// How long a client may take to take what is sent to it. Default 30 s.
     #[serde(with = "time")]
     pub http_write: Duration,
-    /// Requests of one client a second, on average. Default 200.
+    /// Requests of one client a second, on average; each item of a batch counts as one. Default 200.
     pub requests_per_second: u32,
-    /// Requests that one client may send at once after a pause. Default 400.
+    /// Requests that one client may send at once after a pause. A batch may be larger: the next request waits for it. Default 400.
     pub requests_burst: u32,
     /// Requests without a valid signature from one address a second, on average. Default 50.
     pub unsigned_per_second: u32,

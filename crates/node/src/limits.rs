@@ -26,7 +26,7 @@ struct Rate {
     burst: u32,
 }
 
-/// A token bucket: a token is a request. Starts full.
+/// A token bucket: a token is a request, or one item of a batch. Starts full.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     tokens: f64,
@@ -53,6 +53,12 @@ impl Bucket {
             return Ok(());
         }
         Err(Duration::from_secs_f64((1.0 - self.tokens) / f64::from(rate.per_second.max(1))))
+    }
+
+    /// Takes so many tokens more, also those that are still to come.
+    fn owe(&mut self, rate: Rate, more: u32, now: Instant) {
+        self.tokens = self.filled(rate, now) - f64::from(more);
+        self.at = now.max(self.at);
     }
 }
 
@@ -191,6 +197,16 @@ impl Limiter {
         taken.map_err(|after| too_many("this client sends too many requests", after))
     }
 
+    /// What a request of a client asks for beside the one that it has paid for. It is not refused for it: a batch may be larger than what
+    /// may come at once. The client's next request waits until all of it is paid.
+    pub(crate) fn more(&self, name: &str, more: usize) {
+        let mut clients = locked(&self.clients);
+        let rate = clients.rate;
+        if let Some(bucket) = clients.kept.get_mut(name) {
+            bucket.owe(rate, u32::try_from(more).unwrap_or(u32::MAX), Instant::now());
+        }
+    }
+
     /// One more request that proves nothing.
     pub(crate) fn stranger(&self, address: IpAddr) -> Result<(), Problem> {
         let taken = locked(&self.addresses).take(network(address), Instant::now());
@@ -285,6 +301,23 @@ mod tests {
         // However long the pause, no more than the burst.
         let taken = (0..100).filter(|_| bucket.take(RATE, at(60_000)).is_ok()).count();
         assert_eq!(taken, 3);
+    }
+
+    #[test]
+    fn what_is_owed_is_paid_before_the_next() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut bucket = Bucket::full(RATE, start);
+        bucket.take(RATE, at(0)).unwrap();
+        // Two are left, so nineteen are owed.
+        bucket.owe(RATE, 21, at(0));
+        let wait = bucket.take(RATE, at(0)).unwrap_err();
+        assert!(wait > Duration::from_millis(1999) && wait < Duration::from_millis(2001), "{wait:?}");
+        assert!(bucket.take(RATE, at(1999)).is_err());
+        bucket.take(RATE, at(2001)).unwrap();
+        assert!(bucket.take(RATE, at(2001)).is_err(), "nothing was saved up meanwhile");
+        bucket.owe(RATE, 0, at(2002));
+        bucket.take(RATE, at(2102)).unwrap();
     }
 
     #[test]

@@ -172,6 +172,9 @@ async fn begin_and_wait(
         let waits = known.is_some_and(|op| op.status == quorate_store::OperationStatus::PendingApproval);
         if !waits && !shared.registry.is_active(&id) {
             shared.room_for(judged.request.client())?;
+            if let Ask::Sign(_, wanted) = &judged.ask {
+                shared.limiter.more(judged.request.client(), wanted.items.len().saturating_sub(1));
+            }
         }
         // Stored before anybody can wait for it.
         let spends = match (&standing, &prepared) {

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::rt::TokioExecutor;
 use quorate_api::intent::{Purpose, Scheme};
-use quorate_api::{Code, Problem, SignedRequest};
+use quorate_api::{Code, OperationStatus, Problem, SignBatch, SignItem, SignedRequest};
 use quorate_node::config;
 use quorate_policy::change::Step;
 use quorate_policy::directory::PrincipalKind;
@@ -88,6 +88,36 @@ async fn each_client_has_a_bucket_of_its_own() {
     assert!(
         cluster.get(0, "/metrics").await.1.contains("quorate_requests_limited_total{whose=\"client\"} 1")
     );
+}
+
+/// A batch is taken however large it is, and its client pays for every item before it may ask again; the same batch again costs one request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_item_of_a_batch_is_paid_for() {
+    let mut cluster = Cluster::prepare(2).await;
+    enrol_bob(&mut cluster);
+    for node in &mut cluster.configs {
+        node.limits.requests_per_second = 10;
+        node.limits.requests_burst = 20;
+    }
+    cluster.start_all().await;
+    let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    let item = SignItem { intent: message("again and again").intent, path: None };
+    let batch = SignBatch { items: vec![item; 100], quorum: None };
+    let (client, repeat) = (cluster.client(0), unique("batch"));
+    let first = client.sign_batch(&key.id, &batch, &repeat, WAIT).await.unwrap();
+    assert_eq!(first.status, OperationStatus::Succeeded);
+    let url = cluster.url(0);
+    let request = get_request("/v1/keys", CLIENT, 1);
+    let after = limited(&ask(&url, &request, None).await).expect("a hundred were asked for");
+    assert!((2..=9).contains(&after), "{after}");
+    assert_eq!(ask(&url, &get_request("/v1/keys", "bob", 2), None).await.0, 200, "bob owes nothing");
+    tokio::time::sleep(Duration::from_secs(after.into())).await;
+    assert_eq!(ask(&url, &request, None).await.0, 200, "after what `Retry-After` says");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let again = client.sign_batch(&key.id, &batch, &repeat, WAIT).await.unwrap();
+    assert_eq!(again.id, first.id);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(ask(&url, &request, None).await.0, 200, "nothing was signed, so nothing is owed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
