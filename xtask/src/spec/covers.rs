@@ -12,6 +12,10 @@ const GROUPS: [(char, u32); 5] = [('S', 50), ('A', 21), ('B', 16), ('C', 23), ('
 /// What introduces the items in a comment.
 const MARK: &str = "covers:";
 
+/// The page of the items, and the heading under which it says which of them are about what there is not.
+const PLAN: &str = "docs/test-plan.md";
+const ABSENT: &str = "## Items without a test of their own";
+
 /// Adds unknown items to `problems`; returns lines that say what is covered and what is not yet.
 pub(super) fn check(tree: &Tree, problems: &mut Vec<String>) -> String {
     let mut covered: BTreeMap<char, BTreeSet<u32>> = BTreeMap::new();
@@ -37,13 +41,35 @@ pub(super) fn check(tree: &Tree, problems: &mut Vec<String>) -> String {
             }
         }
     }
+    let absent = absent(tree);
+    for (group, item) in &absent {
+        if covered.get(group).is_some_and(|items| items.contains(item)) {
+            problems.push(format!(
+                "{PLAN} says that there is nothing to test for `{group}{item}`, and a test names it"
+            ));
+        }
+    }
     let lines = GROUPS.map(|(group, last)| {
         let done = covered.remove(&group).unwrap_or_default();
-        let open: Vec<u32> = (1..=last).filter(|item| !done.contains(item)).collect();
+        let (without, open): (Vec<u32>, Vec<u32>) =
+            (1..=last).filter(|item| !done.contains(item)).partition(|item| absent.contains(&(group, *item)));
         let open = if open.is_empty() { "none".to_owned() } else { ranges(group, &open) };
-        format!("spec: test plan {group}: {} of {last} named by a test; not yet: {open}", done.len())
+        let mut line =
+            format!("spec: test plan {group}: {} of {last} named by a test; not yet: {open}", done.len());
+        if !without.is_empty() {
+            line.push_str(&format!("; about what there is not: {}", ranges(group, &without)));
+        }
+        line
     });
     lines.join("\n")
+}
+
+/// The items that the plan says are about what there is not.
+fn absent(tree: &Tree) -> BTreeSet<(char, u32)> {
+    let plan = tree.documents.iter().find(|page| page.name == PLAN);
+    let Some((_, after)) = plan.and_then(|page| page.text.split_once(ABSENT)) else { return BTreeSet::new() };
+    let rows = after.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
+    rows.flat_map(items).collect()
 }
 
 /// The items at the start of `text`, separated by commas, spaces or `and`; prose ends the list.
@@ -87,6 +113,8 @@ mod tests {
     #[test]
     fn the_plan_has_a_row_for_each_item() {
         let plan = include_str!("../../../docs/test-plan.md");
+        let (plan, after) = plan.split_once(ABSENT).unwrap_or_default();
+        assert!(after.contains("| S4 |"), "the heading is followed by its table");
         let rows = plan.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
         let rows: Vec<String> = rows.filter(|word| *word != "item").map(str::to_owned).collect();
         let items: Vec<String> = GROUPS
@@ -110,6 +138,20 @@ mod tests {
         assert_eq!(problems, [""; 0]);
         assert!(report.contains("plan D: 3 of 7 named by a test; not yet: D3 D5-D7"), "{report}");
         assert!(report.contains("plan S: 0 of 50 named by a test; not yet: S1-S50"), "{report}");
+    }
+
+    #[test]
+    fn what_is_about_nothing_is_counted_apart() {
+        let text = format!("| D1 | x |\n{ABSENT}\n| item | why |\n|---|---|\n| D2 | none |\n| D4 | none |\n");
+        let mut tree =
+            Tree::new(Vec::new(), vec![("crates/a/tests/x.rs".to_owned(), "// covers: D3, D4".to_owned())]);
+        tree.add_documents(vec![(PLAN.to_owned(), text)]);
+        let mut problems = Vec::new();
+        let report = check(&tree, &mut problems);
+        let line = "plan D: 2 of 7 named by a test; not yet: D1 D5-D7; about what there is not: D2";
+        assert!(report.contains(line), "{report}");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems.first().is_some_and(|problem| problem.contains("`D4`")), "{problems:?}");
     }
 
     #[test]
