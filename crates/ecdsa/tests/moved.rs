@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Keys, fresh_setups, index, keys, session_id, sign};
-use quorate_ecdsa::{Signature, setup, sign as signing, verify};
+use quorate_ecdsa::{PairwiseSetup, Signature, setup, sign as signing, verify};
 use quorate_keys::reshare::{self, Plan};
 use quorate_keys::share::{KeyShare, PublicPackage};
 use quorate_protocol::abort::{Blame, Check};
@@ -180,4 +180,52 @@ fn an_old_share_with_a_new_set_up_does_not_sign() {
     assert_eq!(abort.check, Check::PublicKeySum);
     assert!(matches!(abort.blame, Blame::Nobody(_)));
     assert!(outcome.ended.values().all(Result::is_err), "nobody has a signature");
+}
+
+/// Δ towards the first peer, as it is at rest: after the format, the epoch, the peer's index, the zero seed and the name of the instance.
+fn delta(setup: &PairwiseSetup<Secp256k1>) -> u128 {
+    let bytes = setup.secret_bytes();
+    u128::from_le_bytes(bytes[1 + 32 + 2 + 32 + 32..][..16].try_into().unwrap())
+}
+
+/// There is no quick refresh that makes a set-up out of the one before, so none that a burned instance could be put through: a refresh of the
+/// key needs a whole new set-up. Whoever knew every bit of Δ knows none of the next, also if it repeats all that it drew, under the same name.
+///
+/// covers: A20, S33
+#[test]
+fn nothing_but_a_new_set_up_heals_a_burned_pair() {
+    const RUNS: usize = 24;
+    let old = keys::<Secp256k1>(2, 2, 1);
+    let both = parties(&[1, 2]);
+    let session = old.public().session_id("setup", &both, &[]);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for run in 0..RUNS {
+        let seeds = [(1, u64::try_from(run).unwrap()), (2, 0)];
+        let sessions = seeds.map(|(me, seed)| {
+            setup::start(params(session, &both, me, seed), &old.shares[&index(me)]).unwrap()
+        });
+        let made = World::new(1, sessions).run().unwrap_all();
+        ours.push(delta(&made[&index(1)]));
+        theirs.push(delta(&made[&index(2)]));
+    }
+    assert!(theirs.iter().all(|same| *same == theirs[0]), "the peer did repeat itself");
+    for bit in 0..128 {
+        // 12 are expected, with a deviation of 2.4.
+        let ones = ours.iter().filter(|delta| *delta >> bit & 1 == 1).count();
+        assert!((2..=22).contains(&ones), "bit {bit} of Δ was 1 in {ones} of {RUNS} set-ups");
+    }
+
+    old.setups[&index(1)].burn(index(2));
+    let new = moved(&old, &[1, 2], &of(2, &[1, 2]), 2);
+    let start = |setup: &Arc<PairwiseSetup<Secp256k1>>| {
+        let session = session_id(&new, &[1, 2], &[7; 32], 1);
+        signing::start(params(session, &both, 1, 1), &new.shares[&index(1)], Arc::clone(setup), [7; 32])
+    };
+    // As it was, and as one who forgot the mark has it.
+    unsuitable(start(&old.setups[&index(1)]));
+    let bytes = old.setups[&index(1)].secret_bytes();
+    unsuitable(start(&Arc::new(PairwiseSetup::from_secret_bytes(&bytes, []).unwrap())));
+    assert!(!new.setups[&index(1)].is_burned(index(2)));
+    assert_ne!(delta(&new.setups[&index(1)]), delta(&old.setups[&index(1)]));
+    signs(&new, &[1, 2], old.public());
 }
