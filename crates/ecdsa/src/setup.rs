@@ -34,6 +34,11 @@ use crate::ot_setup::{
 };
 use crate::zero::ZeroSeed;
 
+/// How many multiplications one instance may serve, one for each item of a session (test plan A21). The arguments about masks and
+/// multiplications add up what each of them gives away: with so many it stays below 2^-48 (`spec/22-rvole.md`). Whoever keeps the
+/// set-up counts, durably and before the session starts, and runs a new set-up, as every refresh does, when they are used up.
+pub const MAX_CALLS: u64 = 1 << 32;
+
 /// Version of the encoding at rest.
 const FORMAT: u8 = 1;
 

@@ -39,12 +39,14 @@ use self::attempts::turn::{Lesson, Scope};
 use quorate_api::{
     Code, Fault, Figures, KeyId, OperationId, Problem, Progress as ApiProgress, RoundFigures, Skipped,
 };
+use quorate_ecdsa::setup::MAX_CALLS;
 use quorate_net::driver;
 use quorate_net::{DriverError, Effects, Missed, Patience, PeerId, Progress, Routes, SessionTag};
 use quorate_protocol::abort::{Abort, Blame, Consequence};
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{BadParams, Effect, Params, Session, SessionId};
+use quorate_store::Uses;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +56,7 @@ use crate::audit::Logged;
 use crate::clock;
 use crate::control::{CeremonyId, Proposal};
 use crate::gate::Pass;
+use crate::keys::moving::epoch_of;
 use crate::keys::{Material, Pending};
 use crate::shared::{Shared, party_name, random, store_problem};
 use crate::trace::carried;
@@ -156,10 +159,18 @@ impl Ceremony<'_> {
         let parties = self.names_of(&self.committee.indices().collect::<Vec<_>>());
         let logged = Logged { session: id, protocol, operation: self.operation, parties: &parties };
         let begins = logged.begins().map_err(Failure::local)?;
-        let fresh = self.shared.store.consume_logged(&mark, clock::millis(), begins).await;
-        if !fresh.map_err(|error| Failure::local(store_problem(&error)))? {
+        let uses = purpose.uses();
+        let counted = self.shared.store.consume_logged(&mark, clock::millis(), uses, begins).await;
+        let Some(counted) = counted.map_err(|error| Failure::local(store_problem(&error)))? else {
             let detail = format!("the session `{id}` was begun before: propose it with a new number");
             return Err(Failure::local(Problem::new(Code::CeremonyAborted, detail)));
+        };
+        // CER.7a  What was counted stays so.
+        if counted > MAX_CALLS {
+            let detail = format!(
+                "the key has been used {MAX_CALLS} times in this epoch, which is as often as it may: refresh it"
+            );
+            return Err(Failure::local(Problem::new(Code::KeyBurned, detail)));
         }
         let routes = Routes::of(&self.committee);
         let tag = SessionTag::from(id);
@@ -430,6 +441,8 @@ pub(crate) enum Purpose {
         revision: u64,
         peers: BTreeMap<PartyIndex, PeerId>,
         material: Arc<Material>,
+        /// How often it multiplies with each peer.
+        calls: u64,
         _pass: Pass,
     },
     /// The next epoch of a key: what it gives is stored when all of it is there, before anybody is told.
@@ -451,9 +464,18 @@ impl From<Problem> for EffectError {
     }
 }
 
+impl Purpose {
+    /// How often a session multiplies with each peer of a key, if it does.
+    fn uses(&self) -> Option<Uses> {
+        let Self::Use { key, revision, material, calls, .. } = self else { return None };
+        let uses = || Uses { key_id: key.as_str().to_owned(), epoch: epoch_of(*revision), count: *calls };
+        (*calls > 0 && material.setup.exists()).then(uses)
+    }
+}
+
 impl Durable {
     async fn burn(&self, peer: PartyIndex, check: &'static str) -> Result<(), EffectError> {
-        let Purpose::Use { key, revision, peers, material, _pass: _ } = &self.purpose else {
+        let Purpose::Use { key, revision, peers, material, .. } = &self.purpose else {
             return Err(EffectError::Unknown("burn"));
         };
         material.setup.burn(peer);

@@ -11,6 +11,7 @@
 //! | [`Successor`] | the next epoch of a key, until it takes the key's place in one commit that erases what it replaces |
 //! | [`Burn`] | insert-only: a burned transfer instance never comes back |
 //! | used ids ([`Store::consume`]) | insert-only: the second use of a nonce is seen |
+//! | [`Uses`] | only grow |
 //! | [`Outgoing`] | kept until a webhook took it or it is given up |
 //! | [`Operation`] | one request for one id; an answered operation stays answered |
 //! | [`Case`], rulings | what waits for people, as this node first saw it; what they said is kept |
@@ -48,6 +49,7 @@ mod restored;
 mod sqlite;
 mod store;
 mod successor;
+mod uses;
 mod watch;
 
 pub use act::{KeyAct, KeyMove, KeyState};
@@ -64,4 +66,5 @@ pub use proof::{MAX_PROOFS, Proof};
 pub use restored::Restored;
 pub use store::{DATABASE_FILE, Store};
 pub use successor::{Handover, MovedAway, NewSuccessor, Phase, Successor, Switch, To};
+pub use uses::Uses;
 pub use watch::Change;

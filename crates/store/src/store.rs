@@ -15,7 +15,7 @@ use crate::sqlite::Sqlite;
 use crate::watch::{Change, Watcher};
 use crate::{
     Begin, Burn, Cursor, InstanceId, Key, KeyAct, KeyMove, KeyStatus, Meta, NewKey, NewOperation, Operation,
-    OperationFilter, OperationStatus, OperationUpdate, Outgoing, Page, StoreError, Tried, limits,
+    OperationFilter, OperationStatus, OperationUpdate, Outgoing, Page, StoreError, Tried, Uses, limits,
 };
 
 /// Name of the embedded database in the data folder.
@@ -360,7 +360,7 @@ impl Store {
     pub async fn consume(&self, id: &[u8], now: u64) -> Result<bool, StoreError> {
         limits::id("used id", id)?;
         let now = limits::signed("time", now)?;
-        ask!(self, consume(id.to_vec(), now, |_| Vec::new()))
+        ask!(self, consume(id.to_vec(), now, None, |_| Vec::new())).map(|(fresh, _)| fresh)
     }
 
     /// Whether an id was used.
@@ -369,6 +369,15 @@ impl Store {
     /// Those of the backend.
     pub async fn is_consumed(&self, id: &[u8]) -> Result<bool, StoreError> {
         ask!(self, is_consumed(id))
+    }
+
+    /// How many [`Uses`] of a key in an epoch are counted.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfRange`] and those of the backend.
+    pub async fn uses(&self, key_id: &str, epoch: u64) -> Result<u64, StoreError> {
+        let counted = ask!(self, uses(key_id, limits::signed("epoch", epoch)?))?;
+        u64::try_from(counted).map_err(|_| StoreError::OutOfRange { what: "uses" })
     }
 
     /// Begins an operation, or finds the one that has its id. Of two callers at once, one gets [`Begin::New`].
@@ -414,14 +423,26 @@ impl Store {
         Ok(begun)
     }
 
-    /// As [`Store::consume`]; if the id is fresh, `entry` is logged in the same commit.
+    /// As [`Store::consume`]; if the id is fresh, `entry` is logged and `uses` are counted in the same commit. `Some` is how many uses of
+    /// that key in that epoch are counted then, 0 if none are to be: more than there may be means that the thing must not be used, and
+    /// what was counted stays so.
     ///
     /// # Errors
     /// As [`Store::consume`], and [`StoreError::NoLog`].
-    pub async fn consume_logged(&self, id: &[u8], now: u64, entry: Entry) -> Result<bool, StoreError> {
+    pub async fn consume_logged(
+        &self,
+        id: &[u8],
+        now: u64,
+        uses: Option<Uses>,
+        entry: Entry,
+    ) -> Result<Option<u64>, StoreError> {
         limits::id("used id", id)?;
         let now = limits::signed("time", now)?;
-        ask!(self, consume(id.to_vec(), now, |fresh| Vec::from_iter(fresh.then_some(entry))))
+        let uses = uses.map(Uses::checked).transpose()?;
+        let log = |fresh: bool| Vec::from_iter(fresh.then_some(entry));
+        let (fresh, counted) = ask!(self, consume(id.to_vec(), now, uses, log))?;
+        let counted = u64::try_from(counted).map_err(|_| StoreError::OutOfRange { what: "uses" })?;
+        Ok(fresh.then_some(counted))
     }
 
     /// As [`Store::update_operation`]; `entry` is logged in the same commit. Gives its receipt too.

@@ -318,12 +318,13 @@ impl Asked {
         })))
     }
 
-    /// What a session may change.
-    pub(crate) fn purpose(&self, ceremony: &Ceremony<'_>) -> Result<Purpose, Problem> {
+    /// What a session may change that multiplies so often with each peer.
+    pub(crate) fn purpose(&self, ceremony: &Ceremony<'_>, calls: usize) -> Result<Purpose, Problem> {
         let (key, revision, peers) = (self.key.id.clone(), self.key.revision, self.peers.clone());
         let material = Arc::clone(&self.key.material);
         let pass = ceremony.shared.gates.enter(&key, revision)?;
-        Ok(Purpose::Use { key, revision, peers, material, _pass: pass })
+        let calls = u64::try_from(calls).unwrap_or(u64::MAX);
+        Ok(Purpose::Use { key, revision, peers, material, calls, _pass: pass })
     }
 }
 
@@ -347,7 +348,7 @@ pub(crate) async fn run(
                 Some(Arc::new(asked.key.material.share.below(path).map_err(Failure::local)?))
             };
             let session = asked.session(&ceremony.committee, judged, attempt, *one);
-            let purpose = asked.purpose(ceremony).map_err(Failure::local)?;
+            let purpose = asked.purpose(ceremony, 1).map_err(Failure::local)?;
             let signed =
                 protocols::sign(&asked.key, child.as_ref(), one.what, session, ceremony, purpose).await?;
             vec![signed]

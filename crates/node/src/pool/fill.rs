@@ -356,6 +356,7 @@ async fn run(
         revision: key.revision,
         peers: key.record.peers(),
         material: Arc::clone(&key.material),
+        calls: count.into(),
         _pass: pass,
     };
     let operation = operation(&attempt.ceremony);

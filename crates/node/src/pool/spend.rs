@@ -232,7 +232,7 @@ impl Spending {
             let path = &one.item.path;
             let rho = rho(judged, attempt, number, path, fresh);
             // The epoch does not end before the session has, and no session begins once it has.
-            let purpose = asked.purpose(ceremony).map_err(Failure::local)?;
+            let purpose = asked.purpose(ceremony, 0).map_err(Failure::local)?;
             let part = self.reserved.next(judged);
             let part = part.ok_or_else(|| failed("no presignature is reserved for this signature"))?;
             if self.reserved.lot.owner == shared.id {

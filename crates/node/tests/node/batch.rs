@@ -10,12 +10,15 @@ use quorate_api::{
     Code, Key, KeyId, MAX_BATCH, Operation, OperationKind, OperationResult, OperationStatus, Problem,
     SignBatch, SignBatchResult, SignItem,
 };
+use quorate_ecdsa::setup::MAX_CALLS;
 use quorate_log::entry::Kind;
+use quorate_store::Store;
 
 use crate::audit::entries;
 use crate::cluster::{Cluster, WAIT, create_key, created, problem, signed, unique};
 use crate::end_to_end::verify;
 use crate::governed::{payment, until, wallet};
+use crate::moving::{moved, refresh};
 
 fn item(text: &str, path: Option<&str>) -> SignItem {
     SignItem { intent: build::message(text.as_bytes()), path: path.map(|path| path.parse().unwrap()) }
@@ -484,5 +487,54 @@ async fn a_restart_in_the_middle_loses_nothing() {
         // The node that was away takes the answer over, and makes none of its own.
         let there = cluster.client(stopped).sign_batch(&key.id, &request, &repeat, WAIT).await.unwrap();
         assert_eq!(all(&there).items[99].signatures, result.items[99].signatures);
+    }
+}
+
+/// What a stopped node has counted for a key's first epoch.
+async fn counted(cluster: &Cluster, at: usize, key: &KeyId) -> u64 {
+    let store = Store::open(&cluster.configs[at].data).await.unwrap();
+    let count = store.uses(key.as_str(), 0).await.unwrap();
+    store.close().await;
+    count
+}
+
+/// covers: A21. Every signature is counted before it is made, by each node that takes part, also over a restart; with the last one that the epoch
+/// of a key may give, a node makes no more, until the key is refreshed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_uses_of_an_epoch_are_counted_and_end() {
+    let mut cluster = Cluster::start(2).await;
+    let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await;
+    let free = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
+    cluster.sign(0, &key.id, "one").await.unwrap();
+    sign(&cluster, 1, &key.id, &messages(30)).await.unwrap();
+    cluster.sign(0, &free.id, "no multiplications").await.unwrap();
+    for at in 0..2 {
+        cluster.stop(at).await;
+        assert_eq!(counted(&cluster, at, &key.id).await, 31);
+        assert_eq!(counted(&cluster, at, &free.id).await, 0);
+    }
+    // As if it had signed so often: three are left, at one of the two.
+    let file = cluster.configs[1].data.join(quorate_store::DATABASE_FILE);
+    let database = rusqlite::Connection::open(file).unwrap();
+    let most = i64::try_from(MAX_CALLS).unwrap();
+    assert_eq!(database.execute("UPDATE uses SET count = ?", [most - 3]).unwrap(), 1);
+    database.close().unwrap();
+    cluster.start_all().await;
+    cluster.sign(0, &key.id, "one of three").await.unwrap();
+    sign(&cluster, 1, &key.id, &messages(2)).await.unwrap();
+    let refused = cluster.sign(1, &key.id, "one too many").await.unwrap_err();
+    assert_eq!(refused.code, Code::KeyBurned);
+    assert!(refused.detail.contains("as often as it may: refresh it"), "{}", refused.detail);
+    // Also where the other one was asked, and as often as it is asked.
+    for text in ["by the other", "and again"] {
+        assert!(cluster.sign(0, &key.id, text).await.is_err());
+    }
+    assert!(sign(&cluster, 0, &key.id, &messages(2)).await.is_err());
+    cluster.sign(1, &free.id, "no multiplications").await.unwrap();
+    let next = moved(&cluster, 0, &key.id, &refresh(0)).await.unwrap();
+    assert_eq!(next.key.public_key, key.public_key);
+    for at in 0..2 {
+        let signed = cluster.sign(at, &key.id, "in the next epoch").await.unwrap();
+        verify(key.scheme, &key.public_key.0, b"in the next epoch", &signed.signatures[0]);
     }
 }

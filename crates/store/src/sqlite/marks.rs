@@ -1,9 +1,9 @@
-//! Marks that only ever accumulate: burns and used ids.
+//! What only ever accumulates: burns, used ids, and counts of uses.
 
 use quorate_log::entry::Entry;
 
 use super::Sqlite;
-use super::db::{self, Row};
+use super::db::{self, Connection, Row};
 use super::failure::Failure;
 use super::keys::{page, unsigned};
 use super::writer::Unit;
@@ -69,26 +69,41 @@ impl Sqlite {
         page(rows, limit, burn).map_err(|failure| self.named(failure))
     }
 
+    /// Uses an id, and if it is fresh counts uses of a key in an epoch. Gives whether it was, and how many uses they are then.
     pub(crate) async fn consume(
         &self,
         id: Vec<u8>,
         now: i64,
-        log: impl FnOnce(&bool) -> Vec<Entry> + Send + 'static,
-    ) -> Result<bool, StoreError> {
+        uses: Option<(String, i64, i64)>,
+        log: impl FnOnce(bool) -> Vec<Entry> + Send + 'static,
+    ) -> Result<(bool, i64), StoreError> {
+        let unit = if uses.is_some() { Unit::Savepoint } else { Unit::Statement };
         let consumed = self.writer.write_logged(
-            Unit::Statement,
+            unit,
             move |connection| {
                 let done =
                     db::query("INSERT INTO consumed (id, consumed_at) VALUES (?, ?) ON CONFLICT DO NOTHING")
                         .bind(id)
                         .bind(now)
-                        .execute(connection)?;
-                Ok(done.rows_affected() == 1)
+                        .execute(&mut *connection)?;
+                let fresh = done.rows_affected() == 1;
+                match uses.filter(|_| fresh) {
+                    None => Ok((fresh, 0)),
+                    Some((key_id, epoch, count)) => {
+                        Ok((fresh, count_uses(connection, key_id, epoch, count)?))
+                    }
+                }
             },
-            log,
+            |(fresh, _)| log(*fresh),
             false,
         );
-        consumed.await.map(|(fresh, _)| fresh)
+        consumed.await.map(|(consumed, _)| consumed)
+    }
+
+    pub(crate) async fn uses(&self, key_id: &str, epoch: i64) -> Result<i64, StoreError> {
+        let count =
+            db::query_scalar("SELECT coalesce(sum(count), 0) FROM uses WHERE key_id = ? AND epoch = ?");
+        count.bind(key_id).bind(epoch).fetch_one(&self.readers).map_err(|error| self.named(error))
     }
 
     pub(crate) async fn is_consumed(&self, id: &[u8]) -> Result<bool, StoreError> {
@@ -98,6 +113,17 @@ impl Sqlite {
             .map_err(|error| self.named(error))?;
         Ok(found > 0)
     }
+}
+
+fn count_uses(connection: &mut Connection, key_id: String, epoch: i64, count: i64) -> Result<i64, Failure> {
+    db::query_scalar(
+        "INSERT INTO uses (key_id, epoch, count) VALUES (?, ?, ?) \
+         ON CONFLICT (key_id, epoch) DO UPDATE SET count = count + excluded.count RETURNING count",
+    )
+    .bind(key_id)
+    .bind(epoch)
+    .bind(count)
+    .fetch_one(connection)
 }
 
 fn burn(row: &Row) -> Result<Burn, Failure> {

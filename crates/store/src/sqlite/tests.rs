@@ -11,6 +11,10 @@ async fn open(folder: &Path) -> Sqlite {
     Sqlite::open(locked, &folder.join(DATABASE_FILE), Faults::default()).await.unwrap()
 }
 
+async fn used(sqlite: &Sqlite, id: Vec<u8>) -> Result<bool, StoreError> {
+    sqlite.consume(id, 1, None, |_| Vec::new()).await.map(|(fresh, _)| fresh)
+}
+
 async fn pragma(sqlite: &Sqlite, statement: &'static str) {
     sqlite
         .writer
@@ -49,15 +53,15 @@ async fn every_connection_has_its_settings() {
 async fn a_full_disk_is_named_and_nothing_is_half_written() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = open(folder.path()).await;
-    assert!(sqlite.consume(b"before".to_vec(), 1, |_| Vec::new()).await.unwrap());
+    assert!(used(&sqlite, b"before".to_vec()).await.unwrap());
     pragma(&sqlite, "PRAGMA max_page_count = 40").await;
     let mut big = vec![0; 1_000_000];
     big.fill(7);
-    let error = sqlite.consume(big.clone(), 1, |_| Vec::new()).await.unwrap_err();
+    let error = used(&sqlite, big.clone()).await.unwrap_err();
     assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
     assert!(!sqlite.is_consumed(&big).await.unwrap());
     // The next write takes a new connection, which has the limit no more.
-    assert!(sqlite.consume(big.clone(), 1, |_| Vec::new()).await.unwrap());
+    assert!(used(&sqlite, big.clone()).await.unwrap());
     assert!(sqlite.is_consumed(b"before").await.unwrap());
 }
 
@@ -69,12 +73,12 @@ async fn a_database_held_by_another_program_is_busy() {
     let other = Connection::writer(&sqlite.path).unwrap();
     other.set_busy_timeout(Duration::ZERO).unwrap();
     other.batch("BEGIN IMMEDIATE").unwrap();
-    let error = sqlite.consume(b"id".to_vec(), 1, |_| Vec::new()).await.unwrap_err();
+    let error = used(&sqlite, b"id".to_vec()).await.unwrap_err();
     assert!(matches!(error, StoreError::Busy { .. }) && error.is_retryable(), "{error}");
     // Readers go on meanwhile.
     assert!(!sqlite.is_consumed(b"id").await.unwrap());
     other.batch("ROLLBACK").unwrap();
-    assert!(sqlite.consume(b"id".to_vec(), 1, |_| Vec::new()).await.unwrap());
+    assert!(used(&sqlite, b"id".to_vec()).await.unwrap());
 }
 
 #[tokio::test]
@@ -115,7 +119,7 @@ async fn a_refused_write_does_not_undo_its_neighbours() {
 async fn a_refused_statement_does_not_undo_its_neighbours() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = Arc::new(open(folder.path()).await);
-    assert!(sqlite.consume(vec![255], 1, |_| Vec::new()).await.unwrap());
+    assert!(used(&sqlite, vec![255]).await.unwrap());
     let writes: Vec<_> = (0..60_u8)
         .map(|index| {
             let sqlite = Arc::clone(&sqlite);

@@ -112,6 +112,7 @@ pub(crate) async fn is_written(store: &Store, number: u64) -> bool {
     }
 }
 
+/// covers: A3, S26. Burns, used ids and operations: what was said to be durable is there after every kill.
 #[tokio::test]
 async fn what_was_acknowledged_survives_kill_9() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use quorate_log::tile::{Level, ReadTile, Tile};
 use quorate_log::verify::audit;
 use quorate_log::witness::WitnessPolicy;
 use quorate_store::fault::{Fault, Faults};
-use quorate_store::{Begin, DATABASE_FILE, OperationStatus, OperationUpdate, Store, StoreError};
+use quorate_store::{Begin, DATABASE_FILE, OperationStatus, OperationUpdate, Store, StoreError, Uses};
 
 use crate::common::operation;
 
@@ -146,20 +146,20 @@ async fn what_is_not_written_is_not_logged() {
     let faults = Faults::default();
     let store = Store::open_with_faults(folder.path(), faults.clone()).await.unwrap();
     assert!(matches!(store.log(vec![entry("early")]).await, Err(StoreError::NoLog)));
-    assert!(matches!(store.consume_logged(b"early", 1, entry("early")).await, Err(StoreError::NoLog)));
+    assert!(matches!(store.consume_logged(b"early", 1, None, entry("early")).await, Err(StoreError::NoLog)));
     assert!(!store.is_consumed(b"early").await.unwrap(), "neither the mark nor the entry");
     store.open_log(signer()).await.unwrap();
     assert!(store.log_head().await.unwrap().is_none());
-    assert!(store.consume_logged(b"nonce", 1, entry("used")).await.unwrap());
-    assert!(!store.consume_logged(b"nonce", 1, entry("used again")).await.unwrap());
+    assert!(store.consume_logged(b"nonce", 1, None, entry("used")).await.unwrap().is_some());
+    assert!(store.consume_logged(b"nonce", 1, None, entry("used again")).await.unwrap().is_none());
     sound(&store, 1).await;
     faults.fail_nth_write(1, Fault::BeforeCommit);
     faults.fail_nth_write(2, Fault::DiskFull);
     faults.fail_nth_write(3, Fault::AfterCommit);
-    assert!(store.consume_logged(b"before", 1, entry("before")).await.is_err());
+    assert!(store.consume_logged(b"before", 1, None, entry("before")).await.is_err());
     assert!(store.log(vec![entry("full")]).await.is_err());
     sound(&store, 1).await;
-    assert!(store.consume_logged(b"after", 1, entry("after")).await.is_err());
+    assert!(store.consume_logged(b"after", 1, None, entry("after")).await.is_err());
     sound(&store, 2).await;
     assert!(store.is_consumed(b"after").await.unwrap(), "both the mark and the entry");
     // Refused by the records.
@@ -207,4 +207,45 @@ async fn a_log_that_was_changed_is_not_taken_up() {
         let error = connection.execute(statement, []).unwrap_err();
         assert!(error.to_string().contains("kept for ever"), "{error}");
     }
+}
+
+/// covers: A21. Uses are counted with the mark that they are for, once, and in no other way; the database itself lets the count only grow.
+#[tokio::test]
+async fn uses_are_counted_with_their_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let store = Store::open_with_faults(folder.path(), faults.clone()).await.unwrap();
+    store.open_log(signer()).await.unwrap();
+    let uses = |epoch, count| Some(Uses { key_id: "key".to_owned(), epoch, count });
+    let consume = async |id: &[u8], uses| store.consume_logged(id, 1, uses, entry("used")).await;
+    assert_eq!(consume(b"one", uses(0, 3)).await.unwrap(), Some(3));
+    assert_eq!(consume(b"two", uses(0, 4)).await.unwrap(), Some(7));
+    assert_eq!(consume(b"two", uses(0, 4)).await.unwrap(), None, "used before, so not counted again");
+    assert_eq!(consume(b"three", uses(1, 1)).await.unwrap(), Some(1), "of another epoch");
+    assert_eq!(consume(b"four", None).await.unwrap(), Some(0));
+    faults.fail_nth_write(1, Fault::BeforeCommit);
+    assert!(consume(b"five", uses(0, 1)).await.is_err());
+    assert_eq!((store.uses("key", 0).await.unwrap(), store.is_consumed(b"five").await.unwrap()), (7, false));
+    faults.fail_nth_write(1, Fault::AfterCommit);
+    assert!(consume(b"five", uses(0, 1)).await.is_err());
+    assert_eq!((store.uses("key", 0).await.unwrap(), store.is_consumed(b"five").await.unwrap()), (8, true));
+    // What cannot be counted is not used either.
+    let most = u64::try_from(i64::MAX).unwrap();
+    assert!(consume(b"six", uses(0, most)).await.is_err());
+    assert!(matches!(consume(b"six", uses(0, most + 1)).await, Err(StoreError::OutOfRange { .. })));
+    assert!(!store.is_consumed(b"six").await.unwrap());
+    sound(&store, 5).await;
+    store.close().await;
+
+    let database = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    for statement in
+        ["DELETE FROM uses", "UPDATE uses SET count = count - 1", "UPDATE uses SET epoch = epoch + 7"]
+    {
+        let refused = database.execute(statement, []).unwrap_err();
+        assert!(refused.to_string().contains("counted for ever"), "{statement}: {refused}");
+    }
+    drop(database);
+    let store = Store::open(folder.path()).await.unwrap();
+    let counted = (store.uses("key", 0).await.unwrap(), store.uses("key", 1).await.unwrap());
+    assert_eq!((counted, store.uses("other", 0).await.unwrap()), ((8, 1), 0));
 }
