@@ -136,6 +136,8 @@ pub(crate) struct Ceremony<'a> {
     pub(crate) me: PartyIndex,
     pub(crate) names: BTreeMap<PartyIndex, String>,
     pub(crate) deadline: Instant,
+    /// What in the request each signature of the session is for; empty if that needs no saying.
+    pub(crate) places: Vec<sign::Place>,
     /// Ends the ceremony early, at the next point where it waits for others.
     pub(crate) cancel: CancellationToken,
     /// Shown with the progress.
@@ -320,7 +322,9 @@ impl Ceremony<'_> {
         };
         let mut detail = format!("{protocol}: {}; {who}", abort.check);
         if let Some(item) = abort.item {
-            detail.push_str(&format!("; it is about signature {item} of the session, counted from 0"));
+            let place = self.places.get(usize::from(item));
+            let place = place.map_or_else(|| format!("signature {item} of the session"), ToString::to_string);
+            detail.push_str(&format!("; it is about {place}, counted from 0"));
         }
         if let Consequence::Burn(p) = abort.consequence {
             detail.push_str(&format!(

@@ -237,6 +237,7 @@ impl Plan {
             names: self.names(),
             deadline,
             cancel,
+            places: Vec::new(),
             skipped: Vec::new(),
             figures: Figures::default(),
         }

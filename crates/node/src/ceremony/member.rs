@@ -293,6 +293,7 @@ async fn take_part_in_signing(
         names: asked.key.record.names(),
         deadline: begun + shared.config.limits.attempt_deadline,
         cancel: line.cancel.clone(),
+        places: Vec::new(),
         skipped: Vec::new(),
         figures: quorate_api::Figures::default(),
     };

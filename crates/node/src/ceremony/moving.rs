@@ -472,6 +472,7 @@ impl Plan {
             names: self.names.clone(),
             deadline,
             cancel,
+            places: Vec::new(),
             skipped: Vec::new(),
             figures: Figures::default(),
         }

@@ -3,6 +3,7 @@
 mod batch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use quorate_api::{
@@ -122,10 +123,31 @@ impl Item {
     }
 }
 
+/// For people: which part of a request a signature is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Of a batch.
+    item: Option<usize>,
+    /// Of a Bitcoin transaction.
+    input: Option<u32>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.item, self.input) {
+            (Some(item), Some(input)) => write!(f, "item {item} of the request, input {input}"),
+            (Some(item), None) => write!(f, "item {item} of the request"),
+            (None, Some(input)) => write!(f, "input {input} of the transaction"),
+            (None, None) => f.write_str("the request"),
+        }
+    }
+}
+
 /// One signature of a request: which item, which input of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Single<'a> {
     pub(crate) item: &'a Item,
+    place: Place,
     index: u32,
     pub(crate) what: &'a ToSign,
 }
@@ -212,9 +234,12 @@ impl Asked {
     /// All signatures that are needed, in order.
     pub(crate) fn singles(&self) -> Vec<Single<'_>> {
         let mut singles = Vec::with_capacity(self.items.len());
-        for item in &self.items {
-            let inputs = (0_u32..).zip(&item.prepared.inputs);
-            singles.extend(inputs.map(|(index, what)| Single { item, index, what }));
+        for (at, item) in self.items.iter().enumerate() {
+            let inputs = (0_u32..).zip(item.prepared.inputs.iter().enumerate());
+            singles.extend(inputs.map(|(index, (nth, what))| {
+                let place = Place { item: self.batch.then_some(at), input: item.prepared.input(nth) };
+                Single { item, place, index, what }
+            }));
         }
         singles
     }
@@ -368,4 +393,18 @@ pub(crate) async fn run(
 /// A signature on its way to another node.
 pub(crate) fn to_wire(signatures: &[Signature]) -> Vec<WireSignature> {
     signatures.iter().map(|s| WireSignature { bytes: s.bytes, recovery_id: s.recovery_id }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_that_of_the_request() {
+        let shown = |item, input| Place { item, input }.to_string();
+        assert_eq!(shown(Some(30), None), "item 30 of the request");
+        assert_eq!(shown(Some(30), Some(2)), "item 30 of the request, input 2");
+        assert_eq!(shown(None, Some(2)), "input 2 of the transaction");
+        assert_eq!(shown(None, None), "the request");
+    }
 }

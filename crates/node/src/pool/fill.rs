@@ -368,6 +368,7 @@ async fn run(
         names: key.record.names(),
         deadline,
         cancel,
+        places: Vec::new(),
         skipped: Vec::new(),
         figures: Figures::default(),
     };

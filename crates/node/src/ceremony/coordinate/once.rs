@@ -191,6 +191,7 @@ async fn try_with(shared: &Arc<Shared>, this: &Try<'_>, spends: Option<Spending>
         names: asked.names.clone(),
         deadline: patience.map_or(until, |patience| begun + patience),
         cancel: CancellationToken::clone(&shared.stop),
+        places: Vec::new(),
         skipped: before.skipped.clone(),
         figures: Figures::default(),
     };

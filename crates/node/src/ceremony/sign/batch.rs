@@ -98,6 +98,7 @@ pub(super) async fn run(
     let most = protocols::batch::most(asked.key.record.scheme);
     for chunk in all.chunks(most) {
         let session = session(asked, &ceremony.committee, judged, attempt, signatures.len(), chunk);
+        ceremony.places = chunk.iter().map(|one| one.place).collect();
         let purpose = asked.purpose(ceremony, chunk.len()).map_err(Failure::local)?;
         signatures.extend(protocols::batch::sign(&asked.key, chunk, session, ceremony, purpose).await?);
     }
