@@ -182,3 +182,17 @@ impl fmt::Display for Abort {
     }
 }
 impl core::error::Error for Abort {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString as _;
+
+    #[test]
+    fn an_abort_says_which_item_it_is_about() {
+        let abort = Abort::new(Check::Malformed, Blame::Nobody("a test"));
+        assert_eq!((abort.item, abort.clone().of_item(7).item), (None, Some(7)));
+        assert!(abort.clone().of_item(7).to_string().contains(" for item 7; nobody can be named: a test"));
+        assert_eq!(abort.of_item(usize::MAX).item, None);
+    }
+}

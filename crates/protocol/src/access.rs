@@ -15,7 +15,7 @@ pub const MAX_DEPTH: u8 = 8;
 /// Most leaves of a structure: places where a party stands. A party may stand in several.
 pub const MAX_LEAVES: usize = 256;
 
-/// Most nodes of a structure, leaves included: chains of nodes with one child add no leaf.
+/// Most nodes of a structure, ranks and leaves included: chains of nodes with one child add no leaf.
 const MAX_NODES: usize = 2 * MAX_LEAVES;
 
 /// Who can sign: one party, or any `k` of several subtrees, or some of several ranks. `2 of 3` is a threshold over three parties;
@@ -136,6 +136,7 @@ impl Access {
                     let (mut needed, mut there) = (0usize, 0usize);
                     ranks.len() >= 2
                         && ranks.iter().all(|rank| {
+                            *nodes = nodes.saturating_add(1);
                             needed = needed.saturating_add(usize::from(rank.k));
                             there = there.saturating_add(rank.of.len());
                             rank.k >= 1

@@ -90,6 +90,18 @@ fn impossible_structures_are_refused() {
     assert!(refused(&chain(MAX_DEPTH + 1)));
     let chains = |n| Access::Threshold { k: 1, of: (0..n).map(|_| chain(7)).collect() };
     assert!(chains(60).is_valid() && refused(&chains(70)), "few leaves and many nodes");
+    // As many nodes as there may be, and one more; what is valid can be read.
+    let bare_and_wrapped =
+        |bare, wrapped| (0..bare).map(|_| leaf(1)).chain((0..wrapped).map(|_| chain(1))).collect();
+    let tree = |bare, wrapped| Access::Threshold { k: 2, of: bare_and_wrapped(bare, wrapped) };
+    assert!(tree(1, MAX_LEAVES - 1).is_valid() && decodes(&tree(1, MAX_LEAVES - 1)));
+    assert!(refused(&tree(0, MAX_LEAVES)));
+    let ranks = |bare, wrapped| {
+        let low = bare_and_wrapped(bare, wrapped);
+        Access::Ranks(vec![Rank { k: 1, of: vec![leaf(2)] }, Rank { k: 2, of: low }])
+    };
+    assert!(ranks(0, MAX_LEAVES - 2).is_valid() && decodes(&ranks(0, MAX_LEAVES - 2)));
+    assert!(refused(&ranks(1, MAX_LEAVES - 2)));
 }
 
 fn sets(list: &[&[u16]]) -> Vec<Vec<PartyIndex>> {
