@@ -79,3 +79,47 @@ pub fn joined(parts: &[&[u8]]) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Entropy;
+    use alloc::vec;
+
+    /// covers: S9, C6
+    #[test]
+    fn a_commitment_opens_to_what_was_committed_alone() {
+        let mut rng = HedgedRng::new(Entropy::new([1; 32]), b"secret", b"context");
+        let (session, committer) = (SessionId([2; 32]), PartyId([3; 32]));
+        let value = [4, 5, 6];
+        let (commitment, salt) = Commitment::new(session, committer, "point", &value, &mut rng);
+        assert!(commitment.opens(session, committer, "point", &value, salt));
+        let mut cases = 0;
+        for (at, bit) in (0..32).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))) {
+            let flipped = |bytes: &[u8; 32]| {
+                let mut bytes = *bytes;
+                bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= bit);
+                bytes
+            };
+            assert!(!Commitment(flipped(&commitment.0)).opens(session, committer, "point", &value, salt));
+            assert!(!commitment.opens(session, committer, "point", &value, Salt(flipped(&salt.0))));
+            assert!(!commitment.opens(SessionId(flipped(&session.0)), committer, "point", &value, salt));
+            assert!(!commitment.opens(session, PartyId(flipped(&committer.0)), "point", &value, salt));
+            cases += 4;
+        }
+        for (what, value) in [("Point", vec![4, 5, 6]), ("poin", vec![4, 5, 6]), ("point", vec![4, 5])] {
+            assert!(!commitment.opens(session, committer, what, &value, salt));
+            cases += 1;
+        }
+        for value in [vec![4, 5, 6, 0], vec![0, 4, 5, 6], vec![4, 5, 7], vec![]] {
+            assert!(!commitment.opens(session, committer, "point", &value, salt));
+            cases += 1;
+        }
+        assert_eq!(cases, 1031);
+        // The same value again is another commitment.
+        let (again, other) = Commitment::new(session, committer, "point", &value, &mut rng);
+        assert_ne!(again, commitment);
+        assert!(!again.opens(session, committer, "point", &value, salt));
+        assert!(again.opens(session, committer, "point", &value, other));
+    }
+}

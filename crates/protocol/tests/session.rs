@@ -309,6 +309,8 @@ fn strays_are_dropped_and_the_session_goes_on() {
         (1, good.clone(), Rejected::Stranger),
         (4, good.clone(), Rejected::Stranger),
         (2, vec![0; MAX_FRAME + 1], Rejected::TooLong),
+        // As long as may be: it is looked at.
+        (2, vec![0; MAX_FRAME], Rejected::Malformed),
         (2, vec![], Rejected::Malformed),
         (2, good[..good.len() - 1].to_vec(), Rejected::Malformed),
         (2, [&good[..], &[0]].concat(), Rejected::Malformed),
@@ -329,7 +331,7 @@ fn strays_are_dropped_and_the_session_goes_on() {
         assert_eq!(session.handle_message(index(*from), bytes), Err(*expected));
         assert_eq!(session.awaiting(), [index(2), index(3)]);
     }
-    assert_eq!(strays.len(), 18);
+    assert_eq!(strays.len(), 19);
     session.handle_message(index(2), &good).unwrap();
     assert_eq!(session.handle_message(index(2), &good), Err(Rejected::Duplicate));
     // One round ahead is kept, once.
