@@ -2,13 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use quorate_protocol::abort::{Abort, Blame, Check};
+use quorate_protocol::abort::{Abort, Blame, Check, Consequence};
 use quorate_protocol::message::{Channel, Message, Nothing};
 use quorate_protocol::party::{Identity, PartyIndex};
 use quorate_protocol::per_peer::PerPeer;
 use quorate_protocol::rng::{Entropy, HedgedRng};
 use quorate_protocol::session::{
-    BadParams, Context, MAX_FRAME, Params, Received, Rejected, Round, Session, SessionId, Turn,
+    BadParams, Context, Effect, MAX_FRAME, Params, Received, Rejected, Round, Session, SessionId, Turn,
     proves_equivocation, tamper,
 };
 use quorate_testkit::attack::{Edit, Expect, Part, Recording, Table, judge};
@@ -595,5 +595,73 @@ impl Round for Closing {
             return Ok(Turn::broadcast(Self { goes_on: false }, &Say(word(ctx, 2, 0)), ctx));
         }
         Ok(Turn::done(Heard::default()))
+    }
+}
+
+/// A round that finds fault with what its peer sent.
+struct Refuses(Abort);
+impl Round for Refuses {
+    type Broadcast = Say;
+    type Direct = Nothing;
+    type Output = Heard;
+    const NAME: &'static str = "refuse";
+    fn receive(self, _: PerPeer<Received<Say, Nothing>>, _: &mut Context<'_>) -> Result<Turn<Heard>, Abort> {
+        Err(self.0)
+    }
+}
+
+/// Between two parties a signature is looked at when a check has failed. A wrong one is then what its sender is named for, but it takes no burn
+/// away: a check against a long-lived secret has been answered, whoever signed the question.
+///
+/// covers: A1, A4
+#[test]
+fn a_wrong_signature_takes_no_burn_away() {
+    let committee = parties(&[1, 2]);
+    let mut cases = 0;
+    for found in [Abort::by(index(2), Check::Binding), Abort::burning(index(2), Check::OtExtension)] {
+        for signer in [2, 9] {
+            let begin = |me: u16| {
+                let abort = found.clone();
+                Session::start(params(THIS, &committee, me, 5), b"", move |ctx| {
+                    Ok(Turn::broadcast(Refuses(abort), &Say(7), ctx))
+                })
+                .unwrap()
+            };
+            let mut session = begin(1);
+            let frame = begin(2).poll_transmit().unwrap().bytes;
+            let frame = tamper::rewrite(&frame, &identity(signer), |_| {}).unwrap();
+            session.handle_message(index(2), &frame).unwrap();
+            session.step();
+            let burns = found.consequence == Consequence::Burn(index(2));
+            match session.poll_effect() {
+                Some(Effect::Burn { peer, check }) => {
+                    assert!(burns && (peer, check) == (index(2), Check::OtExtension));
+                }
+                other => assert!(other.is_none() && !burns, "{other:?}"),
+            }
+            session.effects_durable();
+            let ended = session.poll_output().unwrap().unwrap_err();
+            let expected = if signer == 9 && !burns {
+                Abort::by(index(2), Check::BroadcastSignature)
+            } else {
+                found.clone()
+            };
+            assert_eq!(ended, expected);
+            cases += 1;
+        }
+    }
+    assert_eq!(cases, 4);
+}
+
+/// Three parties tell each other what they heard; two have nobody who could have heard anything else.
+#[test]
+fn only_more_than_two_parties_echo() {
+    for (n, echoes) in [(2, false), (3, true), (4, true)] {
+        let recording = Recording::default();
+        world(THIS, n).with_adversary(recording.recorder()).run().unwrap_all();
+        // The same content in both rounds but for the echo.
+        let [first, second] = [1, 2].map(|round| recording.frame(round, 1, 2).len());
+        assert_eq!(second > first, echoes, "{n} parties: {first} and {second} bytes");
+        assert!(second >= first);
     }
 }
