@@ -665,3 +665,44 @@ fn only_more_than_two_parties_echo() {
         assert!(second >= first);
     }
 }
+
+/// Evidence is believed only as it is: no byte of it may differ, and one thing said twice is no equivocation.
+///
+/// covers: S12
+#[test]
+fn no_other_evidence_proves_an_equivocation() {
+    let outcome = forge(|parcel| {
+        tamper::rewrite(&parcel.bytes, &identity(CHEATER), |parts| {
+            if parts.round == 1 && parcel.to.get() == 3 {
+                parts.broadcast[0] ^= 1;
+            }
+        })
+    });
+    let evidence = outcome.abort_of(1).unwrap().evidence.clone();
+    let key = identity(CHEATER).public();
+    let proves = |evidence: &[u8]| proves_equivocation(evidence, THIS, index(CHEATER), &key);
+    assert!(proves(&evidence));
+    let mut cases = 0;
+    for at in 0..evidence.len() {
+        for bit in 0..8 {
+            let mut other = evidence.clone();
+            other[at] ^= 1 << bit;
+            assert!(!proves(&other), "byte {at}, bit {bit}");
+            cases += 1;
+        }
+    }
+    // Session, round and author, and twice a digest with its signature.
+    const SEEN: usize = 32 + 64;
+    assert_eq!(cases, 8 * (32 + 1 + 2 + 2 * SEEN));
+    let (head, seen) = evidence.split_at(32 + 1 + 2);
+    for said in seen.chunks(SEEN) {
+        assert!(!proves(&[head, said, said].concat()), "the same twice");
+    }
+    assert!(proves(&[head, &seen[SEEN..], &seen[..SEEN]].concat()), "in either order");
+    assert!(
+        !proves(&evidence[..evidence.len() - 1]) && !proves(&[&evidence[..], &[0]].concat()) && !proves(&[])
+    );
+    assert!(!proves_equivocation(&evidence, THIS, index(3), &identity(3).public()));
+    assert!(!proves_equivocation(&evidence, THIS, index(CHEATER), &identity(3).public()));
+    assert!(!proves_equivocation(&evidence, THIS, index(3), &key));
+}
