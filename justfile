@@ -32,7 +32,11 @@ advisories:
 # Changes the code in small ways and shows which changes no test notices; needs cargo-mutants.
 mutants BASE="main":
     git diff {{BASE}} > target/mutants.diff
-    cargo mutants --in-diff target/mutants.diff
+    cargo mutants --no-config --in-diff target/mutants.diff
+
+# The same for what checks messages of peers in a crate, whole: `just mutants-of frost`. docs/mutants.md has what is known to survive.
+mutants-of CRATE:
+    cargo mutants -p quorate-{{CRATE}} --baseline=skip --timeout 240 -o target
 
 # Feeds arbitrary bytes to decoders and sessions until they break; needs cargo-fuzz and a nightly toolchain: `just fuzz psbt --minutes 30`.
 fuzz *ARGS:
