@@ -167,3 +167,23 @@ async fn the_steps_of_earlier_files_are_known_again() {
     let refused = Sqlite::open(locked, &file, Faults::default()).await.unwrap_err();
     assert!(refused.to_string().contains("step 2 of its schema"), "{refused}");
 }
+
+/// A file without the newest step keeps what it has and takes the step.
+#[tokio::test]
+async fn a_file_of_the_build_before_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = open(folder.path()).await;
+    assert!(used(&sqlite, b"before".to_vec()).await.unwrap());
+    sqlite.close().await;
+    let file = folder.path().join(DATABASE_FILE);
+    let connection = Connection::writer(&file).unwrap();
+    connection.batch("DROP TABLE uses; DELETE FROM _sqlx_migrations WHERE version = 20").unwrap();
+    connection.close().unwrap();
+
+    let sqlite = open(folder.path()).await;
+    assert!(!used(&sqlite, b"before".to_vec()).await.unwrap());
+    let counted = |id: &[u8]| sqlite.consume(id.to_vec(), 1, Some(("key".to_owned(), 0, 5)), |_| Vec::new());
+    assert_eq!(counted(b"before").await.unwrap(), (false, 0));
+    assert_eq!(counted(b"after").await.unwrap(), (true, 5));
+    assert_eq!(sqlite.uses("key", 0).await.unwrap(), 5);
+}
