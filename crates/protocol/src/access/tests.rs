@@ -88,6 +88,12 @@ fn impossible_structures_are_refused() {
     let chain = |depth| (0..depth).fold(leaf(1), |inner, _| Access::Threshold { k: 1, of: vec![inner] });
     assert!(chain(MAX_DEPTH).is_valid() && decodes(&chain(MAX_DEPTH)));
     assert!(refused(&chain(MAX_DEPTH + 1)));
+    let ranked = |depth| {
+        let over = |inner| vec![Rank { k: 1, of: vec![leaf(2)] }, Rank { k: 1, of: vec![inner] }];
+        (0..depth).fold(leaf(1), |inner, _| Access::Ranks(over(inner)))
+    };
+    assert!(ranked(MAX_DEPTH).is_valid() && decodes(&ranked(MAX_DEPTH)));
+    assert!(refused(&ranked(MAX_DEPTH + 1)));
     let chains = |n| Access::Threshold { k: 1, of: (0..n).map(|_| chain(7)).collect() };
     assert!(chains(60).is_valid() && refused(&chains(70)), "few leaves and many nodes");
     // As many nodes as there may be, and one more; what is valid can be read.
