@@ -177,7 +177,7 @@ async fn a_file_of_the_build_before_goes_on() {
     sqlite.close().await;
     let file = folder.path().join(DATABASE_FILE);
     let connection = Connection::writer(&file).unwrap();
-    connection.batch("DROP TABLE uses; DELETE FROM _sqlx_migrations WHERE version = 20").unwrap();
+    connection.batch("DROP TABLE uses; DELETE FROM _sqlx_migrations WHERE version = 21").unwrap();
     connection.close().unwrap();
 
     let sqlite = open(folder.path()).await;
