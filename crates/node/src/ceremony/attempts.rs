@@ -108,23 +108,24 @@ impl Attempts {
 
     /// ATT.2, ATT.3: takes in how an attempt ended that failed. Gives what is to be remembered against whom.
     ///
-    /// What comes out of `next` after it is never the quorum of this turn, but for one that was given up for being slow: so there are at
-    /// most twice as many attempts as quorums around this node.
+    /// What comes out of `next` after it is never the quorum of this turn, but for one that was given up for being slow, and where it was
+    /// somebody outside who lied: so there are at most twice as many attempts as quorums around this node, and one for each other party.
     pub(crate) fn learn(&mut self, turn: &Turn, lesson: &Lesson) -> Vec<(PartyIndex, Points)> {
         let others: Vec<PartyIndex> = turn.parties.iter().copied().filter(|p| *p != self.me).collect();
         let who: Vec<PartyIndex> =
             lesson.who.iter().copied().filter(|party| turn.parties.contains(party)).collect();
+        // Also those who were only asked what they know.
+        let new = |party: &&PartyIndex| **party != self.me && !self.excludes(**party);
+        let new: Vec<PartyIndex> = lesson.who.iter().filter(new).copied().collect();
         match lesson.scope {
-            Scope::Each if who.iter().any(|party| *party != self.me) => {
-                let each = who.iter().filter(|party| **party != self.me);
-                self.without.extend(each.map(|party| vec![*party]));
-            }
-            Scope::Together if who.iter().any(|party| *party != self.me) => self.without.push(who.clone()),
-            // Also where somebody outside is named: the same quorum again would be an attempt without end.
+            Scope::Each if !new.is_empty() => self.without.extend(new.into_iter().map(|party| vec![party])),
+            Scope::Together if who.iter().any(|party| *party != self.me) => self.without.push(who),
+            // Also where nothing new is named: the same quorum again would be an attempt without end.
             _ if lesson.fault == Fault::Slow && turn.hedged => self.slow.push(turn.parties.clone()),
             _ => self.without.push(turn.parties.clone()),
         }
-        let suspects: Vec<PartyIndex> = who.into_iter().filter(|party| *party != self.me).collect();
+        let suspects: Vec<PartyIndex> =
+            lesson.who.iter().copied().filter(|party| *party != self.me).collect();
         let suspects = if suspects.is_empty() { others } else { suspects };
         let points = standing::points(lesson.fault, suspects.len());
         for party in &suspects {

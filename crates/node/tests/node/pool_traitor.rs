@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::Scheme;
-use quorate_api::{Code, Key, Problem, Sign, SignedRequest};
+use quorate_api::{Code, Fault, Key, Problem, Sign, SignedRequest};
 use quorate_ecdsa::presign::{Presignature, Verified};
 use quorate_ecdsa::{PairwiseSetup, Signature, online, presign};
 use quorate_keys::share::{KeyShare, PublicPackage};
@@ -267,6 +267,7 @@ async fn filled() -> (Cluster, Key, Helper, Vec<Part>) {
         config.pool.low = 1;
         // The honest node takes a while to fill its pool again, so that nothing comes in between.
         config.pool.quiet = Duration::from_millis(300);
+        config.limits.answer_deadline = Duration::from_secs(10);
     }
     cluster.start_all().await;
     let key = message_key(&cluster, Scheme::EcdsaSecp256k1).await;
@@ -371,6 +372,32 @@ async fn a_member_without_its_part_signs_without() {
     result.unwrap_err();
     assert_eq!((destroyed(&cluster, 0, "missing").await, destroyed(&cluster, 0, "failed").await), (3, 1));
     assert_eq!((ready(&cluster, 0).await, used(&cluster, 0).await), (0, 0));
+}
+
+/// covers: S34: whoever spoils a signature from the pool is named, and the request is signed by the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_that_is_spoiled_is_made_by_others() {
+    let (mut cluster, key, mut helper, mut parts) = filled().await;
+    let (client, once) = (cluster.client(0), unique("sign"));
+    let request = message("from the pool");
+    let helping = async {
+        let proposal = helper.proposal().await;
+        let part = parts.remove(0);
+        assert_eq!(names(&proposal.work), [part.place().id()]);
+        // Whoever can take its place comes back while its answer is awaited.
+        cluster.start_node(1).await;
+        while !cluster.nodes[0].as_ref().unwrap().connected().contains(&"node-b".to_owned()) {
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(helper.spend(&proposal, part, true).await.is_none());
+    };
+    let (result, ()) = tokio::join!(client.sign(&key.id, &request, &once, WAIT), helping);
+    let result = signed(&result.unwrap());
+    assert_eq!(result.quorum, ["node-a", "node-b"]);
+    let [skipped] = result.skipped.as_slice() else { panic!("{:?}", result.skipped) };
+    assert_eq!((skipped.party.as_str(), skipped.fault), ("node-c", Some(Fault::Cheated)), "{skipped}");
+    crate::end_to_end::verify(key.scheme, &key.public_key.0, b"from the pool", &result.signatures[0]);
+    assert_eq!(destroyed(&cluster, 0, "failed").await, 3, "the rest of the lot");
 }
 
 /// covers: S28, S29, C2, C3: of two leaders that name one presignature the one that does not own it loses; its owner gives it out once, for one request,
