@@ -280,7 +280,7 @@ impl Shared {
         if self.governance.is_none() {
             return Ok(());
         }
-        let tenant = match self.stored_key(key).await? {
+        let tenant = match self.known_key(key).await? {
             Some(stored) => Record::from_bytes(&stored.record)?.tenant,
             None => match self.restored(key).await? {
                 Some(waiting) => waiting.record.tenant,

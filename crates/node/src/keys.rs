@@ -140,6 +140,8 @@ pub(crate) struct Material {
     pub(crate) share: Share,
     /// For ECDSA.
     pub(crate) setup: Setup,
+    /// Its public key: checking that a point is of prime order takes as long as verifying a signature.
+    public_key: PublicKey,
     /// The record it was opened with.
     record: [u8; 32],
 }
@@ -383,6 +385,15 @@ impl Shared {
         Ok(key)
     }
 
+    /// The same without its sealed share, for whoever asks what may be known of it.
+    pub(crate) async fn known_key(&self, id: &KeyId) -> Result<Option<Key>, Problem> {
+        let key = self.store.key_without_share(id.as_str()).await.map_err(|error| store_problem(&error))?;
+        if let Some(key) = &key {
+            self.check_state(id, key)?;
+        }
+        Ok(key)
+    }
+
     /// KST.5: refuses a state that this node did not write, or that is older than one it knew.
     fn check_state(&self, id: &KeyId, key: &Key) -> Result<(), Problem> {
         // What is gone is gone, whoever says so.
@@ -423,7 +434,7 @@ impl Shared {
         if self.acted.load(Ordering::SeqCst) == key.seen {
             return Ok(());
         }
-        match self.stored_key(&key.id).await? {
+        match self.known_key(&key.id).await? {
             Some(stored) => usable(&key.id, &stored),
             None => Err(Problem::new(Code::NotFound, format!("this node holds no key `{}`", key.id))),
         }
@@ -431,13 +442,13 @@ impl Shared {
 
     /// Whether this node has a share of the key.
     pub(crate) async fn holds(&self, id: &KeyId) -> Result<bool, Problem> {
-        let key = self.stored_key(id).await?;
+        let key = self.known_key(id).await?;
         Ok(key.is_some_and(|key| key.status != KeyStatus::Destroyed || key.state.acts > 0))
     }
 
     /// Whether this node has what an act is done to.
     pub(crate) async fn can_act(&self, id: &KeyId, ask: &crate::judge::Ask) -> Result<bool, Problem> {
-        if self.stored_key(id).await?.is_some() {
+        if self.known_key(id).await?.is_some() {
             return Ok(true);
         }
         let restores = matches!(ask, crate::judge::Ask::Act(_, quorate_api::Act::Restore(_)));
@@ -473,17 +484,17 @@ impl Shared {
         lost.map(|(party, _)| party_name(&names, party)).collect()
     }
 
-    /// The key and its record. A pending key that is complete becomes active when another party of it uses it.
+    /// The key, without its sealed share, and its record. A pending key that is complete becomes active when another party of it uses it.
     pub(crate) async fn ready_key(&self, id: &KeyId, asked_by: PeerId) -> Result<(Key, Record), Problem> {
         let missing = || Problem::new(Code::NotFound, format!("this node holds no key `{id}`"));
-        let mut key = self.stored_key(id).await?.ok_or_else(missing)?;
+        let mut key = self.known_key(id).await?.ok_or_else(missing)?;
         let record = Record::from_bytes(&key.record)?;
         let party = record.index_of(asked_by).is_some();
         // Its creation ended elsewhere without a word to this node, which holds all it needs. Waiting for another node to use the
         // key first would lose it when the coordinator of the creation is the node that was lost.
         let over = asked_by != self.id || !self.registry.is_active(&record.operation);
         if key.status == KeyStatus::Pending && party && over && self.activate(id).await? {
-            key = self.stored_key(id).await?.ok_or_else(missing)?;
+            key = self.known_key(id).await?.ok_or_else(missing)?;
             self.end_creation(id, &key).await;
         }
         if !party || (key.status == KeyStatus::Destroyed && key.state.acts == 0) {
@@ -499,8 +510,11 @@ impl Shared {
         let seen = self.acted.load(Ordering::SeqCst);
         let (key, record) = self.ready_key(id, asked_by).await?;
         usable(id, &key)?;
-        let public_key = public_key(&record, &key.public_key)?;
         let material = self.material(id, &key, &record).await?;
+        if material.public_key.bytes() != key.public_key {
+            return Err(damaged(format!("the public key of `{id}` was changed")));
+        }
+        let public_key = material.public_key.clone();
         let (status, exposed) = (api_status(key.status), key.state.exposed_at.is_some());
         Ok(OpenKey {
             id: id.clone(),
@@ -528,7 +542,7 @@ impl Shared {
         Ok((share, record))
     }
 
-    /// The opened secrets of a key. Sessions that run at the same time share one value, see [`Setup`].
+    /// The opened secrets of a key, which may have been read without its share. Sessions that run at the same time share one value, see [`Setup`].
     pub(crate) async fn material(
         &self,
         id: &KeyId,
@@ -545,9 +559,13 @@ impl Shared {
         } else {
             BTreeSet::new()
         };
+        // Read now, for the very record that was judged.
+        let whole =
+            self.stored_key(id).await?.filter(|now| now.epoch == key.epoch && now.record == key.record);
+        let sealed = whole.ok_or_else(crate::gate::moving)?.sealed_share;
         let opened = self
             .sealer
-            .open_blob(&self.key_context(id, key.epoch), &key.sealed_share)
+            .open_blob(&self.key_context(id, key.epoch), &sealed)
             .map_err(|error| damaged(format!("the share of `{id}` does not open: {error}")))?;
         let plain =
             Plain::decode(&opened).ok_or_else(|| damaged(format!("the share of `{id}` is malformed")))?;
@@ -563,7 +581,8 @@ impl Shared {
         if share.public_key() != key.public_key {
             return Err(damaged(format!("the public key of `{id}` was changed")));
         }
-        let material = Arc::new(Material { share, setup, record: hash });
+        let public_key = public_key(record, &key.public_key)?;
+        let material = Arc::new(Material { share, setup, public_key, record: hash });
         let mut open = locked(&self.materials);
         // Somebody may have been quicker: then theirs is the one.
         if let Some(theirs) = kept(&open) {

@@ -69,7 +69,7 @@ impl Shared {
         let Some(key) = op.key_id.as_deref().and_then(|key| key.parse::<KeyId>().ok()) else {
             return Ok(None);
         };
-        let key = self.stored_key(&key).await?;
+        let key = self.known_key(&key).await?;
         key.map(|key| Record::from_bytes(&key.record)).transpose()
     }
 

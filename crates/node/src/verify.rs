@@ -2,6 +2,7 @@
 //! with the protocols: libsecp256k1 for secp256k1, RustCrypto for P-256, ed25519-dalek's strict rule for Ed25519.
 
 use bitcoin::key::TapTweak as _;
+use bitcoin::secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use bitcoin::secp256k1::{self, Message, Secp256k1, XOnlyPublicKey};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use quorate_intent::{PublicKey, Scheme, Signature, ToSign};
@@ -37,13 +38,13 @@ pub(crate) fn verify(key: &PublicKey, what: &ToSign, signature: &Signature) -> O
 fn secp256k1_ecdsa(key: &PublicKey, digest: &[u8; 32], signature: &Signature) -> Option<Vec<u8>> {
     let parsed = secp256k1::ecdsa::Signature::from_compact(&signature.bytes).ok()?;
     let public = secp256k1::PublicKey::from_slice(key.bytes()).ok()?;
+    let (secp, message) = (Secp256k1::verification_only(), Message::from_digest(*digest));
     // libsecp256k1 accepts low s only.
-    Secp256k1::verification_only().verify_ecdsa(&Message::from_digest(*digest), &parsed, &public).ok()?;
+    secp.verify_ecdsa(&message, &parsed, &public).ok()?;
     // Without one an Ethereum transaction cannot be finished: whoever hands a signature on must not strip it.
-    let parsed = k256::ecdsa::Signature::from_slice(&signature.bytes).ok()?;
-    let id = k256::ecdsa::RecoveryId::from_byte(signature.recovery_id?)?;
-    let found = k256::ecdsa::VerifyingKey::recover_from_prehash(digest, &parsed, id).ok()?;
-    if found.to_sec1_point(true).as_bytes() != key.bytes() {
+    let id = RecoveryId::from_i32(signature.recovery_id?.into()).ok()?;
+    let recoverable = RecoverableSignature::from_compact(&signature.bytes, id).ok()?;
+    if secp.recover_ecdsa(&message, &recoverable).ok()? != public {
         return None;
     }
     Some(key.bytes().to_vec())

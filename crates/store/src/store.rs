@@ -144,6 +144,14 @@ impl Store {
         ask!(self, key(key_id))
     }
 
+    /// The same with its sealed share left out, whatever the status: the share is by far the largest part, and only who opens it needs it.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn key_without_share(&self, key_id: &str) -> Result<Option<Key>, StoreError> {
+        ask!(self, key_without_share(key_id))
+    }
+
     /// Keys, oldest first, at most [`MAX_PAGE_LEN`](crate::MAX_PAGE_LEN) at once.
     ///
     /// # Errors

@@ -41,14 +41,36 @@ fn entry<C: Curve>(m: usize, x: u64, order: usize) -> Scalar<C> {
 
 /// Lagrange's coefficients at zero.
 fn lagrange<C: Curve>(children: &[(u64, usize)]) -> Vec<Scalar<C>> {
-    let weight = |x_i: u64| {
+    let fraction = |x_i: u64| {
         let others = children.iter().map(|(x, _)| *x).filter(|x| *x != x_i);
-        let (numerator, denominator) = others.fold((Scalar::ONE(), Scalar::ONE()), |(n, d), x_j| {
+        others.fold((Scalar::ONE(), Scalar::ONE()), |(n, d): (Scalar<C>, Scalar<C>), x_j| {
             (n * Scalar::from(x_j), d * (Scalar::from(x_j) - Scalar::from(x_i)))
-        });
-        numerator * denominator.invert()
+        })
     };
-    children.iter().map(|(x, _)| weight(*x)).collect()
+    let fractions: Vec<_> = children.iter().map(|(x, _)| fraction(*x)).collect();
+    // One inversion for all, of the product of the denominators: it is taken apart from the last one on.
+    let mut before = Vec::with_capacity(fractions.len());
+    let mut product = Scalar::ONE();
+    for (_, denominator) in &fractions {
+        before.push(product);
+        product = product * *denominator;
+    }
+    let mut inverse = inverse(product);
+    let mut weights = Vec::with_capacity(fractions.len());
+    for ((numerator, denominator), before) in fractions.iter().zip(before).rev() {
+        weights.push(*numerator * inverse * before);
+        inverse = inverse * *denominator;
+    }
+    weights.reverse();
+    weights
+}
+
+/// Of public values alone. Those of parties that follow one another, as most quorums of two do, need no inversion at all.
+fn inverse<C: Curve>(value: Scalar<C>) -> Scalar<C> {
+    if value == Scalar::ONE() || value == Scalar::ZERO() - Scalar::ONE() {
+        return value;
+    }
+    value.invert()
 }
 
 /// Gauss and Jordan on a square system with its right-hand side as last column; `None` if it is singular.

@@ -94,8 +94,13 @@ impl Item {
         let finished = self.prepared.finish(signatures).map_err(|error| failed(error.to_string()))?;
         let mut shown = Vec::with_capacity(signatures.len());
         for (index, (what, signature)) in self.prepared.inputs.iter().zip(signatures).enumerate() {
-            let public_key = verify(&self.public_key, what, signature)
-                .ok_or_else(|| failed("the joint signature does not verify".to_owned()))?;
+            let Some(public_key) = verify(&self.public_key, what, signature) else {
+                tracing::error!("a joint signature does not verify");
+                return Err(failed(
+                    "the joint signature does not verify under the public key: report this as a bug"
+                        .to_owned(),
+                ));
+            };
             let (digest, message) = match what {
                 ToSign::Prehash(digest) => (Some(Hex(digest.to_vec())), self.prepared.message()),
                 ToSign::Bip340 { message, .. } => (Some(Hex(message.clone())), self.prepared.message()),
@@ -304,7 +309,7 @@ impl Asked {
         self.check(&signatures).then_some(signatures)
     }
 
-    /// The answer to the request.
+    /// The answer to the request, with signatures that are verified here: nothing is stored or answered that did not come out of this.
     pub(crate) fn result(
         &self,
         signatures: &[Signature],
@@ -353,7 +358,8 @@ impl Asked {
     }
 }
 
-/// Runs the sessions of one attempt: one for one signature, and for many as few as their messages allow.
+/// Runs the sessions of one attempt: one for one signature, and for many as few as their messages allow. What they give is verified by
+/// [`Asked::result`], without which nothing of it goes anywhere.
 #[tracing::instrument(name = "ceremony", skip_all, fields(operation = %judged.operation, attempt = attempt.number, coordinator = %attempt.coordinator))]
 pub(crate) async fn run(
     asked: &Asked,
@@ -363,7 +369,7 @@ pub(crate) async fn run(
 ) -> Result<Vec<Signature>, Failure> {
     let singles = asked.singles();
     // CER.8a
-    let signatures = match singles.as_slice() {
+    match singles.as_slice() {
         [one] => {
             // The share of a child lives as long as its session.
             let path = &one.item.path;
@@ -376,18 +382,10 @@ pub(crate) async fn run(
             let purpose = asked.purpose(ceremony, 1).map_err(Failure::local)?;
             let signed =
                 protocols::sign(&asked.key, child.as_ref(), one.what, session, ceremony, purpose).await?;
-            vec![signed]
+            Ok(vec![signed])
         }
-        many => batch::run(asked, many, judged, attempt, ceremony).await?,
-    };
-    for (one, signature) in singles.iter().zip(&signatures) {
-        if verify(&one.item.public_key, one.what, signature).is_none() {
-            tracing::error!(operation = %judged.operation, "the joint signature does not verify");
-            let detail = "the joint signature does not verify under the public key: report this as a bug";
-            return Err(Failure::local(Problem::new(Code::Internal, detail)));
-        }
+        many => batch::run(asked, many, judged, attempt, ceremony).await,
     }
-    Ok(signatures)
 }
 
 /// A signature on its way to another node.

@@ -21,7 +21,7 @@ use crate::ceremony::act::state::is_order;
 use crate::governance::hidden;
 use crate::governance::permit::{Permission, Prepared};
 use crate::hook::Need;
-use crate::judge::{Ask, Judged, judge};
+use crate::judge::{Ask, Judged, read};
 use crate::registry::Hold;
 use crate::shared::Shared;
 use crate::trace::carried;
@@ -102,7 +102,7 @@ pub(super) async fn act(
     Source(source): Source,
     Signed(request): Signed,
 ) -> Result<Response, Failed> {
-    let judged = crate::judge::read(request.clone())?;
+    let judged = read(request.clone())?;
     if let Some(id) = judged.ask.key()
         && !shared.can_act(id, &judged.ask).await?
     {
@@ -111,7 +111,8 @@ pub(super) async fn act(
     start_here(&shared, request, source, judged.ask.kind().as_str()).await
 }
 
-/// Starts the operation of a request on this node and waits for its end as long as the request says.
+/// Starts the operation of a request on this node and waits for its end as long as the request says. Whoever calls this has
+/// [authenticated](crate::judge::authenticate) the request just now: it is not verified a second time.
 pub(super) async fn start_here(
     shared: &Arc<Shared>,
     request: SignedRequest,
@@ -133,14 +134,14 @@ pub(super) async fn start_here(
     Ok(json(status, &operation))
 }
 
-/// The operation, ended well or not ended; the problem of one that failed.
+/// The operation of an authenticated request, ended well or not ended; the problem of one that failed.
 async fn begin_and_wait(
     shared: &Arc<Shared>,
     request: SignedRequest,
     source: Option<IpAddr>,
 ) -> Result<Operation, Problem> {
     let until = Instant::now() + OperationQuery::parse(request.query())?.wait;
-    let judged = shared.first_of(judge(shared, request)?.from(source)).await?;
+    let judged = shared.first_of(read(request)?.from(source)).await?;
     let id = judged.operation.clone();
     let known = shared.known_operation(&judged).await?;
     if known.as_ref().is_none_or(|op| !op.status.is_final()) {
@@ -318,10 +319,30 @@ pub(super) async fn show_here(
     Ok(json(StatusCode::OK, &operation))
 }
 
+/// Waits for as long as a task of this node works for the result, and time is not over: the record says nothing new before. Says
+/// whether one did.
+async fn worked_for(shared: &Shared, id: &OperationId, until: Instant) -> bool {
+    let mut worked = false;
+    while let Some(mut watch) = shared.registry.watch(id) {
+        // After the watch: an end in between is not missed.
+        if !shared.registry.is_coordinated(id) {
+            break;
+        }
+        worked = true;
+        if !matches!(timeout_at(until, watch.changed()).await, Ok(Ok(()))) {
+            break;
+        }
+    }
+    worked
+}
+
 /// The operation once nothing runs for it any more, or as it is when time is over.
 async fn wait(shared: &Shared, id: &OperationId, until: Instant) -> Result<Operation, Problem> {
     let mut idle = Instant::now();
     loop {
+        if worked_for(shared, id, until).await {
+            idle = Instant::now();
+        }
         // First the watch, then the record: an end in between is not missed.
         let watch = shared.registry.watch(id);
         let stored = shared.operation(id).await?;

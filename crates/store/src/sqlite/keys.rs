@@ -131,6 +131,17 @@ impl Sqlite {
         row.map(|row| key(&row)).transpose().map_err(|failure| self.named(failure))
     }
 
+    pub(crate) async fn key_without_share(&self, key_id: &str) -> Result<Option<Key>, StoreError> {
+        let row = db::query(
+            "SELECT key_id, status, scheme, public_key, epoch, created_at, updated_at, acts, exposed_at, destroys_at, mark, record, \
+             x'' AS sealed_share FROM keys WHERE key_id = ?",
+        )
+        .bind(key_id)
+        .fetch_optional(&self.readers)
+        .map_err(|error| self.named(error))?;
+        row.map(|row| key(&row)).transpose().map_err(|failure| self.named(failure))
+    }
+
     pub(crate) async fn list_keys(&self, after: Option<Cursor>, limit: u32) -> Result<Page<Key>, StoreError> {
         let limit = limit.clamp(1, MAX_PAGE_LEN);
         let rows = db::query("SELECT * FROM keys WHERE seq > ? ORDER BY seq LIMIT ?")

@@ -8,7 +8,7 @@ use super::db::{self, Connection};
 use super::failure::Failure;
 
 /// Version, what it does, and the statements. A step that was released never changes.
-const STEPS: [(i64, &str, &str); 17] = [
+const STEPS: [(i64, &str, &str); 18] = [
     (1, "records", include_str!("../../migrations/0001_records.sql")),
     (2, "audit log", include_str!("../../migrations/0002_audit_log.sql")),
     (3, "governance", include_str!("../../migrations/0003_governance.sql")),
@@ -26,6 +26,7 @@ const STEPS: [(i64, &str, &str); 17] = [
     (18, "handover operations", include_str!("../../migrations/0018_handover_operations.sql")),
     (20, "proofs", include_str!("../../migrations/0020_proofs.sql")),
     (21, "uses", include_str!("../../migrations/0021_uses.sql")),
+    (22, "shares last", include_str!("../../migrations/0022_shares_last.sql")),
 ];
 
 /// The newest schema this program knows.
