@@ -46,14 +46,21 @@ pub(crate) fn public_key(key: &Key) -> anyhow::Result<Vec<u8>> {
     Ok(share.public_key.to_encoded_point(true).as_bytes().to_vec())
 }
 
-/// One signature from nothing: two triples, a presignature, and the signature of the first `k` parties.
-pub(crate) fn sign_all(key: &Key, digest: [u8; 32]) -> anyhow::Result<[u8; 64]> {
-    let quorum: Vec<Participant> = key.shares.iter().take(key.threshold).map(|(p, _)| *p).collect();
+/// What makes one signature of the first `k` parties.
+pub(crate) type Presigned = Outputs<PresignOutput<Secp256k1>>;
+
+fn quorum(key: &Key) -> Vec<Participant> {
+    key.shares.iter().take(key.threshold).map(|(p, _)| *p).collect()
+}
+
+/// Two triples, and a presignature of them.
+pub(crate) fn presign_all(key: &Key) -> anyhow::Result<Presigned> {
+    let quorum = quorum(key);
     let triples = || -> anyhow::Result<Outputs<TripleGenerationOutput<Secp256k1>>> {
         all(&quorum, |p| generate_triple(&quorum, p, key.threshold))
     };
     let (first, second) = (triples()?, triples()?);
-    let presigned: Outputs<PresignOutput<Secp256k1>> = all(&quorum, |p| {
+    all(&quorum, |p| {
         let none = || cait_sith::protocol::InitializationError::BadParameters("no triple".to_owned());
         let of = |outputs: &Outputs<TripleGenerationOutput<Secp256k1>>| {
             outputs.iter().find(|(q, _)| *q == p).map(|(_, t)| t.clone()).ok_or_else(none)
@@ -69,7 +76,12 @@ pub(crate) fn sign_all(key: &Key, digest: [u8; 32]) -> anyhow::Result<[u8; 64]> 
                 threshold: key.threshold,
             },
         )
-    })?;
+    })
+}
+
+/// The signature, with the parts of all.
+pub(crate) fn sign_presigned(key: &Key, presigned: &Presigned, digest: [u8; 32]) -> anyhow::Result<[u8; 64]> {
+    let quorum = quorum(key);
     let (_, share) = key.shares.first().context("no party")?;
     let message = <Scalar as Reduce<U256>>::reduce_bytes(&digest.into());
     let signed: Outputs<FullSignature<Secp256k1>> = all(&quorum, |p| {
@@ -84,4 +96,9 @@ pub(crate) fn sign_all(key: &Key, digest: [u8; 32]) -> anyhow::Result<[u8; 64]> 
     low.copy_from_slice(&r.to_repr());
     high.copy_from_slice(&signature.s.to_repr());
     Ok(bytes)
+}
+
+/// One signature from nothing: two triples, a presignature, and the signature of the first `k` parties.
+pub(crate) fn sign_all(key: &Key, digest: [u8; 32]) -> anyhow::Result<[u8; 64]> {
+    sign_presigned(key, &presign_all(key)?, digest)
 }

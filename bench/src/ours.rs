@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use quorate_ecdsa::{PairwiseSetup, setup, sign};
+use quorate_ecdsa::online::{self, Request};
+use quorate_ecdsa::presign::{self, Mode};
+use quorate_ecdsa::{PairwiseSetup, Presignature, setup, sign};
 use quorate_frost::{PROTOCOL, SignatureBytes, TaprootTweak, session_bindings, sign_bip340, sign_ed25519};
 use quorate_keys::dkg::{self, Generated};
 use quorate_keys::reshare::{self, Plan};
 use quorate_keys::share::KeyShare;
 use quorate_protocol::access::Access;
-use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, Secp256k1};
+use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, Scalar, Secp256k1};
 use quorate_protocol::party::{Committee, Identity, LocalIdentity, Party, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{BadParams, Params, Session, SessionId};
@@ -238,6 +240,40 @@ impl Parties {
             let found = key.iter().find(|(share, _)| share.index() == p.me);
             let (share, setup) = found.ok_or(BadParams::NotAMember)?;
             sign::start(p, share, Arc::clone(setup), digest)
+        })?;
+        same(ran.outputs.into_iter().map(|s| s.bytes).collect(), ran.bytes, ran.total)
+    }
+
+    /// `count` presignatures of the first `k` parties; those of one party after those of the other.
+    pub(crate) fn presign<C: EcdsaCurve, M: Mode + Copy>(
+        &self,
+        key: &[EcdsaShare<C>],
+        count: u16,
+        mode: M,
+    ) -> anyhow::Result<Ran<Vec<Presignature<C, M>>>> {
+        let public = key.first().context("a key without parties")?.0.public();
+        let quorum = public.quorum(&self.signers).context("not a quorum")?;
+        let id = public.session_id("ecdsa-presign", &quorum, &[("attempt", &random()?)]);
+        self.run(id, &quorum, |p| {
+            let found = key.iter().find(|(share, _)| share.index() == p.me);
+            let (share, setup) = found.ok_or(BadParams::NotAMember)?;
+            presign::start(p, share, Arc::clone(setup), count, mode)
+        })
+    }
+
+    /// Signs a digest with the parts of one presignature.
+    pub(crate) fn sign_presigned<C: EcdsaCurve, M: Mode>(
+        &self,
+        parts: Vec<Presignature<C, M>>,
+        digest: [u8; 32],
+    ) -> anyhow::Result<Ran<[u8; 64]>> {
+        let place = parts.first().context("no presignature")?.place().clone();
+        let (tweak, public_key) = (Scalar::ZERO(), place.public_key());
+        let request = Request { digest, tweak, public_key, rho: random()? };
+        let mut parts: BTreeMap<_, _> = parts.into_iter().map(|part| (part.place().party(), part)).collect();
+        let ran = self.run(place.session_id(&request), place.quorum(), |p| {
+            let part = parts.remove(&p.me).ok_or(BadParams::NotAMember)?;
+            online::start(p, part, place.epoch_id(), request.clone())
         })?;
         same(ran.outputs.into_iter().map(|s| s.bytes).collect(), ran.bytes, ran.total)
     }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use frost_core::Ciphersuite;
 use k256::elliptic_curve::group::GroupEncoding as _;
+use quorate_ecdsa::presign::{Plain, Verified};
 use quorate_frost::{SignatureBytes, TaprootTweak, bip340_key, verify_bip340, verify_ed25519};
 use quorate_keys::share::KeyShare;
 use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, P256, Point, Secp256k1};
@@ -25,6 +26,12 @@ const GIVRE: &str = "givre 0.3.0";
 const CAIT: &str = "cait-sith 0.8.0";
 const SECP256K1_NAME: &str = "ECDSA secp256k1";
 const P256_NAME: &str = "ECDSA P-256";
+const PRESIGN: &str = "presign, one of a batch of 64";
+const ONLINE: &str = "sign with a presignature";
+const VERIFIED: &str = "Quorate, verified";
+const PLAIN: &str = "Quorate, plain";
+/// Presignatures of one session.
+const BATCH: u16 = 64;
 const SIZES: [(u16, u16); 3] = [(2, 2), (2, 3), (3, 5)];
 
 /// What the command line can say.
@@ -39,12 +46,37 @@ pub(crate) struct Options {
     /// Time on the clock after which no further run of one measurement starts
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// Measures these alone
+    #[arg(long, value_enum)]
+    only: Vec<Section>,
+    /// Of these sizes alone, such as `2of3`
+    #[arg(long)]
+    size: Vec<String>,
     /// Folder for the table and the plot: `protocols.md` and `protocols.svg`
     #[arg(long)]
     docs: Option<std::path::PathBuf>,
 }
 
+/// What can be measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Section {
+    Secp256k1,
+    P256,
+    Ed25519,
+    Bip340,
+    Presign,
+    CaitSith,
+}
+
 impl Options {
+    fn wants(&self, section: Section) -> bool {
+        self.only.is_empty() || self.only.contains(&section)
+    }
+
+    fn wants_size(&self, (k, n): (u16, u16)) -> bool {
+        self.size.is_empty() || self.size.contains(&format!("{k}of{n}"))
+    }
+
     fn effort(&self, runs: usize) -> Effort {
         Effort { runs, at_least: runs.min(3), budget: Duration::from_secs(self.seconds) }
     }
@@ -200,6 +232,81 @@ impl Table<'_> {
         )
     }
 
+    /// Presignatures, and signing with them.
+    fn presigned(&mut self, (k, n): (u16, u16)) -> anyhow::Result<()> {
+        let parties = Parties::new(k, n)?;
+        let key = parties.ecdsa_key::<Secp256k1>()?.outputs;
+        let public = key.first().context("no party")?.0.public().public_key().to_bytes();
+        let (small_k, small_n) = (u8::try_from(k)?, u8::try_from(n)?);
+        let dkls = dkls::generate::<k256::Secp256k1>(small_k, small_n, &mut Counter::off())?;
+        let cait = cait::generate(k, n)?;
+        let cait_key = cait::public_key(&cait)?;
+        let effort = self.options.effort(self.options.runs);
+        let plain = || parties.presign(&key, BATCH, Plain);
+        let verified = || parties.presign(&key, BATCH, Verified);
+        let each = |bytes: usize| Some(bytes / usize::from(BATCH));
+        self.contest(
+            (PRESIGN, SECP256K1_NAME, (k, n)),
+            effort,
+            vec![
+                (VERIFIED.to_owned(), each(verified()?.bytes), None),
+                (PLAIN.to_owned(), each(plain()?.bytes), None),
+                (format!("{DKLS}, a signature"), None, None),
+            ],
+            &mut [
+                Box::new(|| Ok(timed(verified)?.0 / u32::from(BATCH))),
+                Box::new(|| Ok(timed(plain)?.0 / u32::from(BATCH))),
+                Box::new(|| {
+                    let digest = random()?;
+                    Ok(timed(|| dkls::sign(&dkls, usize::from(k), digest, &mut Counter::off()))?.0)
+                }),
+            ],
+        )?;
+
+        let (mut verified_pool, mut plain_pool) = (Vec::new(), Vec::new());
+        let check = |digest: &[u8; 32], signatures: &[[u8; 64]]| {
+            signatures.iter().try_for_each(|signature| secp256k1(&public, digest, signature))
+        };
+        let sign_verified = |pool: &mut Vec<_>| {
+            let parts = taken(pool, || Ok(verified()?.outputs))?;
+            let digest = random()?;
+            let (time, ran) = timed(|| parties.sign_presigned(parts, digest))?;
+            check(&digest, &ran.outputs).context("a signature of ours does not verify")?;
+            anyhow::Ok((time, ran.bytes))
+        };
+        let sign_plain = |pool: &mut Vec<_>| {
+            let parts = taken(pool, || Ok(plain()?.outputs))?;
+            let digest = random()?;
+            let (time, ran) = timed(|| parties.sign_presigned(parts, digest))?;
+            check(&digest, &ran.outputs).context("a signature of ours does not verify")?;
+            anyhow::Ok((time, ran.bytes))
+        };
+        let verified_bytes = sign_verified(&mut verified_pool)?.1;
+        let plain_bytes = sign_plain(&mut plain_pool)?.1;
+        // Triples of `cait-sith` take long to make, and are not timed here.
+        let effort = Effort { runs: effort.runs.min(21), ..effort };
+        self.contest(
+            (ONLINE, SECP256K1_NAME, (k, n)),
+            effort,
+            vec![
+                (VERIFIED.to_owned(), Some(verified_bytes), None),
+                (PLAIN.to_owned(), Some(plain_bytes), None),
+                (CAIT.to_owned(), None, None),
+            ],
+            &mut [
+                Box::new(|| Ok(sign_verified(&mut verified_pool)?.0)),
+                Box::new(|| Ok(sign_plain(&mut plain_pool)?.0)),
+                Box::new(|| {
+                    let (presigned, digest) = (cait::presign_all(&cait)?, random()?);
+                    let (time, signature) = timed(|| cait::sign_presigned(&cait, &presigned, digest))?;
+                    secp256k1(&cait_key, &digest, &signature)
+                        .context("a signature of cait-sith does not verify")?;
+                    Ok(time)
+                }),
+            ],
+        )
+    }
+
     fn schnorr<C: Curve, F: Ciphersuite, G: ::givre::Ciphersuite>(
         &mut self,
         (scheme, peer): (&'static str, &str),
@@ -271,6 +378,17 @@ impl Table<'_> {
     }
 }
 
+/// The parts of one presignature from a pool that `fill` fills when it is empty: it gives the parts of each party, in the same order.
+fn taken<T>(
+    pool: &mut Vec<Vec<T>>,
+    fill: impl FnOnce() -> anyhow::Result<Vec<Vec<T>>>,
+) -> anyhow::Result<Vec<T>> {
+    if pool.iter().any(Vec::is_empty) || pool.is_empty() {
+        *pool = fill()?;
+    }
+    pool.iter_mut().map(|parts| parts.pop().context("a party has fewer presignatures")).collect()
+}
+
 /// The key under which `givre` signs: with a ciphersuite of Bitcoin the output key without scripts, as a compressed point.
 fn output_key<G: ::givre::Ciphersuite>(key: &[u8]) -> anyhow::Result<Vec<u8>> {
     if !G::IS_TAPROOT {
@@ -319,25 +437,39 @@ fn bip340(key: &[u8], message: &[u8; 32], signature: &[u8; 64]) -> anyhow::Resul
 pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
     let before = Machine::now();
     let mut table = Table { options, rows: Vec::new() };
-    for size in SIZES {
-        table.ecdsa::<Secp256k1, k256::Secp256k1>(SECP256K1_NAME, size, secp256k1)?;
-        table.ecdsa::<P256, p256::NistP256>(P256_NAME, size, p256)?;
-        let names = ("Ed25519", "frost-ed25519 3.0.0");
-        table.schnorr::<Ed25519, frost_ed25519::Ed25519Sha512, ::givre::ciphersuite::Ed25519>(
-            names,
-            size,
-            Parties::sign_ed25519,
-            ed25519,
-        )?;
-        let names = ("BIP-340", "frost-secp256k1-tr 3.0.0");
-        table.schnorr::<Secp256k1, frost_secp256k1_tr::Secp256K1Sha256TR, ::givre::ciphersuite::Bitcoin>(
-            names,
-            size,
-            Parties::sign_bip340,
-            bip340,
-        )?;
+    for size in SIZES.into_iter().filter(|size| options.wants_size(*size)) {
+        if options.wants(Section::Secp256k1) {
+            table.ecdsa::<Secp256k1, k256::Secp256k1>(SECP256K1_NAME, size, secp256k1)?;
+        }
+        if options.wants(Section::P256) {
+            table.ecdsa::<P256, p256::NistP256>(P256_NAME, size, p256)?;
+        }
+        if options.wants(Section::Ed25519) {
+            let names = ("Ed25519", "frost-ed25519 3.0.0");
+            table.schnorr::<Ed25519, frost_ed25519::Ed25519Sha512, ::givre::ciphersuite::Ed25519>(
+                names,
+                size,
+                Parties::sign_ed25519,
+                ed25519,
+            )?;
+        }
+        if options.wants(Section::Bip340) {
+            let names = ("BIP-340", "frost-secp256k1-tr 3.0.0");
+            table
+                .schnorr::<Secp256k1, frost_secp256k1_tr::Secp256K1Sha256TR, ::givre::ciphersuite::Bitcoin>(
+                    names,
+                    size,
+                    Parties::sign_bip340,
+                    bip340,
+                )?;
+        }
     }
-    table.cait((2, 3))?;
+    if options.wants(Section::Presign) {
+        table.presigned((2, 3))?;
+    }
+    if options.wants(Section::CaitSith) {
+        table.cait((2, 3))?;
+    }
     let after = Machine::now();
     if let Some(folder) = &options.docs {
         crate::plot::write(folder, &heading(&before, &after), &table.rows)?;
@@ -413,6 +545,14 @@ fn targets(rows: &[Row]) -> serde_json::Map<String, serde_json::Value> {
             let one =
                 row.entries.iter().find(|e| e.who.starts_with(GIVRE) && e.who.ends_with("one aggregates"));
             put(&format!("ratio_vs_givre_one_aggregator_{key}_sign_{name}"), one.map(|e| e.times_ours));
+        }
+        if let Some(row) = row(ONLINE, SECP256K1_NAME, size) {
+            put(&format!("ecdsa_online_{name}_ms"), row.entries.first().map(|e| e.cpu.median_ms));
+            put(&format!("ratio_vs_cait_sith_online_{name}"), peer(row, CAIT));
+        }
+        if let Some(row) = row(PRESIGN, SECP256K1_NAME, size) {
+            put(&format!("ecdsa_presign_batch64_{name}_ms"), row.entries.first().map(|e| e.cpu.median_ms));
+            put(&format!("ratio_vs_dkls23_sign_presign_batch64_{name}"), peer(row, DKLS));
         }
         let p256 = p256_to_secp256k1(rows).into_iter().find(|(s, _)| *s == size).map(|(_, ratio)| ratio);
         put(&format!("p256_to_secp256k1_sign_{name}"), p256);
