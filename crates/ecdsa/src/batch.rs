@@ -22,7 +22,7 @@ use quorate_protocol::wire_struct;
 use crate::exchange::{Goal, Joint, start as exchange};
 use crate::setup::PairwiseSetup;
 use crate::suite::MAX_ITEMS;
-use crate::verify::{Nonce, Signature, verify};
+use crate::verify::{Nonce, Signature};
 
 /// Most signatures of one session.
 pub const MAX_BATCH: usize = 256;
@@ -137,8 +137,7 @@ impl<C: EcdsaCurve> Goal<C> for Orders<C> {
     }
     fn reached(self, joint: Joint<C>, ctx: &mut Context<'_>) -> Result<Turn<Vec<Signature>>, Abort> {
         let (mut tasks, mut parts) = (Vec::with_capacity(self.0.len()), Vec::with_capacity(self.0.len()));
-        for ((order, key), item) in self.0.into_iter().zip(&joint.items) {
-            let nonce = Nonce::of(&item.R);
+        for (((order, key), item), nonce) in self.0.into_iter().zip(&joint.items).zip(joint.nonces) {
             // BATCH.4  w_i = (m + r_x·ε)·φ_i + r_x·v_i
             let e = Scalar::from_digest(&order.digest) + nonce.r * order.tweak;
             parts.push(Partial { w: e * item.phi.expose() + nonce.r * *item.v, u: *item.u });
@@ -168,6 +167,7 @@ impl<C: EcdsaCurve> Round for AwaitPartials<C> {
     type Direct = Partials<C>;
     type Output = Vec<Signature>;
     const NAME: &'static str = "combine all";
+    const LAST: bool = true;
 
     fn receive(
         self,
@@ -189,8 +189,7 @@ impl<C: EcdsaCurve> Round for AwaitPartials<C> {
         let why = "partial signatures cannot be told apart without verified presignatures";
         let made = self.tasks.iter().zip(sums).enumerate().map(|(at, (task, Partial { w, u }))| {
             task.nonce
-                .signature(w * u.invert())
-                .filter(|signature| verify(&task.key, &task.digest, &signature.bytes))
+                .sign(&task.key, &task.digest, w, u)
                 .ok_or_else(|| Abort::new(Check::FinalSignature, Blame::Nobody(why)).of_item(at))
         });
         made.collect::<Result<Vec<_>, _>>().map(Turn::done)

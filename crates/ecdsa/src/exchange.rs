@@ -36,6 +36,7 @@ use crate::rvole::{Products, RvoleReceiver, RvoleSender};
 use crate::setup::PairwiseSetup;
 use crate::shown::Shown;
 use crate::sums::{Weights, combine};
+use crate::verify::Nonce;
 use crate::zero::share_of_zero;
 
 /// What the exchange is for.
@@ -57,6 +58,8 @@ pub(crate) trait Goal<C: EcdsaCurve>: Send + Sized + 'static {
 pub struct Joint<C: EcdsaCurve> {
     pub(crate) X: Point<C>,
     pub(crate) items: Vec<Item<C>>,
+    /// of each item's R
+    pub(crate) nonces: Vec<Nonce<C>>,
     pub(crate) record: Record<C>,
 }
 
@@ -302,18 +305,33 @@ struct AwaitOpening<C: EcdsaCurve, G> {
     expected: Vec<(PartyIndex, (Commitment, Asked<C>))>,
 }
 
-/// SIGN.7–SIGN.8 for one peer, in the order of the spec: what is public first, then what touches secrets.
-fn check_peer<C: EcdsaCurve>(
+/// What a peer said and what it came to, but for the equations of SIGN.8.
+struct Finished<C: EcdsaCurve> {
     j: PartyIndex,
-    message: &Received<Open<C>, Product<C>>,
+    open: Open<C>,
+    product: Product<C>,
+    request: [u8; 32],
+    chi: Zeroizing<Vec<Scalar<C>>>,
+    d: Products<C>,
+}
+
+fn burned<C: EcdsaCurve>(setup: &PairwiseSetup<C>, j: PartyIndex, check: Check) -> Abort {
+    setup.burn(j);
+    Abort::burning(j, check)
+}
+
+/// SIGN.7–SIGN.8 for one peer, in the order of the spec: what is public first, then what touches secrets.
+fn finish<C: EcdsaCurve>(
+    j: PartyIndex,
+    message: Received<Open<C>, Product<C>>,
     commitment: Commitment,
     Asked { receiver, request }: Asked<C>,
     setup: &PairwiseSetup<C>,
     subjects: &[[u8; 32]],
-    ctx: &mut Context<'_>,
-) -> Result<Products<C>, Abort> {
-    let open = &message.broadcast;
-    let Product { heads, message } = &message.direct;
+    ctx: &Context<'_>,
+) -> Result<Finished<C>, Abort> {
+    let Received { broadcast: open, direct: product } = message;
+    let Product { heads, message } = &product;
     // SIGN.7  com_j opens to R_j; h_ji binds what only we saw
     let nonces = nonce_points(&open.R);
     if !commitment.opens(ctx.session, ctx.id_of(j), NONCE, &nonces, open.salt) {
@@ -332,48 +350,57 @@ fn check_peer<C: EcdsaCurve>(
         .iter()
         .zip(heads)
         .map(|(subject, head)| binding(ctx.session, j, ctx.me, subject, &request, head));
-    if !bindings_for(open, ctx.committee, j, ctx.me).is_some_and(|bound| expected.eq(bound.iter().copied())) {
+    if !bindings_for(&open, ctx.committee, j, ctx.me).is_some_and(|bound| expected.eq(bound.iter().copied()))
+    {
         return Err(Abort::new(Check::Binding, Blame::Edge(j)));
     }
     if setup.is_burned(j) {
         return Err(PairwiseSetup::<C>::refused(j));
     }
-    // SIGN.8  d^u_ij, d^v_ij; then χ_ij·R_j - Γ^u_ji = d^u_ij·G and χ_ij·pk_j - Γ^v_ji = d^v_ij·G
+    // SIGN.8  d^u_ij, d^v_ij
     let chi = Zeroizing::new(receiver.chi().to_vec());
-    let burned = |check| {
-        setup.burn(j);
-        Abort::burning(j, check)
-    };
-    let d = receiver.finish(message).map_err(|_| burned(Check::VoleConsistency))?;
-    if inputs_fit(open, heads, &chi, &d, &mut Weights(ctx.rng)) {
-        Ok(d)
-    } else {
-        Err(burned(Check::VoleInput))
+    let d = receiver.finish(message).map_err(|_| burned(setup, j, Check::VoleConsistency))?;
+    Ok(Finished { j, open, product, request, chi, d })
+}
+
+/// SIGN.8 χ_ij·R_j - Γ^u_ji = d^u_ij·G and χ_ij·pk_j - Γ^v_ji = d^v_ij·G for every item of every peer; who breaks one loses its pair with us.
+fn check_inputs<C: EcdsaCurve>(
+    peers: &[Finished<C>],
+    setup: &PairwiseSetup<C>,
+    weights: &mut Weights<'_>,
+) -> Result<(), Abort> {
+    if inputs_fit(peers, weights) {
+        return Ok(());
+    }
+    // One by one, to know whose does not hold.
+    let wrong = peers.iter().find(|peer| !inputs_fit(core::slice::from_ref(peer), weights));
+    match wrong {
+        Some(peer) => Err(burned(setup, peer.j, Check::VoleInput)),
+        None => Ok(()),
     }
 }
 
-/// SIGN.8 The two equations of every item as one: Σ a·(χ·R - Γ^u - d^u·G) + b·(χ·pk - Γ^v - d^v·G) = 0 with random weights a, b that
-/// nobody sees, the first of them 1.
-fn inputs_fit<C: EcdsaCurve>(
-    open: &Open<C>,
-    heads: &[Head<C>],
-    chi: &[Scalar<C>],
-    d: &[[Scalar<C>; 2]],
-    weights: &mut Weights<'_>,
-) -> bool {
-    let (mut of_base, mut of_pk) = (Zeroizing::new(Scalar::ZERO()), Zeroizing::new(Scalar::ZERO()));
-    let mut secret = Zeroizing::new(Vec::with_capacity(open.R.len() + 1));
-    let mut public = Vec::with_capacity(2 * open.R.len());
-    for (at, (((R, head), chi), [d_u, d_v])) in open.R.iter().zip(heads).zip(chi).zip(d).enumerate() {
-        let a = if at == 0 { Scalar::ONE() } else { weights.next() };
-        let b = weights.next();
-        secret.push((R.point(), a * *chi));
-        public.push((head.gamma_u.point(), a));
-        public.push((head.gamma_v.point(), b));
-        *of_pk += b * *chi;
-        *of_base += -(a * *d_u + b * *d_v);
+/// All equations of SIGN.8 as one: Σ a·(χ·R - Γ^u - d^u·G) + b·(χ·pk - Γ^v - d^v·G) = 0 with random weights a, b that nobody sees, the
+/// first of them 1.
+fn inputs_fit<C: EcdsaCurve>(peers: &[Finished<C>], weights: &mut Weights<'_>) -> bool {
+    let items: usize = peers.iter().map(|peer| peer.open.R.len()).sum();
+    let mut of_base = Zeroizing::new(Scalar::ZERO());
+    let mut secret = Zeroizing::new(Vec::with_capacity(items + peers.len()));
+    let mut public = Vec::with_capacity(2 * items);
+    for Finished { open, product, chi, d, .. } in peers {
+        let mut of_pk = Zeroizing::new(Scalar::ZERO());
+        let rows = open.R.iter().zip(&product.heads).zip(chi.iter()).zip(d.iter());
+        for (((R, head), chi), [d_u, d_v]) in rows {
+            let a = if public.is_empty() { Scalar::ONE() } else { weights.next() };
+            let b = weights.next();
+            secret.push((R.point(), a * *chi));
+            public.push((head.gamma_u.point(), a));
+            public.push((head.gamma_v.point(), b));
+            *of_pk += b * *chi;
+            *of_base += -(a * *d_u + b * *d_v);
+        }
+        secret.push((open.pk, *of_pk));
     }
-    secret.push((open.pk, *of_pk));
     let left = combine(&of_base, &secret);
     let right = Point::lincomb_vartime(&Scalar::ZERO(), &public);
     left == right
@@ -395,12 +422,14 @@ impl<C: EcdsaCurve, G: Goal<C>> Round for AwaitOpening<C, G> {
         let mut pk = self.own.pk;
         let mut opens = BTreeMap::new();
         let mut heads = BTreeMap::new();
+        let mut peers = Vec::new();
         for (j, message) in inbox {
             let (_, (commitment, asked)) =
                 expected.next_if(|(i, _)| *i == j).ok_or_else(|| Abort::by(j, Check::Malformed))?;
-            let request = asked.request;
-            let d = check_peer(j, &message, commitment, asked, &self.setup, &subjects, ctx)?;
-            let (open, product) = (message.broadcast, message.direct);
+            peers.push(finish(j, message, commitment, asked, &self.setup, &subjects, ctx)?);
+        }
+        check_inputs(&peers, &self.setup, &mut Weights(ctx.rng))?;
+        for Finished { j, open, product, request, d, .. } in peers {
             pk += open.pk;
             let peer = open.R.iter().zip(&product.heads).zip(d.iter());
             for (item, ((R, head), [d_u, d_v])) in self.items.iter_mut().zip(peer) {
@@ -418,19 +447,20 @@ impl<C: EcdsaCurve, G: Goal<C>> Round for AwaitOpening<C, G> {
             let why = "a party used a wrong additive share; its own equations hold";
             return Err(Abort::new(Check::PublicKeySum, Blame::Nobody(why)));
         }
+        let points: Vec<Point<C>> = self.items.iter().map(|item| item.R).collect();
+        let whole = !points.iter().any(|R| bool::from(R.is_identity()));
+        let nonces = if whole { Nonce::all(&points) } else { Vec::new() };
+        if !whole || nonces.iter().any(|nonce| bool::from(nonce.r.is_zero())) {
+            let why = "every nonce was committed to beforehand";
+            return Err(Abort::new(Check::DegenerateNonce, Blame::Nobody(why)));
+        }
         for item in &mut self.items {
-            let degenerate =
-                bool::from(item.R.is_identity()) || bool::from(item.R.x_coordinate().0.is_zero());
-            if degenerate {
-                let why = "every nonce was committed to beforehand";
-                return Err(Abort::new(Check::DegenerateNonce, Blame::Nobody(why)));
-            }
             // u_i = r_i·Ψ_i + Σ(c^u + d^u), v_i = sk_i·Ψ_i + Σ(c^v + d^v)
             *item.u += item.r.expose() * *item.Psi;
             *item.v += self.sk.expose() * *item.Psi;
         }
         let record = Record { opens, heads };
-        self.goal.reached(Joint { X: self.X, items: self.items, record }, ctx)
+        self.goal.reached(Joint { X: self.X, items: self.items, nonces, record }, ctx)
     }
 }
 

@@ -44,6 +44,7 @@ where
     type Direct = M;
     type Output = Signature;
     const NAME: &'static str = "combine";
+    const LAST: bool = true;
 
     fn receive(
         self,

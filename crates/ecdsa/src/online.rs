@@ -19,7 +19,7 @@ use quorate_protocol::wire_struct;
 use crate::fraction::{self, Fraction};
 use crate::presign::{Mode, Place, Plain, Presignature, PublicPresignature, Verified};
 use crate::shown::Shown;
-use crate::verify::{Nonce, Signature, verify};
+use crate::verify::{Nonce, Signature};
 
 /// What to sign.
 #[derive(Clone, Debug)]
@@ -118,10 +118,7 @@ impl<C: EcdsaCurve> Task<C> {
 
     /// ONL.4 s = Σw / (δ·u), if it gives a signature that verifies.
     fn join(&self, w: Scalar<C>, u: Scalar<C>) -> Option<Signature> {
-        let s = w * (self.delta * u).invert();
-        self.nonce
-            .signature(s)
-            .filter(|made| verify(&self.request.public_key, &self.request.digest, &made.bytes))
+        self.nonce.sign(&self.request.public_key, &self.request.digest, w, self.delta * u)
     }
 
     /// ONL.5 w_j·R = (m + r'_x·ε)·K_j + r'_x·C_j

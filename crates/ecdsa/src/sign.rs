@@ -19,7 +19,7 @@ pub use crate::exchange::{Commit, Multiply, Open, Product};
 use crate::exchange::{Goal, Joint, start as exchange};
 use crate::fraction::{self, Fraction};
 use crate::setup::PairwiseSetup;
-use crate::verify::{Nonce, Signature, verify};
+use crate::verify::Signature;
 
 /// Message of SIGN.10: our part of the signature, the same to all.
 #[derive(Clone, Copy, Debug)]
@@ -79,18 +79,15 @@ impl<C: EcdsaCurve> Goal<C> for Digest {
         self.0
     }
     fn reached(self, joint: Joint<C>, ctx: &mut Context<'_>) -> Result<Turn<Signature>, Abort> {
-        let Joint { X, items, .. } = joint;
-        let Some(item) = items.first() else {
+        let Joint { X, items, nonces, .. } = joint;
+        let Some((item, nonce)) = items.first().zip(nonces.into_iter().next()) else {
             return Err(Abort::new(Check::DegenerateNonce, Blame::Nobody("there is no nonce")));
         };
-        let nonce = Nonce::of(&item.R);
         // SIGN.10  w_i = m·φ_i + r_x·v_i
         let w = Scalar::from_digest(&self.0) * item.phi.expose() + nonce.r * *item.v;
         let partial = Partial { w, u: *item.u };
         // SIGN.11, SIGN.12  s = Σ w_j / Σ u_j, made low; nothing leaves that does not verify
-        let join = move |w: Scalar<C>, u: Scalar<C>| {
-            nonce.signature(w * u.invert()).filter(|signature| verify(&X, &self.0, &signature.bytes))
-        };
+        let join = move |w: Scalar<C>, u: Scalar<C>| nonce.sign(&X, &self.0, w, u);
         Ok(fraction::sum(partial, join, ctx).after(Effect::Consume))
     }
 }

@@ -1,5 +1,7 @@
 //! Signatures and their verification (SEC 1, 4.1.4): every signature passes here before it leaves a session.
 
+use alloc::vec::Vec;
+
 use quorate_protocol::curve::{EcdsaCurve, Point, Scalar};
 use subtle::ConstantTimeEq as _;
 
@@ -12,8 +14,10 @@ pub struct Signature {
     pub recovery_id: u8,
 }
 
-/// What a signature needs of its nonce point.
+/// A nonce point and what a signature needs of it; public.
 pub(crate) struct Nonce<C: EcdsaCurve> {
+    /// R
+    point: Point<C>,
     /// r_x
     pub(crate) r: Scalar<C>,
     odd: bool,
@@ -21,20 +25,42 @@ pub(crate) struct Nonce<C: EcdsaCurve> {
 }
 
 impl<C: EcdsaCurve> Nonce<C> {
+    /// Of points of which none is the identity, with one field inversion for all.
+    pub(crate) fn all(points: &[Point<C>]) -> Vec<Self> {
+        let parts = Point::x_coordinates(points);
+        let all = points.iter().zip(parts);
+        all.map(|(point, (r, odd, overflow))| Self { point: *point, r, odd, overflow }).collect()
+    }
     /// Of a point that is not the identity.
     pub(crate) fn of(point: &Point<C>) -> Self {
         let (r, odd, overflow) = point.x_coordinate();
-        Self { r, odd, overflow }
+        Self { point: *point, r, odd, overflow }
     }
-    /// The signature with this nonce and `s` or `−s`, whichever is low; `None` if `s` is zero.
-    pub(crate) fn signature(&self, s: Scalar<C>) -> Option<Signature> {
-        if bool::from(s.is_zero()) {
+    /// The signature with this nonce and `s = w/u` or `−s`, whichever is low, if it signs `digest` under `public_key`. Both sums are public.
+    ///
+    /// It is [`verify`] for whoever knows all of R, not only its x-coordinate: `s⁻¹·(m·G + r_x·X) = R`. One inversion gives `s` and `s⁻¹`.
+    pub(crate) fn sign(
+        &self,
+        public_key: &Point<C>,
+        digest: &[u8; 32],
+        w: Scalar<C>,
+        u: Scalar<C>,
+    ) -> Option<Signature> {
+        let inverse = (w * u).invert();
+        let (s, inverse_s) = (w * w * inverse, u * u * inverse);
+        // Also when a sum is zero: its inverse counts as zero.
+        if bool::from(s.is_zero() | self.r.is_zero() | public_key.is_identity()) {
             return None;
         }
+        let m = Scalar::from_digest(digest);
+        let point = Point::lincomb_vartime(&(m * inverse_s), &[(*public_key, self.r * inverse_s)]);
+        (point == self.point).then(|| self.signature(s))
+    }
+    fn signature(&self, s: Scalar<C>) -> Signature {
         let high = s.is_high();
         let s = if high { -s } else { s };
         let recovery_id = u8::from(self.odd != high) | (u8::from(self.overflow) << 1);
-        Some(Signature { bytes: join(&self.r, &s), recovery_id })
+        Signature { bytes: join(&self.r, &s), recovery_id }
     }
 }
 

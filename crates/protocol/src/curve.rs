@@ -3,6 +3,8 @@
 //! A protocol is written once, generic over [`Curve`]; secp256k1, P-256 and edwards25519 implement it.
 //! Secret scalars that live longer than one expression belong in [`SecretScalar`].
 
+mod buckets;
+mod digits;
 mod ed25519;
 mod p256;
 mod secp256k1;
@@ -149,6 +151,10 @@ pub trait Curve: Copy + Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'sta
 pub trait EcdsaCurve: Curve {
     /// `(x(P) mod q, parity of y, x(P) ≥ q)` of a point that is not the identity (SEC 1, 4.1.3).
     fn x_coordinate(p: &Self::RawPoint) -> (Self::RawScalar, bool, bool);
+    /// The same for many points, where that is cheaper.
+    fn x_coordinates(points: &[Self::RawPoint]) -> Vec<(Self::RawScalar, bool, bool)> {
+        points.iter().map(Self::x_coordinate).collect()
+    }
     /// Interprets a 32-byte digest as an integer and reduces it (SEC 1, 4.1.3 step 5).
     fn scalar_from_digest(digest: &[u8; 32]) -> Self::RawScalar;
     /// Whether `s` is above half the order.
@@ -343,6 +349,11 @@ impl<C: Curve> Point<C> {
 }
 
 impl<C: EcdsaCurve> Point<C> {
+    /// [`x_coordinate`](Self::x_coordinate) of each point, with one field inversion for all.
+    pub fn x_coordinates(points: &[Self]) -> Vec<(Scalar<C>, bool, bool)> {
+        let raw: Vec<_> = points.iter().map(|p| p.0).collect();
+        C::x_coordinates(&raw).into_iter().map(|(x, odd, overflow)| (Scalar(x), odd, overflow)).collect()
+    }
     /// `(x mod q, parity of y, x ≥ q)`; of no meaning for the identity.
     pub fn x_coordinate(&self) -> (Scalar<C>, bool, bool) {
         let (x, odd, overflow) = C::x_coordinate(&self.0);

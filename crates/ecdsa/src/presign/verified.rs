@@ -139,7 +139,7 @@ impl<C: EcdsaCurve> Claims<C> {
 /// PSIG.4 Broadcasts claims, which an honest party has made of its items.
 pub(super) fn announce<C: EcdsaCurve>(
     batch: Batch<Verified>,
-    Joint { X, items, record }: Joint<C>,
+    Joint { X, items, record, .. }: Joint<C>,
     own: Claims<C>,
     ctx: &Context<'_>,
 ) -> Turn<Made<C>> {

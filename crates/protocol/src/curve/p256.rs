@@ -40,6 +40,13 @@ fn affine(p: &Projective) -> (Affine, Choice) {
     (Affine { x: p.x * inverse, y: p.y * inverse }, p.z.is_zero())
 }
 
+fn x_of(point: &Affine) -> (p256::Scalar, bool, bool) {
+    let x: FieldBytes<p256::NistP256> = point.x.to_bytes().into();
+    let reduced = <p256::Scalar as Reduce<FieldBytes<p256::NistP256>>>::reduce(&x);
+    let overflow = reduced.to_repr() != x;
+    (reduced, bool::from(point.y.is_odd()), overflow)
+}
+
 impl Curve for P256 {
     const ID: CurveId = CurveId::P256;
     const POINT_LEN: usize = 33;
@@ -113,11 +120,10 @@ impl Curve for P256 {
 
 impl EcdsaCurve for P256 {
     fn x_coordinate(p: &Projective) -> (p256::Scalar, bool, bool) {
-        let (point, _) = affine(p);
-        let x: FieldBytes<p256::NistP256> = point.x.to_bytes().into();
-        let reduced = <p256::Scalar as Reduce<FieldBytes<p256::NistP256>>>::reduce(&x);
-        let overflow = reduced.to_repr() != x;
-        (reduced, bool::from(point.y.is_odd()), overflow)
+        x_of(&affine(p).0)
+    }
+    fn x_coordinates(points: &[Projective]) -> Vec<(p256::Scalar, bool, bool)> {
+        normalize(points).iter().map(|(point, _)| x_of(point)).collect()
     }
     fn scalar_from_digest(digest: &[u8; 32]) -> p256::Scalar {
         <p256::Scalar as Reduce<FieldBytes<p256::NistP256>>>::reduce(&(*digest).into())

@@ -1,5 +1,7 @@
 //! secp256k1 over the `k256` crate, with a map to the curve of our own.
 
+mod base;
+
 use alloc::vec::Vec;
 use core::ops::{Add, Mul, Neg};
 use elliptic_curve::ops::LinearCombination;
@@ -9,9 +11,10 @@ use elliptic_curve::{
 };
 use k256::{AffinePoint, ProjectivePoint, Scalar};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use zeroize::Zeroizing;
 
 use super::sswu::{Parameters, Swu, hash_to_field, map};
-use super::{Curve, CurveId, EcdsaCurve, Encoded, WIDE_LEN, head};
+use super::{Curve, CurveId, EcdsaCurve, Encoded, WIDE_LEN, buckets, head};
 
 /// secp256k1 (SEC 2, 2.4.1). Its order is 2^256 - 2^128.x, so 32 uniform bytes reduce with a bias of 2^-128.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,7 @@ impl Curve for Secp256k1 {
         ProjectivePoint::GENERATOR
     }
     fn mul_base(s: &Scalar) -> ProjectivePoint {
-        <ProjectivePoint as Group>::mul_by_generator(s)
+        base::multiply(&little_endian(s))
     }
     fn mul(p: &ProjectivePoint, s: &Scalar) -> ProjectivePoint {
         p * s
@@ -60,9 +63,15 @@ impl Curve for Secp256k1 {
     fn lincomb_vartime(base: &Scalar, terms: &[(ProjectivePoint, Scalar)]) -> ProjectivePoint {
         let sum = match terms {
             [] => ProjectivePoint::IDENTITY,
+            terms if terms.len() >= buckets::MANY => {
+                let terms = terms.iter().map(|(point, scalar)| (*point, *little_endian(scalar)));
+                buckets::sum(ProjectivePoint::IDENTITY, terms, |point, n| {
+                    (0..n).fold(point, |p, _| p.double())
+                })
+            }
             terms => ProjectivePoint::lincomb_vartime(terms),
         };
-        if bool::from(base.is_zero()) { sum } else { sum + ProjectivePoint::mul_by_generator_vartime(base) }
+        if bool::from(base.is_zero()) { sum } else { sum + base::multiply_vartime(&little_endian(base)) }
     }
     fn point_to_bytes(p: &ProjectivePoint) -> Encoded {
         p.to_affine().to_bytes().into()
@@ -101,11 +110,11 @@ impl Curve for Secp256k1 {
 
 impl EcdsaCurve for Secp256k1 {
     fn x_coordinate(p: &ProjectivePoint) -> (Scalar, bool, bool) {
-        let affine = p.to_affine();
-        let x: Bytes = affine.x();
-        let reduced = <Scalar as Reduce<Bytes>>::reduce(&x);
-        let overflow = reduced.to_repr() != x;
-        (reduced, bool::from(affine.y_is_odd()), overflow)
+        x_of(&p.to_affine())
+    }
+    fn x_coordinates(points: &[ProjectivePoint]) -> Vec<(Scalar, bool, bool)> {
+        let affine: Vec<AffinePoint> = ProjectivePoint::batch_normalize(points);
+        affine.iter().map(x_of).collect()
     }
     fn scalar_from_digest(digest: &[u8; 32]) -> Scalar {
         <Scalar as Reduce<Bytes>>::reduce(&(*digest).into())
@@ -113,6 +122,19 @@ impl EcdsaCurve for Secp256k1 {
     fn is_high(s: &Scalar) -> bool {
         bool::from(IsHigh::is_high(s))
     }
+}
+
+fn little_endian(s: &Scalar) -> Zeroizing<[u8; 32]> {
+    let mut bytes: [u8; 32] = s.to_repr().into();
+    bytes.reverse();
+    Zeroizing::new(bytes)
+}
+
+fn x_of(point: &AffinePoint) -> (Scalar, bool, bool) {
+    let x: Bytes = point.x();
+    let reduced = <Scalar as Reduce<Bytes>>::reduce(&x);
+    let overflow = reduced.to_repr() != x;
+    (reduced, bool::from(point.y_is_odd()), overflow)
 }
 
 type RawField = <k256::Secp256k1 as FieldArithmetic>::FieldElement;
@@ -317,6 +339,34 @@ mod tests {
     fn a_point_has_one_encoding() {
         assert_eq!(only_two_tags::<Secp256k1>(), 2);
         assert_eq!(only_two_tags::<P256>(), 2);
+    }
+
+    /// The tables against `k256`: zero, powers of two with their neighbours and negatives, runs of equal digits, digits on the edge of a
+    /// window, and random ones.
+    #[test]
+    fn multiples_of_the_base_point_are_those_of_k256() {
+        let mut scalars = alloc::vec![Scalar::ZERO, Scalar::ONE, -Scalar::ONE];
+        let mut power = Scalar::ONE;
+        for _ in 0..256 {
+            scalars.extend([power, power + Scalar::ONE, power - Scalar::ONE, -power]);
+            power = power.double();
+        }
+        for digit in [15u8, 16, 17, 31] {
+            let repeated = (0..51)
+                .fold(Scalar::ZERO, |sum, _| sum * Scalar::from(32u64) + Scalar::from(u64::from(digit)));
+            scalars.extend([repeated, -repeated]);
+        }
+        let mut random = Scalar::from(0x5157_0472_u64);
+        for _ in 0..200 {
+            random = random.square() + Scalar::from(41u64);
+            scalars.push(random);
+        }
+        assert_eq!(scalars.len(), 3 + 4 * 256 + 8 + 200);
+        for scalar in scalars {
+            let expected = ProjectivePoint::GENERATOR * scalar;
+            assert_eq!(base::multiply(&little_endian(&scalar)), expected);
+            assert_eq!(base::multiply_vartime(&little_endian(&scalar)), expected);
+        }
     }
 
     /// Another implementation of the same suite, for 300 messages, alone and together.

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroize;
 
+use super::super::buckets;
+use super::super::digits::{DIGITS, Digits, MULTIPLES, WINDOW};
 use super::field::Element;
 
 /// b of y² = x³ − 3x + b, in Montgomery form.
@@ -20,13 +22,6 @@ const G: Affine = Affine {
     x: Element([0x79e7_30d4_18a9_143c, 0x75ba_95fc_5fed_b601, 0x79fb_732b_7762_2510, 0x1890_5f76_a537_55c6]),
     y: Element([0xddf2_5357_ce95_560a, 0x8b4a_b8e4_ba19_e45c, 0xd2e8_8688_dd21_f325, 0x8571_ff18_2588_5d85]),
 };
-
-/// Bits of a digit.
-const WINDOW: usize = 5;
-/// Multiples in a table: 1 … 16.
-const MULTIPLES: usize = 16;
-/// Digits of a scalar of 256 bits, with one bit for the last carry.
-const DIGITS: usize = 52;
 
 /// A point that is not the identity, by its coordinates.
 #[derive(Clone, Copy, Debug)]
@@ -60,42 +55,6 @@ impl Zeroize for Projective {
         for part in [&mut self.x, &mut self.y, &mut self.z] {
             part.0.zeroize();
         }
-    }
-}
-
-/// Signed digits in −16 … 16 of 32 little-endian bytes, least significant first: as magnitude and sign. Constant time.
-struct Digits([(u8, Choice); DIGITS]);
-
-impl Digits {
-    fn new(scalar: &[u8; 32]) -> Self {
-        let mut out = [(0u8, Choice::from(0)); DIGITS];
-        let mut carry = 0u8;
-        let byte = |at: usize| u16::from(scalar.get(at).copied().unwrap_or_default());
-        for (at, digit) in out.iter_mut().enumerate() {
-            let bit = at * WINDOW;
-            let both = byte(bit / 8) | (byte(bit / 8 + 1) << 8);
-            let [low, _] = ((both >> (bit % 8)) & 31).to_le_bytes();
-            // Above 16 the digit becomes value − 32 and the next one takes the carry.
-            let value = low + carry;
-            carry = (value + 15) >> 5;
-            let negative = Choice::from(carry);
-            *digit = (u8::conditional_select(&value, &32u8.wrapping_sub(value), negative), negative);
-        }
-        Self(out)
-    }
-}
-
-impl Zeroize for Digits {
-    fn zeroize(&mut self) {
-        for (magnitude, sign) in &mut self.0 {
-            magnitude.zeroize();
-            *sign = Choice::from(0);
-        }
-    }
-}
-impl Drop for Digits {
-    fn drop(&mut self) {
-        self.zeroize();
     }
 }
 
@@ -213,6 +172,16 @@ impl Projective {
 
     /// base·G + Σ scalar·point for public values: time depends on all of them.
     pub(super) fn combine_vartime(base: &[u8; 32], terms: &[(Self, [u8; 32])]) -> Self {
+        let sum = if terms.len() < buckets::MANY {
+            Self::combine_few(terms)
+        } else {
+            buckets::sum(Self::IDENTITY, terms.iter().copied(), |point, n| point.double_times(n))
+        };
+        Self::add_base_vartime(sum, base)
+    }
+
+    /// Σ scalar·point by a table for each, in variable time.
+    fn combine_few(terms: &[(Self, [u8; 32])]) -> Self {
         let prepared: Vec<_> = terms
             .iter()
             .map(|(point, scalar)| {
@@ -241,7 +210,11 @@ impl Projective {
                 }
             }
         }
-        sum = sum.double_times(doublings);
+        sum.double_times(doublings)
+    }
+
+    /// sum + base·G, in variable time.
+    fn add_base_vartime(mut sum: Self, base: &[u8; 32]) -> Self {
         for ((magnitude, negative), table) in Digits::new(base).0.iter().zip(BASE.iter()) {
             let entry = usize::from(*magnitude).checked_sub(1).and_then(|at| table.get(at));
             if let Some(point) = entry {
