@@ -148,15 +148,7 @@ async fn loaded(
 
 /// The load on pools that are full: a cluster of its own, whose pools hold what the load takes.
 async fn pooled(options: &Options) -> anyhow::Result<Row> {
-    let high = options.pool.to_string();
-    // The two other nodes get a half each.
-    let for_others = options.pool.saturating_mul(2).to_string();
-    let settings = [
-        ("QUORATE_POOL__HIGH", high.clone()),
-        ("QUORATE_POOL__LOW", high),
-        ("QUORATE_POOL__MAX_FOR_OTHERS", for_others),
-    ];
-    let cluster = Cluster::start_with(&options.binary, None, &settings)?;
+    let cluster = Cluster::start_with(&options.binary, None, Some(options.pool))?;
     let key = create(&cluster.client(0)?, Scheme::EcdsaSecp256k1).await?;
     eprintln!("{}, {POOL_CLIENTS} clients, {} presignatures a node", key.scheme, options.pool);
     loaded(&cluster, &key, POOL_CLIENTS, Duration::from_secs(POOL_SECONDS), options.pool).await

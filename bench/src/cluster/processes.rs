@@ -51,20 +51,20 @@ fn assigned<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 impl Cluster {
     /// Starts it and waits until all nodes see each other.
     pub(crate) fn start(binary: &Path, policy: Option<&Path>) -> anyhow::Result<Self> {
-        Self::start_with(binary, policy, &[])
+        Self::start_with(binary, policy, None)
     }
 
-    /// The same with settings of all nodes, as variables of their environment.
+    /// The same with so many presignatures ready at each node for a key that is in use.
     pub(crate) fn start_with(
         binary: &Path,
         policy: Option<&Path>,
-        settings: &[(&str, String)],
+        pool: Option<usize>,
     ) -> anyhow::Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("no temporary folder")?;
         let mut command = Command::new(binary);
         command.arg("dev").arg("--folder").arg(folder.path().join("cluster"));
-        command.envs(settings.iter().map(|(name, value)| (name, value)));
+        command.args(pool.iter().flat_map(|count| ["--pool".to_owned(), count.to_string()]));
         if let Some(policy) = policy {
             let shown = policy.to_str().context("the path of the policy is no text")?;
             command.arg("--governed").arg("--policy").arg(format!("bench={shown}"));

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, bail, ensure};
 use quorate_api::client::Client;
 use quorate_api::{ClientAlgorithm, ClientKey, ClientPublicKey, Hex};
-use quorate_node::config::{Backup, Client as EnrolledClient, Config, Limits, Listen, Peer, Seal};
+use quorate_node::config::{Backup, Client as EnrolledClient, Config, Limits, Listen, Peer, Pool, Seal};
 use quorate_policy::change::{AdminRule, Step};
 use quorate_policy::directory::PrincipalKind;
 use quorate_policy::genesis::Terms;
@@ -53,6 +53,8 @@ pub(crate) struct LocalCluster {
     pub(crate) client_key: PathBuf,
     /// How the nodes back up, once they are configured.
     pub(crate) backup: Option<Backup>,
+    /// How its nodes keep presignatures.
+    pub(crate) pool: Pool,
 }
 
 /// Writes a file that only its owner may read.
@@ -108,7 +110,7 @@ impl LocalCluster {
         for (name, ports) in NAMES.iter().zip(ports.chunks_exact(2)) {
             nodes.push(LocalNode::make(folder, name, ports).await?);
         }
-        let cluster = Self { nodes, client_key, backup: None };
+        let cluster = Self { nodes, client_key, backup: None, pool: Pool::default() };
         cluster.configure()?;
         Ok(cluster)
     }
@@ -204,7 +206,7 @@ impl LocalCluster {
                 .collect(),
             clients: vec![client.clone()],
             presign: None,
-            pool: Default::default(),
+            pool: self.pool.clone(),
             webhooks: Vec::new(),
             backup: self.backup.clone(),
             refresh: Default::default(),

@@ -5,6 +5,7 @@ use crate::local::{CLIENT, LocalCluster, NAMES, new_client_key};
 use crate::output::Output;
 use anyhow::{Context as _, bail};
 use clap::Args;
+use quorate_node::config::Pool;
 use quorate_policy::change::{AdminRule, Step};
 use quorate_policy::directory::{Members, PrincipalKind};
 use quorate_policy::name::Name;
@@ -24,6 +25,9 @@ pub(crate) struct DevArgs {
     /// A policy and the file with its text, in place of the one that lets the client do what its keys allow; once for each.
     #[arg(long = "policy", value_name = "NAME=FILE", requires = "governed", value_parser = super::cluster::pair)]
     policies: Vec<(String, String)>,
+    /// How many presignatures each node keeps ready for a key that is in use, in place of the usual few.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pool: Option<u16>,
 }
 
 /// The people of a governed cluster, all of them admins.
@@ -86,6 +90,12 @@ pub(crate) fn run(args: &DevArgs, output: &Output) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut cluster = LocalCluster::create(&folder).await?;
+        if let Some(count) = args.pool.map(usize::from) {
+            let Pool { low, high, max_for_others, .. } = &mut cluster.pool;
+            // The two other nodes get a half each.
+            (*low, *high, *max_for_others) = (count, count, count.saturating_mul(2));
+            cluster.configure()?;
+        }
         if args.governed {
             govern(args, &cluster, &folder).await?;
         }
