@@ -105,13 +105,16 @@ fn refresh(root: &Path, options: &Options) -> anyhow::Result<bool> {
     measure(root, options, &["refresh".as_ref(), "--binary".as_ref(), program.as_os_str()])
 }
 
-/// The `quorate` program in release, built if need be; `None` if it does not build.
+/// The profile of what is handed out, which is what is measured.
+const PROFILE: &str = "dist";
+
+/// The `quorate` program as it is handed out, built if need be; `None` if it does not build.
 fn program(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     let target = root.join("target");
     let mut command =
-        cargo(root, &["build", "--release", "--locked", "--package", "quorate", "--target-dir"]);
+        cargo(root, &["build", "--profile", PROFILE, "--locked", "--package", "quorate", "--target-dir"]);
     let built = command.arg(&target).status().context("cannot start cargo")?.success();
-    Ok(built.then(|| target.join("release").join("quorate")))
+    Ok(built.then(|| target.join(PROFILE).join("quorate")))
 }
 
 /// Latency, rate and memory of a local cluster.
@@ -123,13 +126,13 @@ fn cluster(root: &Path, options: &Options) -> anyhow::Result<bool> {
 /// What log, directory and policies cost a signature.
 fn trust(root: &Path, options: &Options) -> anyhow::Result<bool> {
     let target = root.join("target");
-    let mut command = cargo(root, &["build", "--release", "--locked", "--package", "quorate"]);
+    let mut command = cargo(root, &["build", "--profile", PROFILE, "--locked", "--package", "quorate"]);
     command.args(["--features", "unlogged", "--target-dir"]).arg(&target);
     if !command.status().context("cannot start cargo")?.success() {
         return Ok(false);
     }
-    let without = target.join("release").join("quorate-unlogged");
-    std::fs::copy(target.join("release").join("quorate"), &without).context("cannot keep the program")?;
+    let without = target.join(PROFILE).join("quorate-unlogged");
+    std::fs::copy(target.join(PROFILE).join("quorate"), &without).context("cannot keep the program")?;
     // Built last, so that this is the program that stays.
     let Some(program) = program(root)? else { return Ok(false) };
     let arguments = [
