@@ -197,11 +197,14 @@ async fn all_loads(
 
 /// Waits until a node has so many presignatures.
 async fn filled(client: &Client, wanted: u64, progress: &Progress) -> anyhow::Result<()> {
+    if wanted == 0 {
+        return Ok(());
+    }
     let (mut most, mut since) = (0, Instant::now());
-    while wanted > 0 {
+    loop {
         let ready = client.nodes().await?.presignatures;
         if ready >= wanted {
-            break;
+            return Ok(());
         }
         if ready > most {
             (most, since) = (ready, Instant::now());
@@ -216,7 +219,6 @@ async fn filled(client: &Client, wanted: u64, progress: &Progress) -> anyhow::Re
         progress.say(&format!("{}: {ready} of {wanted} presignatures", client.node()));
         tokio::time::sleep(LOOK).await;
     }
-    Ok(())
 }
 
 fn show(found: &Found) -> String {

@@ -11,8 +11,8 @@
 
 mod abuse;
 mod backup;
-mod bench;
 mod batch;
+mod bench;
 mod canary;
 mod certificates;
 mod crash;
