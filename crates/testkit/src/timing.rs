@@ -55,11 +55,6 @@ impl Verdict {
         judge(&measure(samples, 0, &mut prepare, &mut run))
     }
 
-    /// By how much the slower class is slower, as a part of the time.
-    pub fn part(&self) -> f64 {
-        self.nanos.1 / self.nanos.0.max(1.0)
-    }
-
     /// Whether the time tells the class.
     pub fn leaks(&self) -> bool {
         self.t > BOUND
