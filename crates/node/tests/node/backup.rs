@@ -52,13 +52,15 @@ async fn shares_are_backed_up_and_the_backup_is_enough() {
     let mut cluster = Cluster::start(3).await;
     let first = cluster.create(Scheme::Ed25519, 2, None).await;
     let second = cluster.create(Scheme::EcdsaSecp256k1, 2, None).await;
+    // Once: it writes the recipients' files, and a node that reads one meanwhile finds it empty.
+    let backup = to(shelf.path());
     // Started again with a place, each node finds that a backup is due.
     for at in 0..3 {
         cluster.stop(at).await;
-        cluster.configs[at].backup = Some(to(shelf.path()));
+        cluster.configs[at].backup = Some(backup.clone());
     }
     cluster.start_all().await;
-    let place = Place::parse(&to(shelf.path()).to).unwrap();
+    let place = Place::parse(&backup.to).unwrap();
     until(async || survey(&place).await.unwrap().nodes.iter().filter(|node| node.keys == 2).count() == 3)
         .await;
     let found = survey(&place).await.unwrap();
