@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
+use crate::test::WASM_TARGET;
+
 /// What the command line of `cargo xtask bench` can say.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Reports to make: `protocols`, `life`, `backup`, `refresh`, `cluster`, `trust`, `sealing`, `build`, `demo`; all when none is named
+    /// Reports to make: `protocols`, `life`, `backup`, `refresh`, `cluster`, `trust`, `sealing`, `wasm`, `build`, `demo`; all when none is named
     reports: Vec<String>,
     /// One JSON object a line in place of tables
     #[arg(long)]
@@ -33,6 +35,7 @@ const REPORTS: &[Report] = &[
     Report { name: "cluster", make: cluster },
     Report { name: "trust", make: trust },
     Report { name: "sealing", make: sealing },
+    Report { name: "wasm", make: wasm },
     Report { name: "demo", make: demo },
     Report { name: "build", make: build },
 ];
@@ -87,6 +90,34 @@ fn protocols(root: &Path, options: &Options) -> anyhow::Result<bool> {
 fn sealing(root: &Path, _: &Options) -> anyhow::Result<bool> {
     let arguments = ["run", "--quiet", "--release", "--locked", "-p", "quorate-seal", "--example", "open"];
     Ok(cargo(root, &arguments).status().context("cannot start cargo")?.success())
+}
+
+/// What a party in Node.js computes for a signature.
+fn wasm(root: &Path, options: &Options) -> anyhow::Result<bool> {
+    let target = root.join("target").join("wasm");
+    let mut module = cargo(root, &["build", "--quiet", "--locked", "-p", "quorate-wasm", "--lib"]);
+    module.args(["--target", WASM_TARGET, "--profile", "wasm", "--target-dir"]).arg(&target);
+    let mut glue = cargo(root, &["run", "--quiet", "--locked", "-p", "quorate-wasm", "--features", "glue"]);
+    glue.args(["--bin", "quorate-wasm-glue", "--target-dir"]).arg(&target);
+    let package = target.join("bench");
+    glue.arg("--").arg(target.join(WASM_TARGET).join("wasm").join("quorate_wasm.wasm"));
+    glue.arg(&package).arg("nodejs");
+    for (command, hint) in [(&mut module, "rustup target add wasm32-unknown-unknown"), (&mut glue, "")] {
+        if !command.status().context("cannot start cargo")?.success() {
+            if !hint.is_empty() {
+                eprintln!("the target may be missing: `{hint}`");
+            }
+            return Ok(false);
+        }
+    }
+    let mut node = Command::new("node");
+    node.current_dir(root).arg("crates/wasm/node/bench.mjs").arg(&package);
+    if options.json {
+        node.arg("--json");
+    } else {
+        println!("\n{}\n", machine());
+    }
+    Ok(node.status().context("cannot start `node`: Node.js 18 or later is needed")?.success())
 }
 
 /// CPU time and bytes of refreshing, repairing and moving a key.

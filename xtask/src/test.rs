@@ -17,6 +17,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use self::build::{Build, Plan};
+pub(crate) use self::needs::WASM_TARGET;
 use self::needs::{Need, Provided};
 use self::process::Runner;
 use self::suites::{Step, Suite};

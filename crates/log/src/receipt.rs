@@ -8,6 +8,7 @@ use crate::entry::{Entry, EntryError};
 use crate::note::{LogKey, NoteError};
 use crate::proof::{BuildError, ProofError, prove_inclusion, verify_inclusion};
 use crate::tile::ReadTile;
+use crate::tree::Growth;
 use crate::witness::{CheckError, Cosignature, WitnessPolicy};
 use crate::{Hash, text};
 
@@ -75,6 +76,14 @@ impl Receipt {
         // LOG.7
         let proof = prove_inclusion(reader, index, checkpoint.claim().size())?;
         Ok(Self { entry: entry.encode(), index, proof, checkpoint })
+    }
+
+    /// The receipt for an entry that an append has just added, the `nth` of that append from 0, under the checkpoint of the log right
+    /// after it; `None` if there is no such entry. Whether entry and checkpoint are those of the append shows when the receipt is verified.
+    pub fn of_newest(entry: &Entry, nth: u64, growth: &Growth, checkpoint: SignedCheckpoint) -> Option<Self> {
+        // LOG.7
+        let (index, proof) = (growth.first.checked_add(nth)?, growth.newest.prove(nth)?);
+        Some(Self { entry: entry.encode(), index, proof, checkpoint })
     }
 
     /// The checkpoint in it, unchecked.

@@ -50,6 +50,69 @@ impl Frontier {
     }
 }
 
+/// The entries that were appended last, with all that proofs of them need: no tile is read.
+///
+/// It holds, for every height, the nodes of the tree that have one of these entries below them, and the node to the left of the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    first: u64,
+    size: u64,
+    heights: Vec<Height>,
+}
+
+/// Nodes of one height: each has 2^height entries below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Height {
+    /// Place of the first of them.
+    start: u64,
+    nodes: Vec<Hash>,
+    /// The root of what is to the right of the last; fewer than 2^height entries.
+    rest: Option<Hash>,
+}
+
+impl Newest {
+    /// The work is about two hashes a leaf, and one a height.
+    fn new(before: &Frontier, leaves: Vec<Hash>) -> Self {
+        let (first, mut peaks) = (before.size, before.peaks.iter().rev());
+        let (mut start, mut nodes, mut rest) = (first, leaves, None);
+        let mut heights = Vec::new();
+        let size = u64::try_from(nodes.len()).map_or(first, |added| first.saturating_add(added));
+        for height in 0..u64::BITS - size.leading_zeros() {
+            // A peak stands wherever the tree before had an odd number of nodes.
+            if (first >> height) & 1 == 1
+                && let Some(peak) = peaks.next()
+            {
+                start -= 1;
+                nodes.insert(0, *peak);
+            }
+            let (pairs, last) = nodes.as_chunks::<2>();
+            let above = pairs.iter().map(|[left, right]| Hash::node(left, right)).collect();
+            let right = match (last, rest) {
+                ([left], Some(right)) => Some(Hash::node(left, &right)),
+                ([left], None) => Some(*left),
+                _ => rest,
+            };
+            heights.push(Height { start, nodes, rest });
+            (start, nodes, rest) = (start / 2, above, right);
+        }
+        Self { first, size, heights }
+    }
+
+    /// The inclusion proof of the `nth` of them, from 0, in the tree that they were appended to: RFC 9162, section 2.1.3.1. `None` if
+    /// there are not so many.
+    pub fn prove(&self, nth: u64) -> Option<Vec<Hash>> {
+        let index = self.first.checked_add(nth).filter(|index| *index < self.size)?;
+        let siblings = (0_u32..).zip(&self.heights).filter_map(|(height, Height { start, nodes, rest })| {
+            let sibling = (index >> height) ^ 1;
+            if sibling == self.size >> height {
+                return *rest;
+            }
+            nodes.get(usize::try_from(sibling.checked_sub(*start)?).ok()?).copied()
+        });
+        Some(siblings.collect())
+    }
+}
+
 /// What an append adds to a log, to be written in one transaction before its root is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Growth {
@@ -59,8 +122,11 @@ pub struct Growth {
     pub size: u64,
     /// Root of the log now.
     pub root: Hash,
-    /// Every tile and bundle that is new or wider than before, with all of its bytes.
+    /// Every tile and bundle that is new or wider than before, with all of its bytes; of a tree of [full tiles](Tree::of_full_tiles) those
+    /// alone.
     pub tiles: Vec<TileBytes>,
+    /// What was added, for proofs.
+    pub newest: Newest,
 }
 
 /// Why entries could not be appended.
@@ -85,20 +151,20 @@ pub struct Tree {
     edge: Vec<Vec<Hash>>,
     /// The unfinished bundle: at most 255 entries.
     bundle: Vec<u8>,
-    /// Entries are stored in another form: no bundle is kept.
-    unbundled: bool,
+    /// Entries and unfinished tiles are stored in another form.
+    full_tiles: bool,
 }
 
 impl Tree {
     /// The log without entries.
     pub const fn new() -> Self {
-        Self { frontier: Frontier::new(), edge: Vec::new(), bundle: Vec::new(), unbundled: false }
+        Self { frontier: Frontier::new(), edge: Vec::new(), bundle: Vec::new(), full_tiles: false }
     }
 
-    /// The same log for a store that keeps entries in another form: growths have no bundles then, and none is kept in memory.
+    /// The same log for a store that keeps entries one by one, and of tiles of hashes the full ones: growths have nothing else then.
     #[must_use]
-    pub fn without_bundles(self) -> Self {
-        Self { bundle: Vec::new(), unbundled: true, ..self }
+    pub fn of_full_tiles(self) -> Self {
+        Self { bundle: Vec::new(), full_tiles: true, ..self }
     }
 
     /// Takes up a log of `size` entries from its tiles; reads one tile a level and one bundle, those that are unfinished.
@@ -148,17 +214,6 @@ impl Tree {
         self.frontier.root()
     }
 
-    /// The unfinished tiles of hashes as they are now: with the tiles of a [`Growth`], all that a proof for one of its entries needs.
-    pub fn unfinished(&self) -> Vec<TileBytes> {
-        let size = self.size();
-        let unfinished = |(level, hashes): (u8, &Vec<Hash>)| {
-            let level = Level::Hashes(level);
-            let tile = Tile::at(level, level.count(size) / u64::from(TILE_WIDTH), size)?;
-            Some(TileBytes { tile, bytes: join(hashes) })
-        };
-        (0..=u8::MAX).zip(&self.edge).filter_map(unfinished).collect()
-    }
-
     /// Appends entries as one group, so that one write to disk serves them all.
     ///
     /// # Errors
@@ -183,25 +238,26 @@ impl Tree {
             return Err(AppendError::Length);
         }
         let mut full = BTreeMap::new();
-        for entry in entries {
-            if !self.unbundled {
+        let before = self.frontier.clone();
+        let leaves: Vec<Hash> = entries.iter().map(|entry| Hash::leaf(entry)).collect();
+        for (entry, leaf) in entries.iter().zip(&leaves) {
+            if !self.full_tiles {
                 tile::push_entry(&mut self.bundle, entry);
             }
-            let leaf = Hash::leaf(entry);
-            self.frontier.push(leaf);
-            self.finish_tiles(leaf, &mut full);
+            self.frontier.push(*leaf);
+            self.finish_tiles(*leaf, &mut full);
         }
         let mut tiles = Vec::new();
         for tile in Tile::written(first, size) {
             let bytes = match tile.level() {
-                Level::Entries if self.unbundled => None,
+                _ if self.full_tiles && (tile.is_partial() || tile.level() == Level::Entries) => None,
                 _ if !tile.is_partial() => full.remove(&tile),
                 Level::Hashes(level) => self.edge.get(usize::from(level)).map(|hashes| join(hashes)),
                 Level::Entries => Some(self.bundle.clone()),
             };
             tiles.extend(bytes.map(|bytes| TileBytes { tile, bytes }));
         }
-        Ok(Growth { first, size, root: self.root(), tiles })
+        Ok(Growth { first, size, root: self.root(), tiles, newest: Newest::new(&before, leaves) })
     }
 
     /// Puts a leaf into the unfinished tiles and moves those that are full to `full`.

@@ -19,7 +19,7 @@ const MOTO: [&str; 1] = ["moto[server,s3]==5.2.5"];
 const NOBLE: &str = "@noble/curves@1.9.7";
 
 /// What browsers run.
-pub(super) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// A tool that a suite cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -141,6 +141,33 @@ fn damaged_tiles_are_errors_and_not_proofs() {
     assert!(matches!(prove_inclusion(&log.tiles, 0, 301), Err(BuildError::Read(_))));
 }
 
+/// Around the edges of nodes and tiles: every entry of an append has the proof that tiles give for it.
+#[test]
+fn proofs_of_what_was_just_appended_are_those_from_tiles() {
+    let mut proofs = 0;
+    for first in [0, 1, 2, 3, 4, 5, 7, 8, 63, 64, 100, 254, 255, 256, 257, 511, 512, 600] {
+        for added in [1, 2, 3, 4, 5, 8, 13, 64, 130] {
+            let mut log = Log::of(&entries(7, first));
+            let growth = log.append(&entries(8, added));
+            let size = growth.size;
+            for nth in 0..added as u64 {
+                let index = first as u64 + nth;
+                let proof = growth.newest.prove(nth).unwrap();
+                assert_eq!(
+                    proof,
+                    prove_inclusion(&log.tiles, index, size).unwrap(),
+                    "{nth} of {added} on {first}"
+                );
+                proofs += 1;
+            }
+            assert_eq!(growth.newest.prove(added as u64), None);
+            assert_eq!(growth.newest.prove(u64::MAX), None);
+        }
+    }
+    assert_eq!(proofs, 18 * 230);
+    assert_eq!(Log::of(&[]).append(&[]).newest.prove(0), None);
+}
+
 #[test]
 fn what_cannot_be_appended_changes_nothing() {
     let mut tree = Tree::new();

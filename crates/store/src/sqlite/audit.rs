@@ -28,7 +28,7 @@ pub(super) struct Ledger {
     signer: Arc<LogSigner>,
 }
 
-/// What one commit adds.
+/// What one commit adds, and all that receipts for it need.
 pub(super) struct Added {
     growth: Growth,
     checkpoint: SignedCheckpoint,
@@ -53,7 +53,7 @@ impl Ledger {
             if count > 0 {
                 return Err(damaged("has entries and no checkpoint"));
             }
-            return Ok(Self { tree: Tree::new().without_bundles(), signer });
+            return Ok(Self { tree: Tree::new().of_full_tiles(), signer });
         };
         let head =
             SignedCheckpoint::parse(&note).map_err(|error| damaged(&format!("has a bad head: {error}")))?;
@@ -76,7 +76,7 @@ impl Ledger {
         if tree.root() != *head.root() {
             return Err(damaged("does not hash to its last checkpoint: something was changed in it"));
         }
-        Ok(Self { tree: tree.without_bundles(), signer })
+        Ok(Self { tree: tree.of_full_tiles(), signer })
     }
 
     /// Writes entries, the tiles that are full by them, and the checkpoint. If it fails, or is not committed, the ledger is ahead of
@@ -92,14 +92,13 @@ impl Ledger {
         let signed = self.signer.sign(growth.size, growth.root);
         let checkpoint = signed.map_err(|error| Failure::Corrupt(error.to_string()))?;
         for TileBytes { tile, bytes } in &growth.tiles {
-            if let (Level::Hashes(level), false) = (tile.level(), tile.is_partial()) {
-                db::query("INSERT INTO log_tiles (level, idx, root, bytes) VALUES (?, ?, ?, ?)")
-                    .bind(i64::from(level))
-                    .bind(signed_index(tile.index())?)
-                    .bind(root_of(bytes).as_bytes().to_vec())
-                    .bind(bytes.as_slice())
-                    .execute(&mut *connection)?;
-            }
+            let Level::Hashes(level) = tile.level() else { continue };
+            db::query("INSERT INTO log_tiles (level, idx, root, bytes) VALUES (?, ?, ?, ?)")
+                .bind(i64::from(level))
+                .bind(signed_index(tile.index())?)
+                .bind(root_of(bytes).as_bytes().to_vec())
+                .bind(bytes.as_slice())
+                .execute(&mut *connection)?;
         }
         let rows: Vec<NewRow<'_>> = (growth.first..)
             .zip(entries.iter().zip(encoded))
@@ -111,16 +110,6 @@ impl Ledger {
         let head = (signed_index(growth.size)?, checkpoint.to_string());
         insert(connection, rows, head)?;
         Ok(Added { growth, checkpoint, entries })
-    }
-
-    /// What was committed, for receipts.
-    pub(super) fn committed(&self, added: Added) -> Recent {
-        let Added { growth, checkpoint, entries } = added;
-        let mut tiles = Tiles::default();
-        for TileBytes { tile, bytes } in growth.tiles.into_iter().chain(self.tree.unfinished()) {
-            tiles.put(tile, bytes);
-        }
-        Recent { first: growth.first, entries, checkpoint, tiles }
     }
 }
 
@@ -155,22 +144,13 @@ fn insert(
     Ok(())
 }
 
-/// The entries of the last commit, and all that receipts for them need.
-pub(super) struct Recent {
-    first: u64,
-    entries: Vec<Entry>,
-    checkpoint: SignedCheckpoint,
-    tiles: Tiles,
-}
-
-impl Recent {
-    /// The receipt of the entry at this place of the commit.
+impl Added {
+    /// The receipt of the entry at this place of the commit. To be given out once that is durable.
     pub(super) fn receipt(&self, nth: usize) -> Result<Receipt, Failure> {
-        let lacking = || Failure::Corrupt("a receipt for an entry that was not logged".to_owned());
-        let entry = self.entries.get(nth).ok_or_else(lacking)?;
-        let index = self.first.saturating_add(u64::try_from(nth).map_err(|_| lacking())?);
-        Receipt::new(entry, index, self.checkpoint.clone(), &self.tiles)
-            .map_err(|error| Failure::Corrupt(format!("no receipt: {error}")))
+        let entry = self.entries.get(nth).zip(u64::try_from(nth).ok());
+        entry
+            .and_then(|(entry, nth)| Receipt::of_newest(entry, nth, &self.growth, self.checkpoint.clone()))
+            .ok_or_else(|| Failure::Corrupt("a receipt for an entry that was not logged".to_owned()))
     }
 }
 

@@ -434,13 +434,9 @@ impl WriteTask {
         if dies {
             faults.die();
         }
-        let wanted = owners.iter().any(Option::is_some);
-        if let (Some(added), Some(ledger), true) = (added, &self.ledger, wanted) {
-            let recent = ledger.committed(added);
-            for (nth, owner) in owners.into_iter().enumerate() {
-                if let Some(receipts) = owner.and_then(|at| receipts.get_mut(at)) {
-                    receipts.push(recent.receipt(nth).map_err(|failure| failure.at(&path))?);
-                }
+        for (nth, owner) in owners.into_iter().enumerate() {
+            if let (Some(added), Some(receipts)) = (&added, owner.and_then(|at| receipts.get_mut(at))) {
+                receipts.push(added.receipt(nth).map_err(|failure| failure.at(&path))?);
             }
         }
         Ok(receipts)
