@@ -15,6 +15,8 @@ use serde::{Deserialize, Deserializer};
 pub const MAX_LABEL: usize = 128;
 /// Longest node name, in bytes.
 pub const MAX_NODE_NAME: usize = 63;
+/// Most characters of an error about a body.
+const MAX_SHOWN: usize = 400;
 /// Most parties of one key.
 pub const MAX_PARTIES: usize = 64;
 
@@ -25,7 +27,18 @@ pub const MAX_PARTIES: usize = 64;
 /// A problem with [`Code::InvalidRequest`] that says what and where.
 pub fn parse_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body)
-        .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body: {error}")))
+        .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body: {}", shown(&error))))
+}
+
+/// An error about a body on one line, and not as long as the body: it may repeat what was sent, such as the name of a field.
+fn shown(error: &serde_json::Error) -> String {
+    let (text, line, column) = (error.to_string(), error.line(), error.column());
+    let mut plain = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let mut shown: String = plain.by_ref().take(MAX_SHOWN).collect();
+    if plain.next().is_some() {
+        shown.push_str(&format!("… at line {line} column {column}"));
+    }
+    shown
 }
 
 /// Whether `name` can name a node: 1 to 63 of `a-z 0-9 -`, beginning with a letter or digit.

@@ -89,7 +89,7 @@ impl OperationQuery {
     }
 }
 
-/// Reads a time such as `500ms`, `10s` or `2m`.
+/// Reads a time such as `500ms`, `10s` or `2m`, of at most 2^32 - 1 seconds.
 pub fn parse_wait(text: &str) -> Option<Duration> {
     let split = text.find(|character: char| !character.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(split)?;
@@ -97,7 +97,7 @@ pub fn parse_wait(text: &str) -> Option<Duration> {
     match unit {
         "ms" => Some(Duration::from_millis(number.into())),
         "s" => Some(Duration::from_secs(number.into())),
-        "m" => Some(Duration::from_secs(u64::from(number) * 60)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?.into())),
         _ => None,
     }
 }

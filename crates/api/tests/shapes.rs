@@ -3,7 +3,7 @@
 #![expect(clippy::string_slice, reason = "test code")]
 
 use quorate_api::{
-    Act, ActKind, Code, CreateKey, Derive, Event, EventKind, Fault, Hex, ImportKey, KeyId, ListQuery,
+    Act, ActKind, BackUp, Code, CreateKey, Derive, Event, EventKind, Fault, Hex, ImportKey, KeyId, ListQuery,
     MAX_BATCH, MAX_EVENT_DETAIL, MAX_PATHS, OperationId, OperationQuery, OperationStatus, Problem, Sign,
     SignBatch, Skipped, format_wait, openapi, parse_body, parse_wait, routes,
 };
@@ -354,6 +354,10 @@ fn queries_are_read_strictly() {
         assert_eq!(format_wait(parse_wait(text).unwrap()), text);
     }
     assert_eq!(parse_wait("2m"), Some(Duration::from_secs(120)));
+    // What would not read back as it is written.
+    let longest = parse_wait("71582788m").unwrap();
+    assert_eq!(parse_wait(&format_wait(longest)), Some(longest));
+    assert_eq!(parse_wait("71582789m"), None);
 }
 
 #[test]
@@ -451,4 +455,19 @@ fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect_references(item, found)),
         _ => {}
     }
+}
+
+/// A refusal repeats the names of fields, and they come from whoever sent the body.
+#[test]
+fn a_refusal_is_one_short_line() {
+    let detail = |name: &str| {
+        parse_body::<BackUp>(serde_json::json!({ name: 1 }).to_string().as_bytes()).unwrap_err().detail
+    };
+    assert_eq!(detail("other"), "the body: unknown field `other`, expected `reason` at line 1 column 8");
+    assert!(
+        detail("a\nINFO a forged line\u{1b}[2J")
+            .starts_with("the body: unknown field `a\u{fffd}INFO a forged line\u{fffd}[2J`")
+    );
+    let long = detail(&"x".repeat(100_000));
+    assert!(long.chars().count() < 500 && long.ends_with("… at line 1 column 100003"), "{long}");
 }

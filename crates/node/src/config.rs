@@ -636,7 +636,8 @@ mod time {
         // Digits only: the parser of numbers takes signs too.
         let number = Some(number).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))?;
         let number: u32 = number.parse().ok()?;
-        Some(Duration::from_secs(u64::from(number) * hours * 3600))
+        // What is longer would not read back as it is written.
+        Some(Duration::from_secs(number.checked_mul(hours * 3600)?.into()))
     }
 }
 

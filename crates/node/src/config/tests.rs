@@ -37,6 +37,18 @@ fn a_configuration_is_read_and_written() {
 }
 
 #[test]
+fn a_time_that_is_read_can_be_written() {
+    let with = |time: &str| parse(&TEXT.replace("1500ms", time), &[]);
+    for longest in ["71582788m", "1193046h", "49710d"] {
+        let config = with(longest).unwrap();
+        assert_eq!(parse(&config.to_toml().unwrap(), &[]).unwrap(), config, "{longest}");
+    }
+    for too_long in ["71582789m", "1193047h", "49711d", "4294967295d"] {
+        assert!(with(too_long).is_err(), "{too_long}");
+    }
+}
+
+#[test]
 fn the_environment_replaces_every_kind_of_key() {
     let config = parse(
         TEXT,
