@@ -23,7 +23,7 @@ lint:
 # Licences, bans and sources; needs `cargo install --locked cargo-deny`.
 deny:
     cargo deny check bans licenses sources
-    cargo deny --manifest-path fuzz/Cargo.toml --config deny.toml check bans licenses sources
+    cargo deny --manifest-path fuzz/Cargo.toml --workspace --config deny.toml check bans licenses sources
 
 # The same with security advisories, which cargo-deny fetches from github.com.
 advisories:

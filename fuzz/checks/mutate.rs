@@ -23,8 +23,18 @@ pub(crate) fn seeds(target: &str, made: &[(&str, Vec<u8>)]) -> Vec<Vec<u8>> {
     made.iter().map(|(_, bytes)| bytes.clone()).collect()
 }
 
+/// Runs `check` on what fuzzers found and `cargo xtask fuzz --keep` kept: inputs that reach code which the seeds do not. Returns how many.
+pub(crate) fn found(target: &str, check: impl Fn(&[u8]) -> bool) -> usize {
+    let Ok(files) = fs::read_dir(fuzz().join("found").join(target)) else { return 0 };
+    files.map(|file| check(&fs::read(file.unwrap().path()).unwrap())).count()
+}
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
+}
+
 fn folder(target: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target)
+    fuzz().join("seeds").join(target)
 }
 
 /// Runs `check` on every seed, which it must accept, and on `count` mutations of them. Returns how many ran and how many

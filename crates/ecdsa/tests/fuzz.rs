@@ -69,6 +69,7 @@ fn sessions() {
     assert_eq!(ran, made.len() + 24 + 3 * 150 + 7 * 300);
     assert!(accepted > 0);
     assert!(!session::check(&[4, 0, DIRECT, 1]), "a body of one byte");
+    assert_eq!(mutate::found("session", session::check), 64);
 }
 
 /// The bodies that party 2 sends to party 1 in a round: to all, and to it alone.
@@ -166,4 +167,5 @@ fn messages_and_states() {
     let (ran, accepted) = mutate::run(&seeds, COUNT, wire::check);
     assert_eq!(ran, 2 * 9 + 14 + COUNT);
     assert!((COUNT / 50..COUNT / 2).contains(&accepted), "{accepted}");
+    assert_eq!(mutate::found("wire", wire::check), 64);
 }

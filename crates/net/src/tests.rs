@@ -3,6 +3,7 @@
 mod bounds;
 mod cluster;
 mod driver;
+mod fuzz;
 mod hostile;
 mod peers;
 mod reconnect;

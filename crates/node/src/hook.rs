@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `answer` | what an answer must be |
 
-mod answer;
+pub(crate) mod answer;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;

@@ -171,14 +171,14 @@ pub(crate) struct OpenKey {
 }
 
 /// What is sealed. Encoded by hand, so that no copy of the secrets is left behind.
-struct Plain<'a> {
+pub(crate) struct Plain<'a> {
     record: [u8; 32],
     secret: &'a [u8],
     setup: &'a [u8],
 }
 
 impl Plain<'_> {
-    fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(32 + 8 + self.secret.len() + self.setup.len()));
         out.extend_from_slice(&self.record);
         for part in [self.secret, self.setup] {
@@ -188,7 +188,7 @@ impl Plain<'_> {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Plain<'_>> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Plain<'_>> {
         let (record, rest) = bytes.split_first_chunk::<32>()?;
         let (secret, rest) = part(rest)?;
         let (setup, rest) = part(rest)?;

@@ -29,6 +29,7 @@
 //! | `webhook` | sending events to receivers |
 //! | `limits` | how much one client or address may ask |
 //! | `trace` | which request is being worked on |
+//! | `fuzz` | decoders, for the fuzz targets |
 //!
 //! The invariants that the code here keeps:
 //!
@@ -37,6 +38,9 @@
 //! 3. Nothing acts before it is in the log: an entry is stored in the commit of the record that it is about.
 //! 4. What a protocol wants durable is durable before the messages that follow it leave.
 //! 5. At one time a node takes part in one session of an operation.
+
+#[cfg(test)]
+extern crate self as quorate_node;
 
 mod access;
 mod admin;
@@ -48,6 +52,8 @@ pub mod config;
 mod control;
 mod events;
 mod folder;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod gate;
 mod governance;
 mod hook;

@@ -69,6 +69,7 @@ pub(super) const SUITES: &[Suite] = &[
                 "check",
                 "--manifest-path",
                 "fuzz/Cargo.toml",
+                "--workspace",
                 "--target-dir",
                 "target/fuzz",
                 "--keep-going",

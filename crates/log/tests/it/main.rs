@@ -18,8 +18,10 @@ mod tiles;
 mod vectors;
 mod witnesses;
 
-// What the fuzz target runs.
+// What the fuzz targets run.
 #[path = "../../../../fuzz/checks/log_entry.rs"]
 mod log_entry_check;
+#[path = "../../../../fuzz/checks/log_text.rs"]
+mod log_text_check;
 #[path = "../../../../fuzz/checks/mutate.rs"]
 mod mutate;

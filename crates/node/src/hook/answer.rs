@@ -17,7 +17,7 @@ const MAX_REASON: usize = 1024;
 
 /// Why an answer does not count.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AnswerError {
+pub(crate) enum AnswerError {
     #[error("the answer has no header `{0}`")]
     Header(&'static str),
     #[error("the answer has another `{HEADER_ID}` than the question")]
@@ -44,19 +44,19 @@ pub(super) enum AnswerError {
 
 /// The headers of an answer.
 #[derive(Debug)]
-pub(super) struct Headers<'a> {
-    pub(super) id: Option<&'a str>,
-    pub(super) timestamp: Option<&'a str>,
-    pub(super) signature: Option<&'a str>,
+pub(crate) struct Headers<'a> {
+    pub(crate) id: Option<&'a str>,
+    pub(crate) timestamp: Option<&'a str>,
+    pub(crate) signature: Option<&'a str>,
 }
 
 /// What the hook says.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) allow: bool,
+pub(crate) struct Answer {
+    pub(crate) allow: bool,
     /// Without control characters.
-    pub(super) reason: String,
-    pub(super) facts: BTreeMap<String, serde_json::Value>,
+    pub(crate) reason: String,
+    pub(crate) facts: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +110,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Names<V> {
 }
 
 /// PRE.3 to PRE.6: reads the answer to a question, or says why it does not count.
-pub(super) fn read(
+pub(crate) fn read(
     key: &WebhookPublicKey,
     id: &str,
     question: &[u8],

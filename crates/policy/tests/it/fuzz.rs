@@ -1,10 +1,16 @@
 //! The seeds of the fuzz targets of this crate, and a fixed run of mutations over them.
 
+use quorate_api::{ChangeDirectory, Hex, Method, Request, Rule, SignedRequest};
+use quorate_policy::chain::{Entry, PATH};
+use quorate_policy::change::Step;
 use quorate_policy::genesis::GenesisFile;
 use serde_json::json;
 
 use crate::fuzz_house::TERMS;
-use crate::{change_check, genesis_check, mutate, policy_check, quorum_check, suite_check};
+use crate::{chain_check, change_check, genesis_check, mutate, policy_check, quorum_check, suite_check};
+
+/// How many inputs are kept that fuzzers found.
+const FOUND: [(&str, usize); 0] = [];
 
 type Made = Vec<(&'static str, Vec<u8>)>;
 
@@ -14,6 +20,8 @@ fn run(target: &str, made: &Made, count: usize, check: fn(&[u8]) -> bool) {
     let (ran, accepted) = mutate::run(&seeds, count, check);
     assert_eq!(ran, seeds.len() + count);
     assert!((count / 200..count).contains(&accepted), "{target}: {accepted} accepted");
+    let kept = FOUND.iter().find(|(kept, _)| *kept == target).map_or(0, |(_, count)| *count);
+    assert_eq!(mutate::found(target, check), kept, "{target}");
 }
 
 fn texts(made: &[(&'static str, &str)]) -> Made {
@@ -84,4 +92,45 @@ fn changes() {
     ]);
     let made = vec![("people", change(people)), ("rules", change(rules))];
     run("change", &made, 10_000, change_check::check);
+}
+
+#[test]
+fn chains() {
+    fn by(client: &str, path: &str, body: &impl serde::Serialize) -> SignedRequest {
+        let body = serde_json::to_vec(body).unwrap();
+        let request = Request::new(Method::Post, path, client, 1_800_000_000, "a-1", body).unwrap();
+        request.sign(&chain_check::key(client).unwrap())
+    }
+    let change = |steps: serde_json::Value| {
+        let steps: Vec<Step> = serde_json::from_value(steps).unwrap();
+        let (base, previous) = (chain_check::state().version(), Hex(chain_check::state().head().to_vec()));
+        by("anna-key", PATH, &ChangeDirectory { base, previous, steps, reason: Some("a reason".to_owned()) })
+    };
+    let ruled = |who: &str, verdict: &str, about: &SignedRequest, withdraws: &[u8]| {
+        let nonce = |byte: &u8| Hex(vec![*byte; 32]);
+        let withdraws = withdraws.iter().map(nonce).collect();
+        let body = Rule {
+            request_hash: Hex(about.request_hash().to_vec()),
+            nonce: nonce(&1),
+            withdraws,
+            reason: None,
+        };
+        by(who, &format!("/v1/operations/{}/{verdict}", about.operation_id()), &body)
+    };
+    let two = change(json!([{ "step": "add_tenant", "name": "zeta" }]));
+    let two = Entry { rulings: vec![ruled("bert-key", "approve", &two, &[])], request: two };
+    let three = change(json!([
+        { "step": "add_principal", "name": "carl", "kind": "user", "tenant": "acme" },
+        { "step": "set_admins", "rule": { "quorum": "User::\"erik\"", "requester_counts": true } },
+    ]));
+    let rulings = vec![
+        ruled("bert-key", "approve", &three, &[]),
+        ruled("bert-key", "withdraw", &three, &[9]),
+        ruled("erik-key", "approve", &three, &[]),
+    ];
+    let three = Entry { rulings, request: three };
+    for good in [&two, &three] {
+        assert!(chain_check::state().adopt(good, None).is_ok());
+    }
+    run("chain", &vec![("two", two.encode()), ("three", three.encode())], 10_000, chain_check::check);
 }

@@ -19,6 +19,8 @@ mod nodes;
 mod quorum;
 mod window;
 
+#[path = "../../../../fuzz/checks/chain.rs"]
+mod chain_check;
 #[path = "../../../../fuzz/checks/change.rs"]
 mod change_check;
 #[path = "../../../../fuzz/checks/house.rs"]
