@@ -147,6 +147,11 @@ fn stored_forms_are_checked() {
             let package = PublicPackage::from_bytes(&public).unwrap();
             assert!(KeyShare::<C>::from_secret_bytes(package, &secret[..at]).is_none());
         }
+        for more in [1, 31, 32] {
+            let package = PublicPackage::from_bytes(&public).unwrap();
+            let longer = [&secret[..], &[0; 32][..more]].concat();
+            assert!(KeyShare::<C>::from_secret_bytes(package, &longer).is_none(), "{more} bytes more");
+        }
     }
     run::<Secp256k1>();
     run::<P256>();

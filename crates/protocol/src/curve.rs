@@ -498,3 +498,6 @@ impl<C: Curve> fmt::Debug for SecretScalar<C> {
         f.write_str("SecretScalar(..)")
     }
 }
+
+#[cfg(test)]
+mod tests;

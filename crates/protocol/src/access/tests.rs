@@ -110,6 +110,20 @@ fn impossible_structures_are_refused() {
     assert!(refused(&ranks(1, MAX_LEAVES - 2)));
 }
 
+/// covers: S2
+#[test]
+fn what_is_too_deep_is_not_read_any_further() {
+    // A node above another one: its number, how many it asks for, and how many children it has. Ranks have two numbers more.
+    let threshold: &[u8] = &[1, 1, 0, 1, 0, 0, 0];
+    let ranks: &[u8] = &[2, 2, 0, 0, 0, 1, 0, 1, 0, 0, 0];
+    for node in [threshold, ranks] {
+        let mut rest: &[u8] = &node.repeat(100);
+        assert!(Access::decode(&mut rest, 0, &mut 1000).is_err());
+        let read = node.len() * 100 - rest.len();
+        assert_eq!(read, node.len() * usize::from(MAX_DEPTH) + 1, "levels, and the number of the node below");
+    }
+}
+
 fn sets(list: &[&[u16]]) -> Vec<Vec<PartyIndex>> {
     list.iter().map(|set| set.iter().map(|i| p(*i)).collect()).collect()
 }

@@ -108,3 +108,6 @@ fn is_below_p(bytes: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use quorate_protocol::curve::{Ed25519, P256, Secp256k1};
 use quorate_protocol::rng::Entropy;
 
 use super::*;
-use crate::backup::recipients::Recipient;
+use crate::backup::recipients::{MAX_RECIPIENTS, Recipient};
 
 /// Few rows, so that many encryptions can be made and a guess comes true now and then.
 const TOY: Parameters = Parameters { rows: 6, closed: 2 };
@@ -449,4 +449,16 @@ fn wrong_secrets_and_impossible_statements_are_refused() {
     assert!(Recipients::threshold(2, twice).is_err());
     let access = Access::threshold(1, &[p(1), p(3)]).unwrap();
     assert!(Recipients::new(access, members(&keys)).is_err());
+}
+
+#[test]
+fn there_are_as_many_recipients_as_may_be_and_no_more() {
+    let encoded = |count: u16| {
+        let parties: Vec<_> = (1..=count).map(p).collect();
+        encode(&(Access::threshold(2, &parties).unwrap(), members(&keys(count))))
+    };
+    let most = encoded(16);
+    let recipients: Recipients = borsh::from_slice(&most).unwrap();
+    assert_eq!((recipients.members().len(), encode(&recipients)), (MAX_RECIPIENTS, most));
+    assert!(borsh::from_slice::<Recipients>(&encoded(17)).is_err());
 }
