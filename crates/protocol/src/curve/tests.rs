@@ -41,7 +41,6 @@ fn scalars<C: Curve>(order: &str) {
     assert!(decode([0xff; 32]).is_none(), "{}: the largest number", C::ID);
 }
 
-/// covers: C12
 #[test]
 fn scalars_are_below_the_order() {
     scalars::<Secp256k1>("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
