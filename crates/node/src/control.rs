@@ -95,6 +95,25 @@ pub(crate) enum Control {
     SeenHead { head: String },
     /// Coordinator to member: what every party of the quorum said when it accepted to sign with presignatures, in their order. Sign.
     Go { ceremony: CeremonyId, fresh: Vec<[u8; 32]> },
+    /// Proofs that nodes cheated, which the sender keeps.
+    Proofs { proofs: Vec<Misdeed> },
+    /// Names of proofs that the sender has seen: they need not be handed to it again.
+    ProofsSeen { proofs: Vec<[u8; 32]> },
+}
+
+/// That a node cheated, and what proves it to anybody.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Misdeed {
+    /// The identity of the node.
+    pub(crate) peer: [u8; 32],
+    /// What it is proven to have done.
+    pub(crate) kind: String,
+    /// The session in which it did so.
+    pub(crate) session: [u8; 32],
+    /// As which party.
+    pub(crate) party: u64,
+    /// What proves it.
+    pub(crate) evidence: Vec<u8>,
 }
 
 /// What the sender holds of a key.
@@ -345,6 +364,7 @@ impl Control {
                 | Self::SealingKey { .. }
                 | Self::Restored { .. }
                 | Self::Epochs { .. }
+                | Self::ProofsSeen { .. }
         )
     }
 

@@ -266,6 +266,9 @@ impl Node {
                     tracing::error!(detail = %problem.detail, "orders about keys are not announced");
                 }
                 counted.reconsider_orders().await;
+                if let Err(problem) = counted.hand_out_proofs().await {
+                    tracing::error!(detail = %problem.detail, "proofs are not handed out");
+                }
                 counted.destroy_what_is_due().await;
                 counted.advance_all().await;
                 if let Some(hook) = &counted.hook {
@@ -544,6 +547,12 @@ fn hear(shared: &Arc<Shared>, from: PeerId, message: Control) {
         }
         // Whoever asks does not run as a node.
         Control::Epochs { .. } => {}
+        Control::Proofs { proofs } => {
+            answer(shared, from, move |shared| async move { shared.hear_proofs(from, proofs).await });
+        }
+        Control::ProofsSeen { proofs } => {
+            answer(shared, from, move |shared| async move { shared.proofs_seen(from, &proofs).await });
+        }
         Control::Relay { ticket, request, source } => {
             relay(shared, from, ticket, request, from_wire(source));
         }

@@ -142,6 +142,7 @@ impl Shared {
     /// GOV.4: a peer that was not there learns what waits, and what people said meanwhile.
     pub(crate) async fn greet(&self, peer: PeerId) -> Result<(), Problem> {
         self.announce_orders_to(peer).await?;
+        self.greet_with_proofs(peer).await?;
         let Some(governance) = &self.governance else { return Ok(()) };
         self.announce_directory_to(peer).await;
         let waiting: Vec<OperationId> = locked(&governance.waiting).keys().cloned().collect();

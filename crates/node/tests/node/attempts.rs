@@ -70,11 +70,11 @@ enum Outcome {
 type Traced = (String, Option<([u8; 16], [u8; 8])>);
 
 /// What is signed here, always.
-const TEXT: &str = "despite everything";
+pub(crate) const TEXT: &str = "despite everything";
 
 /// How a node lies that accepts every proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
+pub(crate) enum How {
     /// In what it sends first.
     First,
     /// It does all that it should, for another message.
@@ -86,7 +86,7 @@ enum How {
 }
 
 /// A node that was taken over.
-struct Liar {
+pub(crate) struct Liar {
     traitor: Traitor,
     me: u16,
     key: Key,
@@ -98,7 +98,7 @@ fn index(i: u16) -> PartyIndex {
 }
 
 impl Liar {
-    async fn replace(cluster: &mut Cluster, at: usize, key: &Key, how: How) -> JoinHandle<()> {
+    pub(crate) async fn replace(cluster: &mut Cluster, at: usize, key: &Key, how: How) -> JoinHandle<()> {
         let me = u16::try_from(at + 1).unwrap();
         let traitor = Traitor::replace(cluster, at).await;
         let liar = Self { traitor, me, key: key.clone(), how };

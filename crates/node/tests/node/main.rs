@@ -34,6 +34,7 @@ mod passkey;
 mod pool;
 mod pool_life;
 mod pool_traitor;
+mod proofs;
 mod races;
 mod receipts;
 mod requests;

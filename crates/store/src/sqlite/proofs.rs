@@ -19,7 +19,8 @@ impl Sqlite {
             move |connection| {
                 let done = db::query(
                     "INSERT INTO proofs (id, peer, kind, session, party, evidence, found_at) SELECT ?, ?, ?, ?, ?, ?, ? \
-                     WHERE (SELECT count(*) FROM proofs WHERE peer = ? AND readmitted_at IS NULL) < ? ON CONFLICT DO NOTHING",
+                     WHERE (SELECT count(*) FROM proofs WHERE peer = ? AND readmitted_at IS NULL) < ? \
+                     AND NOT EXISTS (SELECT 1 FROM proofs WHERE peer = ? AND session = ?) ON CONFLICT DO NOTHING",
                 )
                 .bind(proof.id)
                 .bind(proof.peer.to_vec())
@@ -30,6 +31,8 @@ impl Sqlite {
                 .bind(at)
                 .bind(proof.peer.to_vec())
                 .bind(i64::from(MAX_PROOFS))
+                .bind(proof.peer.to_vec())
+                .bind(proof.session.to_vec())
                 .execute(connection)?;
                 Ok(done.rows_affected() == 1)
             },

@@ -6,8 +6,8 @@ use super::{Backend, Store};
 use crate::{Proof, StoreError};
 
 impl Store {
-    /// Keeps a proof that a node cheated; `entry` is logged in the same commit. `false` if it is kept already or
-    /// [`MAX_PROOFS`](crate::MAX_PROOFS) others of the same node are, none of which was readmitted; nothing is logged then.
+    /// Keeps a proof that a node cheated; `entry` is logged in the same commit. `false` if one about the same node and session is kept, be it
+    /// lifted or not, or [`MAX_PROOFS`](crate::MAX_PROOFS) of the same node are that count; nothing is logged then.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for values out of bounds, and failures of the database.

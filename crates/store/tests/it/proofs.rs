@@ -5,12 +5,15 @@ use quorate_log::note::LogSigner;
 use quorate_store::fault::{Fault, Faults};
 use quorate_store::{MAX_PROOFS, Proof, Store};
 
+/// Each in a session of its own.
 fn proof(peer: u8, number: u64) -> Proof {
+    let mut session = [9; 32];
+    session[..8].copy_from_slice(&number.to_le_bytes());
     Proof {
         id: format!("{peer:02x}{number:04x}"),
         peer: [peer; 32],
         kind: "equivocation".to_owned(),
-        session: [9; 32],
+        session,
         party: 2,
         evidence: b"two signed broadcasts".to_vec(),
         found_at: 1000 + number,
@@ -33,6 +36,11 @@ async fn a_proof_is_kept_once_with_its_entry_and_lifted_with_another() {
     store.open_log(LogSigner::from_seed("node-a.example.com/log", &[7; 32]).unwrap()).await.unwrap();
     assert!(store.keep_proof(proof(1, 0), entry()).await.unwrap());
     assert!(!store.keep_proof(proof(1, 0), entry()).await.unwrap(), "the same again");
+    let other_bytes = |number| Proof { id: "another".to_owned(), evidence: vec![1], ..proof(1, number) };
+    assert!(
+        !store.keep_proof(other_bytes(0), entry()).await.unwrap(),
+        "the same session, proven differently"
+    );
     for number in 1..10 {
         let kept = store.keep_proof(proof(1, number), entry()).await.unwrap();
         assert_eq!(kept, number < u64::from(MAX_PROOFS));
@@ -55,6 +63,7 @@ async fn a_proof_is_kept_once_with_its_entry_and_lifted_with_another() {
     assert!(lifted(1).all(|at| at == Some(5000)) && lifted(2).all(|at| at.is_none()));
     // What it does after that counts anew.
     assert!(!store.keep_proof(proof(1, 0), entry()).await.unwrap(), "nobody lifts it twice for the same");
+    assert!(!store.keep_proof(other_bytes(0), entry()).await.unwrap(), "nor for the same session");
     assert!(store.keep_proof(proof(1, 20), entry()).await.unwrap());
     let too_long = Proof { kind: "x".repeat(10_000), ..proof(4, 0) };
     store.keep_proof(too_long, entry()).await.unwrap_err();

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// Arguments of `quorate node proofs`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A node that signed two different broadcasts in one round of one session is quarantined: the two convince anybody who has its identity. This
-shows the newest 16, with their bytes.")]
+A node that signed two different broadcasts in one round of one session is quarantined: the two convince anybody who has its identity, and nodes
+hand them to each other. This shows the newest 16, with their bytes.")]
 pub(crate) struct ProofsArgs {
     /// The configuration file of the node, which runs on this machine.
     #[arg(long, value_name = "FILE", default_value = "quorate.toml")]
@@ -21,7 +21,8 @@ pub(crate) struct ProofsArgs {
 /// Arguments of `quorate node readmit`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Only for this node: the others have their own proofs and decide for themselves. The proofs stay, and the log says that it was readmitted.")]
+Only for this node: the operators of the others decide for themselves. The proofs stay, nobody can hand them over to this node again, and the
+log says that it was readmitted.")]
 pub(crate) struct ReadmitArgs {
     /// The quarantined node, by name or identity.
     #[arg(value_name = "NAME")]
