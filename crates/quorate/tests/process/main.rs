@@ -31,6 +31,7 @@ mod members;
 mod memory;
 mod notation;
 mod parties;
+mod proofs;
 mod proxy;
 mod receipts;
 mod requests;
