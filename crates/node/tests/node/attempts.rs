@@ -1,19 +1,16 @@
 //! Signing that goes on when a node cheats, is silent or slow.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{Code, EventKind, Fault, Key, SignResult, SignedRequest};
-use quorate_ecdsa::PairwiseSetup;
 use quorate_frost::TaprootTweak;
-use quorate_keys::share::{KeyShare, PublicPackage};
-use quorate_net::{PeerId, Routes, driver};
+use quorate_keys::share::KeyShare;
+use quorate_net::{PeerId, Routes};
 use quorate_node::{proofs_of_running, readmit_at_running};
 use quorate_protocol::curve::{Curve, Ed25519, Secp256k1};
-use quorate_protocol::party::{Committee, IdentityKey, LocalIdentity, PartyIndex};
-use quorate_protocol::rng::Entropy;
+use quorate_protocol::party::{Committee, IdentityKey};
 use quorate_protocol::session::{Params, Session, SessionId, proves_equivocation};
 use quorate_store::Store;
 use tokio::task::JoinHandle;
@@ -22,7 +19,8 @@ use tokio::time::timeout;
 use crate::byzantine::Traitor;
 use crate::cluster::Cluster;
 use crate::end_to_end::verify;
-use crate::wire::Careless;
+use crate::traitor::{Asked, decode, index, sha256};
+use crate::unseal::UnsealedKey;
 
 // The control messages that matter here, as another program would write them.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -67,8 +65,6 @@ enum Outcome {
     Failed { code: String, detail: String, burned: Option<u16> } = 3,
 }
 
-type Traced = (String, Option<([u8; 16], [u8; 8])>);
-
 /// What is signed here, always.
 pub(crate) const TEXT: &str = "despite everything";
 
@@ -93,10 +89,6 @@ pub(crate) struct Liar {
     how: How,
 }
 
-fn index(i: u16) -> PartyIndex {
-    PartyIndex::new(i).unwrap()
-}
-
 impl Liar {
     pub(crate) async fn replace(cluster: &mut Cluster, at: usize, key: &Key, how: How) -> JoinHandle<()> {
         let me = u16::try_from(at + 1).unwrap();
@@ -105,20 +97,13 @@ impl Liar {
         tokio::spawn(liar.lie())
     }
 
-    async fn send(&self, to: PeerId, message: &Control) {
-        let mut bytes = vec![4_u8];
-        bytes.extend_from_slice(&borsh::to_vec(&(None::<Traced>, message)).unwrap());
-        self.traitor.network.send_control(to, bytes.into()).await.unwrap();
-    }
-
     /// Takes part in whatever is proposed, for ever.
     async fn lie(mut self) {
         while let Some((from, bytes)) = self.traitor.control.recv().await {
-            let read = borsh::from_slice::<(Option<Traced>, Control)>(&bytes[1..]);
-            match read {
-                Ok((_, Control::Propose(proposal))) => {
+            match decode(&bytes) {
+                Some(Control::Propose(proposal)) => {
                     let (ceremony, answer) = (proposal.ceremony, Answer::Accept);
-                    self.send(from, &Control::Answer { ceremony, answer }).await;
+                    self.traitor.send(from, &Control::Answer { ceremony, answer }).await;
                     match self.key.scheme {
                         Scheme::EcdsaSecp256k1 => self.ecdsa(from, &proposal).await,
                         Scheme::Ed25519 => self.ed25519(from, &proposal).await,
@@ -127,27 +112,24 @@ impl Liar {
                     }
                 }
                 // Late, and about what nobody waits for any more.
-                Ok((_, Control::Cancel { ceremony })) => {
-                    self.send(from, &Control::Answer { ceremony, answer: Answer::Accept }).await;
+                Some(Control::Cancel { ceremony }) => {
+                    self.traitor.send(from, &Control::Answer { ceremony, answer: Answer::Accept }).await;
                     let (code, detail) = ("internal".to_owned(), "too late".to_owned());
                     let outcome = Outcome::Failed { code, detail, burned: None };
-                    self.send(from, &Control::Ended { ceremony, outcome }).await;
+                    self.traitor.send(from, &Control::Ended { ceremony, outcome }).await;
                 }
                 _ => {}
             }
         }
     }
 
-    /// Its share of the key, and its set-up.
-    fn share<C: Curve>(&self) -> (KeyShare<C>, Vec<u8>) {
-        let keys = &self.traitor.secrets.keys;
-        let read = keys.iter().find_map(|own| {
-            let package = hex::decode(own.record["package"].as_str()?).ok()?;
-            let package = PublicPackage::<C>::from_bytes(&package)?;
-            let public = package.public_key().to_bytes();
+    /// Its share of the key, and what else it has of it.
+    fn share<C: Curve>(&self) -> (KeyShare<C>, &UnsealedKey) {
+        let read = self.traitor.secrets.keys.iter().find_map(|own| {
+            let share = own.share::<C>()?;
+            let public = share.public().public_key().to_bytes();
             let same = self.key.public_key.0.ends_with(&public) || public.ends_with(&self.key.public_key.0);
-            let share = KeyShare::from_secret_bytes(package, &own.secret)?;
-            same.then(|| (share, own.setup.to_vec()))
+            same.then_some((share, own))
         });
         read.unwrap()
     }
@@ -161,31 +143,29 @@ impl Liar {
         proposal: &Proposal,
     ) -> (SessionId, Committee) {
         let Work::Sign { quorum, .. } = &proposal.work;
-        let quorum: Vec<PartyIndex> = quorum.iter().copied().map(index).collect();
+        let quorum: Vec<_> = quorum.iter().copied().map(index).collect();
         let quorum = share.public().quorum(&quorum).unwrap();
-        let request = SignedRequest::decode(&proposal.request).unwrap().request_hash();
-        let (attempt, input) = (proposal.attempt.to_le_bytes(), 0_u32.to_le_bytes());
-        let bindings: [(&'static str, &[u8]); 9] = [
-            ("request", &request),
-            ("coordinator", from.as_bytes()),
-            ("attempt", &attempt),
-            ("nonce", &proposal.ceremony),
-            ("input", &input),
-            ("content", content),
-            ("tweak", b"none"),
-            ("path", b"m"),
-            ("public key", &self.key.public_key.0),
-        ];
-        (share.public().session_id(protocol, &quorum, &bindings), quorum)
+        let asked = Asked {
+            request: &SignedRequest::decode(&proposal.request).unwrap().request_hash(),
+            coordinator: from,
+            attempt: proposal.attempt,
+            ceremony: &proposal.ceremony,
+            content,
+            path: "m",
+            public_key: &self.key.public_key.0,
+        };
+        (asked.session(share, protocol, &quorum), quorum)
     }
 
     async fn ecdsa(&self, from: PeerId, proposal: &Proposal) {
-        let (share, setup) = self.share::<Secp256k1>();
-        let setup = Arc::new(PairwiseSetup::<Secp256k1>::from_secret_bytes(&setup, []).unwrap());
+        let (share, own) = self.share::<Secp256k1>();
+        let setup = own.opened_setup();
         let mut digest = sha256(TEXT.as_bytes());
         let (session, quorum) = self.session(&share, "ecdsa-sign", &digest, from, proposal);
         digest[0] ^= u8::from(self.how == How::Last);
-        let start = |params| quorate_ecdsa::sign::start(params, &share, Arc::clone(&setup), digest).unwrap();
+        let start = |params| {
+            quorate_ecdsa::sign::start(params, &share, std::sync::Arc::clone(&setup), digest).unwrap()
+        };
         self.run(session, quorum, start).await;
     }
 
@@ -214,12 +194,7 @@ impl Liar {
         quorum: Committee,
         start: impl Fn(Params) -> Session<O>,
     ) {
-        let identity = Arc::new(LocalIdentity::from_seed(&self.traitor.secrets.identity_seed));
-        let begin = |entropy: [u8; 32]| {
-            let (committee, identity) = (quorum.clone(), Arc::clone(&identity));
-            let entropy = Entropy::new(entropy);
-            start(Params { session, me: index(self.me), committee, identity, entropy })
-        };
+        let begin = |entropy| start(self.traitor.params(session, self.me, quorum.clone(), entropy));
         // What should be durable before it is sent is of no concern to a liar.
         let careless = |mut run: Session<O>| {
             while run.poll_effect().is_some() {}
@@ -269,17 +244,8 @@ impl Liar {
                 }
             }
             How::Last => {
-                let mailbox = network.open(session.into(), &routes.members()).unwrap();
-                let ended = driver::run(
-                    begin(session.0),
-                    mailbox,
-                    network,
-                    &routes,
-                    &Careless,
-                    Duration::from_secs(5),
-                    |_| {},
-                );
-                assert!(ended.await.is_err(), "nobody signs what only the liar wants to be signed");
+                let ended = self.traitor.run(session, self.me, &quorum, start, Duration::from_secs(5)).await;
+                assert!(ended.is_none(), "nobody signs what only the liar wants to be signed");
             }
         }
     }
@@ -306,11 +272,6 @@ fn spoil(frame: &mut [u8]) {
     if has_alone {
         *frame.last_mut().unwrap() ^= 1;
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let hash = <bitcoin::hashes::sha256::Hash as bitcoin::hashes::Hash>::hash(bytes);
-    *bitcoin::hashes::Hash::as_byte_array(&hash)
 }
 
 async fn sign(cluster: &Cluster, key: &Key) -> (SignResult, Duration) {

@@ -9,17 +9,14 @@ use quorate_log::entry::Kind;
 use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
 use quorate_node::Node;
 use quorate_protocol::curve::Ed25519;
-use quorate_protocol::party::{LocalIdentity, PartyIndex};
-use quorate_protocol::rng::Entropy;
-use quorate_protocol::session::{Params, SessionId};
 use quorate_store::fault::{Fault, Faults};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::cluster::{CLIENT, Cluster, client_key, create_key, message, now, unique};
 use crate::requests::sign_request;
+use crate::traitor::{Asked, decode, index, sha256};
 use crate::unseal::{Unsealed, unseal};
-use crate::wire::Careless;
 
 // The control messages as another program would write them.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -50,13 +47,9 @@ enum Control {
     Orders { orders: Vec<(Vec<u8>, Option<String>)>, upto: u64 },
 }
 
-/// The request that a message is sent for, and the span.
-type Traced = (String, Option<([u8; 16], [u8; 8])>);
-
 /// What the traitor does not know, such as a question about an epoch, means nothing to it.
 fn read(bytes: &[u8]) -> Control {
-    let read = borsh::from_slice::<(Option<Traced>, Control)>(&bytes[1..]);
-    read.map_or(Control::OrdersUpTo { newest: 0 }, |(_, message)| message)
+    decode(bytes).unwrap_or(Control::OrdersUpTo { newest: 0 })
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -252,12 +245,6 @@ impl Traitor {
         false
     }
 
-    async fn send(&self, to: PeerId, message: &Control) {
-        let mut bytes = vec![4_u8];
-        bytes.extend_from_slice(&borsh::to_vec(&(None::<Traced>, message)).unwrap());
-        self.network.send_control(to, bytes.into()).await.unwrap();
-    }
-
     fn ceremony(&mut self) -> [u8; 32] {
         self.next += 1;
         [self.next; 32]
@@ -335,34 +322,21 @@ impl Traitor {
             self.propose(honest, request.encode(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
         assert_eq!(answer, Some(Answer::Accept));
         let own = &self.secrets.keys[0];
-        let package = hex::decode(own.record["package"].as_str().unwrap()).unwrap();
-        let package = quorate_keys::share::PublicPackage::<Secp256k1>::from_bytes(&package).unwrap();
-        let share = quorate_keys::share::KeyShare::from_secret_bytes(package, &own.secret).unwrap();
-        let setup = quorate_ecdsa::PairwiseSetup::<Secp256k1>::from_secret_bytes(&own.setup, []).unwrap();
-        let index = |i: u16| PartyIndex::new(i).unwrap();
+        let share = own.share::<Secp256k1>().unwrap();
         let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
-        let digest = <bitcoin::hashes::sha256::Hash as bitcoin::hashes::Hash>::hash(text.as_bytes());
-        let digest = *bitcoin::hashes::Hash::as_byte_array(&digest);
-        let bindings: [(&'static str, &[u8]); 9] = [
-            ("request", &request.request_hash()),
-            ("coordinator", cluster.identities[2].as_bytes()),
-            ("attempt", &1_u32.to_le_bytes()),
-            ("nonce", &ceremony),
-            ("input", &0_u32.to_le_bytes()),
-            ("content", &digest),
-            ("tweak", b"none"),
-            ("path", b"m"),
-            ("public key", &share.public().public_key().to_bytes()),
-        ];
-        let session: SessionId = share.public().session_id("ecdsa-sign", &quorum, &bindings);
-        let params = Params {
-            session,
-            me: index(3),
-            committee: quorum,
-            identity: std::sync::Arc::new(LocalIdentity::from_seed(&self.secrets.identity_seed)),
-            entropy: Entropy::new([self.next; 32]),
+        let digest = sha256(text.as_bytes());
+        let asked = Asked {
+            request: &request.request_hash(),
+            coordinator: cluster.identities[2],
+            attempt: 1,
+            ceremony: &ceremony,
+            content: &digest,
+            path: "m",
+            public_key: &share.public().public_key().to_bytes(),
         };
-        let mut run = quorate_ecdsa::sign::start(params, &share, std::sync::Arc::new(setup), digest).unwrap();
+        let session = asked.session(&share, "ecdsa-sign", &quorum);
+        let params = self.params(session, 3, quorum, [self.next; 32]);
+        let mut run = quorate_ecdsa::sign::start(params, &share, own.opened_setup(), digest).unwrap();
         let mut frame = run.poll_transmit().unwrap().bytes.to_vec();
         assert!(run.poll_transmit().is_none() && frame.len() > 1000, "{} bytes", frame.len());
         // The last bytes are those of the digest that the OT extension is checked with.
@@ -692,57 +666,30 @@ async fn what_is_signed_is_what_was_asked() {
         let work = Work::Sign { quorum: vec![1, 3], epoch: 0 };
         let (ceremony, answer) = traitor.propose(honest, requests[asked].encode(), work).await;
         assert_eq!(answer, Some(Answer::Accept));
-        let share = {
-            let key = &traitor.secrets.keys[0];
-            let package = hex::decode(key.record["package"].as_str().unwrap()).unwrap();
-            let package = quorate_keys::share::PublicPackage::<Ed25519>::from_bytes(&package).unwrap();
-            quorate_keys::share::KeyShare::from_secret_bytes(package, &key.secret).unwrap()
-        };
-        let index = |i: u16| PartyIndex::new(i).unwrap();
+        let share = traitor.secrets.keys[0].share::<Ed25519>().unwrap();
         let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
         // What the name of the session says, and what the share is of.
         let [named, used] = [named, used].map(|path| path.parse::<DerivationPath>().unwrap());
         let public_key = share.public().derived(named.numbers()).unwrap().public_key.to_bytes();
-        let named = named.to_string();
-        let bindings: [(&'static str, &[u8]); 9] = [
-            ("request", &requests[asked].request_hash()),
-            ("coordinator", cluster.identities[2].as_bytes()),
-            ("attempt", &1_u32.to_le_bytes()),
-            ("nonce", &ceremony),
-            ("input", &0_u32.to_le_bytes()),
-            ("content", b"pay bob"),
-            ("tweak", b"none"),
-            ("path", named.as_bytes()),
-            ("public key", &public_key),
-        ];
-        let share = share.derive(used.numbers()).unwrap();
-        let session: SessionId = share.public().session_id("frost-ed25519", &quorum, &bindings);
-        let params = Params {
-            session,
-            me: index(3),
-            committee: quorum.clone(),
-            identity: std::sync::Arc::new(LocalIdentity::from_seed(&traitor.secrets.identity_seed)),
-            entropy: Entropy::new([7; 32]),
+        let asked = Asked {
+            request: &requests[asked].request_hash(),
+            coordinator: cluster.identities[2],
+            attempt: 1,
+            ceremony: &ceremony,
+            content: b"pay bob",
+            path: &named.to_string(),
+            public_key: &public_key,
         };
-        let own = quorate_frost::sign_ed25519(params, &share, text.as_bytes().to_vec()).unwrap();
-        let routes = quorate_net::Routes::of(&quorum);
-        let mailbox = traitor.network.open(session.into(), &routes.members()).unwrap();
-        let running = quorate_net::driver::run(
-            own,
-            mailbox,
-            &traitor.network,
-            &routes,
-            &Careless,
-            Duration::from_secs(5),
-            |_| {},
-        );
-        let signed = running.await;
+        let share = share.derive(used.numbers()).unwrap();
+        let session = asked.session(&share, "frost-ed25519", &quorum);
+        let start = |params| quorate_frost::sign_ed25519(params, &share, text.as_bytes().to_vec()).unwrap();
+        let signed = traitor.run(session, 3, &quorum, start, Duration::from_secs(5)).await;
         let ended = traitor.ended(ceremony, Duration::from_secs(12)).await;
         if works {
-            assert!(signed.is_ok(), "{signed:?}");
+            assert!(signed.is_some());
             assert!(matches!(ended, Some(Outcome::Signed { .. })), "{ended:?}");
         } else {
-            assert!(signed.is_err(), "no signature over what nobody asked for");
+            assert!(signed.is_none(), "no signature over what nobody asked for");
             assert!(matches!(ended, Some(Outcome::Failed { .. })), "{ended:?}");
         }
         cases += 1;

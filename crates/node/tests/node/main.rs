@@ -46,6 +46,7 @@ mod spending;
 mod states;
 mod structures;
 mod tls;
+mod traitor;
 mod unseal;
 mod webhooks;
 mod wire;

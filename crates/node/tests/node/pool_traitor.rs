@@ -8,11 +8,10 @@ use quorate_api::intent::Scheme;
 use quorate_api::{Code, Fault, Key, Problem, Sign, SignedRequest};
 use quorate_ecdsa::presign::{Presignature, Verified};
 use quorate_ecdsa::{PairwiseSetup, Signature, online, presign};
-use quorate_keys::share::{KeyShare, PublicPackage};
-use quorate_net::{PeerId, Routes, driver};
+use quorate_keys::share::KeyShare;
+use quorate_net::PeerId;
 use quorate_protocol::curve::{Scalar, Secp256k1};
-use quorate_protocol::party::{Committee, LocalIdentity, PartyIndex};
-use quorate_protocol::rng::Entropy;
+use quorate_protocol::party::Committee;
 use quorate_protocol::session::{Params, SessionId};
 use tokio::time::{sleep, timeout};
 
@@ -20,7 +19,7 @@ use crate::byzantine::Traitor;
 use crate::cluster::{CLIENT, Cluster, WAIT, client_key, message, now, problem, signed, unique};
 use crate::pool::{destroyed, for_others, message_key, ready, small, used, wait_ready};
 use crate::requests::sign_request;
-use crate::wire::Careless;
+use crate::traitor::{decode, index, sha256};
 
 // The control messages that matter here, as another program would write them.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -71,7 +70,6 @@ enum Outcome {
     Kept = 8,
 }
 
-type Traced = (String, Option<([u8; 16], [u8; 8])>);
 type Part = Presignature<Secp256k1, Verified>;
 
 /// Node c, with its share.
@@ -84,18 +82,11 @@ struct Helper {
     next: u8,
 }
 
-fn index(i: u16) -> PartyIndex {
-    PartyIndex::new(i).unwrap()
-}
-
 impl Helper {
     async fn replace(cluster: &mut Cluster) -> Self {
         let traitor = Traitor::replace(cluster, 2).await;
         let own = &traitor.secrets.keys[0];
-        let package = hex::decode(own.record["package"].as_str().unwrap()).unwrap();
-        let package = PublicPackage::<Secp256k1>::from_bytes(&package).unwrap();
-        let share = KeyShare::from_secret_bytes(package, &own.secret).unwrap();
-        let setup = Arc::new(PairwiseSetup::from_secret_bytes(&own.setup, []).unwrap());
+        let (share, setup) = (own.share().unwrap(), own.opened_setup());
         let (honest, me) = (cluster.identities[0], cluster.identities[2]);
         Self { traitor, share, setup, honest, me, next: 0x80 }
     }
@@ -105,9 +96,7 @@ impl Helper {
     }
 
     async fn send(&self, message: &Control) {
-        let mut bytes = vec![4_u8];
-        bytes.extend_from_slice(&borsh::to_vec(&(None::<Traced>, message)).unwrap());
-        self.traitor.network.send_control(self.honest, bytes.into()).await.unwrap();
+        self.traitor.send(self.honest, message).await;
     }
 
     /// What the honest node says next, of what matters here.
@@ -116,7 +105,7 @@ impl Helper {
             let (from, bytes) =
                 timeout(Duration::from_secs(20), self.traitor.control.recv()).await.unwrap().unwrap();
             if from == self.honest
-                && let Ok((_, message)) = borsh::from_slice::<(Option<Traced>, Control)>(&bytes[1..])
+                && let Some(message) = decode(&bytes)
             {
                 return message;
             }
@@ -164,20 +153,7 @@ impl Helper {
         session: SessionId,
         start: impl FnOnce(Params) -> quorate_protocol::session::Session<O>,
     ) -> Option<O> {
-        let quorum = self.quorum();
-        let params = Params {
-            session,
-            me: index(3),
-            committee: quorum.clone(),
-            identity: Arc::new(LocalIdentity::from_seed(&self.traitor.secrets.identity_seed)),
-            entropy: Entropy::new([self.next; 32]),
-        };
-        let routes = Routes::of(&quorum);
-        let network = &self.traitor.network;
-        let mailbox = network.open(session.into(), &routes.members()).unwrap();
-        driver::run(start(params), mailbox, network, &routes, &Careless, Duration::from_secs(20), |_| {})
-            .await
-            .ok()
+        self.traitor.run(session, 3, &self.quorum(), start, Duration::from_secs(20)).await
     }
 
     /// Runs the session that makes presignatures.
@@ -237,9 +213,8 @@ impl Helper {
             .update(&0_u32.to_le_bytes())
             .update(&2_u64.to_le_bytes());
         hash.update(&all[0]).update(&all[1]).update(b"m");
-        let text = <bitcoin::hashes::sha256::Hash as bitcoin::hashes::Hash>::hash(b"from the pool");
         let request = online::Request {
-            digest: *bitcoin::hashes::Hash::as_byte_array(&text),
+            digest: sha256(b"from the pool"),
             tweak: Scalar::ZERO(),
             public_key: self.share.public().public_key(),
             rho: *hash.finalize().as_bytes(),

@@ -15,6 +15,7 @@ use quorate_store::fault::{Fault, Faults};
 use crate::attempts::{How, Liar, TEXT};
 use crate::byzantine::Traitor;
 use crate::cluster::Cluster;
+use crate::traitor::decode;
 
 // The control messages that matter here, as another program would write them.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -33,8 +34,6 @@ struct Misdeed {
     party: u64,
     evidence: Vec<u8>,
 }
-
-type Traced = (String, Option<([u8; 16], [u8; 8])>);
 
 /// Two signatures for one round of a session, as `01-session.md` describes them.
 fn equivocation(identity: &LocalIdentity, session: u8, contents: [u8; 2]) -> Misdeed {
@@ -61,13 +60,10 @@ async fn hand_over(traitor: &mut Traitor, to: PeerId, proofs: &[Misdeed]) -> usi
     while let Ok(old) = tokio::time::timeout(Duration::ZERO, traitor.control.recv()).await {
         assert!(old.is_some(), "the connection is gone");
     }
-    let mut bytes = vec![4_u8];
-    bytes.extend_from_slice(&borsh::to_vec(&(None::<Traced>, Control::Proofs(proofs.to_vec()))).unwrap());
-    traitor.network.send_control(to, bytes.into()).await.unwrap();
+    traitor.send(to, &Control::Proofs(proofs.to_vec())).await;
     let until = tokio::time::Instant::now() + Duration::from_millis(1500);
     while let Ok(Some((from, bytes))) = tokio::time::timeout_at(until, traitor.control.recv()).await {
-        let read = borsh::from_slice::<(Option<Traced>, Control)>(&bytes[1..]);
-        if let (true, Ok((_, Control::ProofsSeen(seen)))) = (from == to, read) {
+        if let (true, Some(Control::ProofsSeen(seen))) = (from == to, decode(&bytes)) {
             return seen.len();
         }
     }

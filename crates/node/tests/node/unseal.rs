@@ -1,7 +1,11 @@
 //! Opens the data folder of a stopped node with its passphrase, as only its operator can.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use quorate_ecdsa::PairwiseSetup;
+use quorate_keys::share::{KeyShare, PublicPackage};
+use quorate_protocol::curve::{Curve, EcdsaCurve};
 use quorate_seal::{Context, Sealer};
 use quorate_store::Store;
 use zeroize::Zeroizing;
@@ -18,6 +22,19 @@ pub(crate) struct UnsealedKey {
     pub(crate) record: serde_json::Value,
     pub(crate) secret: Zeroizing<Vec<u8>>,
     pub(crate) setup: Zeroizing<Vec<u8>>,
+}
+
+impl UnsealedKey {
+    /// The share, if the key is one of this curve.
+    pub(crate) fn share<C: Curve>(&self) -> Option<KeyShare<C>> {
+        let package = hex::decode(self.record["package"].as_str()?).ok()?;
+        KeyShare::from_secret_bytes(PublicPackage::from_bytes(&package)?, &self.secret)
+    }
+
+    /// The set-up with the other parties.
+    pub(crate) fn opened_setup<C: EcdsaCurve>(&self) -> Arc<PairwiseSetup<C>> {
+        Arc::new(PairwiseSetup::from_secret_bytes(&self.setup, []).unwrap())
+    }
 }
 
 fn part(bytes: &[u8]) -> (&[u8], &[u8]) {
