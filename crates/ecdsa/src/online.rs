@@ -1,7 +1,11 @@
-//! Signing from a presignature: one message. Spec: `spec/24-presign.md`, steps ONL.1–ONL.6.
+//! Signing from a presignature: one message. Spec: `spec/24-presign.md`, steps ONL.1–ONL.7.
 //!
 //! Every signature is made with a nonce point that the request changes (ONL.2): there is no other way to use a presignature.
 #![expect(non_snake_case, reason = "capital letters are group elements, as in the paper")]
+
+mod statement;
+
+pub use statement::proves_wrong_partial;
 
 use alloc::vec::Vec;
 
@@ -20,6 +24,7 @@ use crate::fraction::{self, Fraction};
 use crate::presign::{Mode, Place, Plain, Presignature, PublicPresignature, Verified};
 use crate::shown::Shown;
 use crate::verify::{Nonce, Signature};
+use statement::Statement;
 
 /// What to sign.
 #[derive(Clone, Debug)]
@@ -52,8 +57,9 @@ impl<C: EcdsaCurve> Place<C> {
 
 /// A request joined with the presignature that answers it; public.
 pub struct Task<C: EcdsaCurve> {
+    session: SessionId,
     request: Request<C>,
-    R: Point<C>,
+    R: Shown<C>,
     /// δ
     delta: Scalar<C>,
     /// of R' = δ·R
@@ -89,8 +95,8 @@ impl<C: EcdsaCurve> Task<C> {
             .xof()
             .fill(&mut wide);
         let delta = Scalar::from_wide(&wide);
-        let R = place.R.point();
-        let R_changed = Point::lincomb_vartime(&Scalar::ZERO(), &[(R, delta)]);
+        let R = place.R;
+        let R_changed = Point::lincomb_vartime(&Scalar::ZERO(), &[(R.point(), delta)]);
         let degenerate =
             BadParams::Unsuitable("the nonce of this presignature is degenerate for this request");
         if bool::from(R_changed.is_identity()) {
@@ -101,7 +107,7 @@ impl<C: EcdsaCurve> Task<C> {
             return Err(degenerate);
         }
         let e = m + nonce.r * request.tweak;
-        Ok(Self { request, R, delta, nonce, e })
+        Ok(Self { session, request, R, delta, nonce, e })
     }
 
     /// ONL.3 w_i = (m + r'_x·ε)·φ_i + r'_x·v_i
@@ -121,10 +127,16 @@ impl<C: EcdsaCurve> Task<C> {
         self.nonce.sign(&self.request.public_key, &self.request.digest, w, self.delta * u)
     }
 
+    /// ONL.7 what j signs about w_j
+    fn statement(&self, public: &PublicPresignature<C>, j: PartyIndex, w: Scalar<C>) -> Option<Statement<C>> {
+        let at = public.place.quorum.indices().position(|party| party == j)?;
+        let (K, C) = *public.parts.of.get(at)?;
+        Some(Statement { session: self.session, author: j, R: self.R, K, C, e: self.e, r: self.nonce.r, w })
+    }
+
     /// ONL.5 w_j·R = (m + r'_x·ε)·K_j + r'_x·C_j
-    fn fits(&self, w: &Scalar<C>, (K, C): &(Shown<C>, Shown<C>)) -> bool {
-        let terms = [(self.R, *w), (K.point(), -self.e), (C.point(), -self.nonce.r)];
-        bool::from(Point::lincomb_vartime(&Scalar::ZERO(), &terms).is_identity())
+    fn fits(&self, public: &PublicPresignature<C>, j: PartyIndex, w: Scalar<C>) -> bool {
+        self.statement(public, j, w).is_some_and(|statement| statement.is_true())
     }
 
     /// ONL.4, ONL.5: the signature, or who made it fail. Partial signatures in the order of the quorum.
@@ -137,9 +149,9 @@ impl<C: EcdsaCurve> Task<C> {
         if let Some(signature) = self.join(sum, public.parts.u) {
             return Ok(signature);
         }
-        let wrong = partials.iter().zip(&public.parts.of).find(|((_, w), part)| !self.fits(w, part));
+        let wrong = partials.iter().find(|(j, w)| !self.fits(public, *j, *w));
         Err(match wrong {
-            Some(((j, _), _)) => Abort::by(*j, Check::PartialSignature),
+            Some((j, _)) => Abort::by(*j, Check::PartialSignature),
             None => Abort::new(Check::FinalSignature, Blame::Nobody("every partial signature is right")),
         })
     }
@@ -149,13 +161,15 @@ impl<C: EcdsaCurve> Task<C> {
 #[derive(Clone, Copy, Debug)]
 pub struct Part<C: EcdsaCurve> {
     w: Scalar<C>,
+    /// of ONL.7
+    signature: [u8; 64],
 }
-wire_struct!(Part<C: EcdsaCurve> { w });
+wire_struct!(Part<C: EcdsaCurve> { w, signature });
 impl<C: EcdsaCurve> Message for Part<C> {
     const STEP: &'static str = "ONL.3";
     const TAG: u16 = 0x0308;
     const CHANNEL: Channel = Channel::Direct;
-    const MAX_LEN: usize = 32;
+    const MAX_LEN: usize = 96;
 }
 
 impl<C: EcdsaCurve> Part<C> {
@@ -223,9 +237,13 @@ pub(crate) fn sign_verified<C: EcdsaCurve>(
     task: Task<C>,
     ctx: &Context<'_>,
 ) -> Turn<Signature> {
-    let own = Part { w: task.partial(&presignature) };
+    let w = task.partial(&presignature);
     let Presignature { place, kept, .. } = presignature;
     let public = PublicPresignature { place, parts: kept };
+    // ONL.7  signed before it is known whether anybody will need it: afterwards a liar would not
+    let statement = task.statement(&public, ctx.me, w);
+    let signature = statement.map_or([0; 64], |statement| statement.sign(ctx.identity));
+    let own = Part { w, signature };
     let messages = PerPeer::from_fn(ctx.committee, ctx.me, |_| own);
     Turn::next(AwaitParts { task, public, own }, &Nothing, messages)
 }
@@ -234,6 +252,14 @@ struct AwaitParts<C: EcdsaCurve> {
     task: Task<C>,
     public: PublicPresignature<C>,
     own: Part<C>,
+}
+
+impl<C: EcdsaCurve> AwaitParts<C> {
+    /// ONL.7 what proves to anybody that this party signed a wrong partial signature
+    fn evidence(&self, j: PartyIndex, part: &Part<C>, ctx: &Context<'_>) -> Option<Vec<u8>> {
+        let key = ctx.committee.get(j)?.identity;
+        self.task.statement(&self.public, j, part.w)?.evidence(&key, &part.signature)
+    }
 }
 
 impl<C: EcdsaCurve> Round for AwaitParts<C> {
@@ -247,10 +273,15 @@ impl<C: EcdsaCurve> Round for AwaitParts<C> {
         inbox: PerPeer<Received<Nothing, Part<C>>>,
         ctx: &mut Context<'_>,
     ) -> Result<Turn<Signature>, Abort> {
-        let mut partials: Vec<_> = inbox.into_iter().map(|(j, message)| (j, message.direct.w)).collect();
-        partials.push((ctx.me, self.own.w));
-        partials.sort_by_key(|(j, _)| *j);
-        self.task.conclude(&self.public, &partials).map(Turn::done)
+        let mut parts: Vec<_> = inbox.into_iter().map(|(j, message)| (j, message.direct)).collect();
+        parts.push((ctx.me, self.own));
+        parts.sort_by_key(|(j, _)| *j);
+        let partials: Vec<_> = parts.iter().map(|(j, part)| (*j, part.w)).collect();
+        self.task.conclude(&self.public, &partials).map(Turn::done).map_err(|abort| {
+            let named = parts.iter().find(|(j, _)| abort.blame == Blame::Party(*j));
+            let evidence = named.and_then(|(j, part)| self.evidence(*j, part, ctx));
+            Abort { evidence: evidence.unwrap_or_default(), ..abort }
+        })
     }
 }
 

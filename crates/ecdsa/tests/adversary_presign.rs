@@ -9,10 +9,10 @@ mod presigning;
 use common::{Keys, cached, fresh_setups, index, keys3, session_id};
 use presigning::{committee, derived, made_up_opening, online_with, pop, presign, presign_id, presign_with};
 use quorate_ecdsa::presign::{self as protocol, Mode, Plain, Presignature, Verified};
-use quorate_ecdsa::{Signature, sign};
+use quorate_ecdsa::{Signature, online, sign};
 use quorate_protocol::abort::{Blame, Check, Consequence};
 use quorate_protocol::curve::{EcdsaCurve, P256, Scalar, Secp256k1};
-use quorate_protocol::party::PartyIndex;
+use quorate_protocol::party::{Identity as _, PartyIndex};
 use quorate_protocol::session::{BadParams, Effect, Session, SessionId, tamper};
 use quorate_testkit::attack::{Edit, Expect, Part, Recording, Table, judge};
 use quorate_testkit::world::params;
@@ -206,7 +206,7 @@ fn a_wrong_partial_names_its_sender() {
         let mut table = Table::new(1, Part::Direct, "Part");
         assert_eq!(recording.body(1, CHEATER, 1, Part::Direct).len(), len);
         table.lengths().scalar::<C>("w", 0, expect);
-        if len > 32 {
+        if len == 64 {
             table.scalar::<C>("u", 32, expect);
         }
         table.row("replayed", recording.bodies(1, CHEATER, &HONEST, Part::Direct), expect);
@@ -215,13 +215,71 @@ fn a_wrong_partial_names_its_sender() {
             let parts = pop(&mut presign(keys, &QUORUM, 1, mode, 22));
             let outcome = online_with(parts, &request, attack.clone().adversary(CHEATER, |_| None));
             attack.judge(&outcome, CHEATER);
+            let proven =
+                HONEST.into_iter().filter_map(|i| outcome.abort_of(i)).any(|a| !a.evidence.is_empty());
+            assert!(!proven, "nobody signed this");
         }
         table.rows.len()
     }
     let named = Expect::Party(Check::PartialSignature);
     let nobody = Expect::Nobody(Check::FinalSignature);
-    assert_eq!(table::<Secp256k1, _>(Verified, 32, named) + table::<P256, _>(Verified, 32, named), 2 * 9);
+    assert_eq!(table::<Secp256k1, _>(Verified, 96, named) + table::<P256, _>(Verified, 96, named), 2 * 9);
     assert_eq!(table::<Secp256k1, _>(Plain, 64, nobody) + table::<P256, _>(Plain, 64, nobody), 2 * 13);
+}
+
+/// A party that signs what it says, and says what its presignature does not give: all others can prove it to anybody, and nothing about
+/// anybody else. A signature that does not fit is looked at only if the partial is wrong.
+///
+/// covers: C9, S34
+#[test]
+fn a_wrong_partial_that_was_signed_convinces_anybody() {
+    fn case<C: EcdsaCurve>(signed: bool) {
+        let keys = keys3::<C>();
+        let request = derived(keys, [4; 32], Scalar::from(4), 4);
+        let mut parts = pop(&mut presign(keys, &QUORUM, 1, Verified, 23));
+        let liar = parts.remove(&index(CHEATER)).unwrap();
+        let session = liar.place().session_id(&request);
+        let mut bytes = liar.into_secret_bytes().to_vec();
+        // φ and v stand before u and two points of each party.
+        let v = bytes.len() - (32 + QUORUM.len() * 2 * 33) - 1;
+        bytes[v] ^= 1;
+        parts.insert(index(CHEATER), Presignature::<C, Verified>::from_secret_bytes(&bytes).unwrap());
+        let outcome = online_with(parts, &request, move |parcel| {
+            // Who sees the fault ends the session, the liar itself too, before others have all parts.
+            if tamper::is_abort(&parcel.bytes) {
+                return Fate::Drop;
+            }
+            if signed || parcel.from.get() != CHEATER {
+                return Fate::Deliver;
+            }
+            let bytes = tamper::rewrite(&parcel.bytes, &identity(CHEATER), |parts| parts.direct[95] ^= 1);
+            Fate::Replace(vec![Parcel { bytes: bytes.unwrap(), ..parcel.clone() }])
+        });
+        for i in HONEST {
+            let abort = outcome.abort_of(i).unwrap();
+            assert_eq!((abort.check, abort.blame), (Check::PartialSignature, Blame::Party(index(CHEATER))));
+            let proves = |author: u16, key: u16, session| {
+                online::proves_wrong_partial(&abort.evidence, session, index(author), &identity(key).public())
+            };
+            assert_eq!(proves(CHEATER, CHEATER, session), signed);
+            assert!(!proves(CHEATER, i, session) && !proves(i, i, session) && !proves(i, CHEATER, session));
+            assert!(!proves(CHEATER, CHEATER, SessionId([1; 32])));
+        }
+    }
+    for signed in [true, false] {
+        case::<Secp256k1>(signed);
+        case::<P256>(signed);
+    }
+    // Of a right partial the signature is not asked for.
+    let keys = keys3::<Secp256k1>();
+    let request = derived(keys, [4; 32], Scalar::from(4), 4);
+    let parts = pop(&mut presign(keys, &QUORUM, 1, Verified, 24));
+    let outcome = online_with(parts, &request, |parcel| {
+        let bytes =
+            tamper::rewrite(&parcel.bytes, &identity(parcel.from.get()), |parts| parts.direct[95] ^= 1);
+        Fate::Replace(vec![Parcel { bytes: bytes.unwrap(), ..parcel.clone() }])
+    });
+    outcome.unwrap_all();
 }
 
 /// Claims that differ from receiver to receiver, in all ways among four: whoever is told something false opens, whoever is told the

@@ -85,7 +85,8 @@ pub struct ProofShown {
     pub node: String,
     /// The identity of the node.
     pub identity: String,
-    /// What it proves: `equivocation`, two different signed broadcasts in one round of one session.
+    /// What it proves: `equivocation`, two different signed broadcasts in one round of one session, or `partial_signature`, a signed partial
+    /// signature that does not fit its verified presignature.
     pub kind: String,
     /// The session, in hexadecimal.
     pub session: String,
@@ -112,7 +113,7 @@ pub struct Readmitted {
 /// What the log says of a proof.
 #[derive(Debug, Serialize)]
 struct Logged<'a> {
-    what: &'static str,
+    what: &'a str,
     node: String,
     identity: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,8 +192,9 @@ impl Shared {
         }
         let (name, session, proof) = (self.name_of(author), hex::encode(misdeed.session), hex::encode(id));
         let heard_from = from.map(|from| self.name_of(from));
+        let (kind, what) = (misdeed.kind.clone(), misdeed.what());
         let logged = Logged {
-            what: "equivocation",
+            what: &kind,
             node: name.clone(),
             identity: author.to_string(),
             proof: Some(&proof),
@@ -223,10 +225,8 @@ impl Shared {
                 let heard_from =
                     heard_from.map(|from| format!(", as a proof shows that `{from}` handed over"));
                 let heard_from = heard_from.unwrap_or_default();
-                tracing::error!(peer = %name, proof, %session, "quarantined: it signed two different broadcasts in one round{heard_from}");
-                let detail = format!(
-                    "it signed two different broadcasts in one round of the session {session}{heard_from}"
-                );
+                tracing::error!(peer = %name, proof, %session, "quarantined: {what}{heard_from}");
+                let detail = format!("{what}, in the session {session}{heard_from}");
                 self.events.tell(EventKind::PeerQuarantined, |event| {
                     Event { peer: Some(name), ..event }.with_detail(&detail)
                 });

@@ -145,7 +145,7 @@ pub struct Abort {
     /// What must follow.
     pub consequence: Consequence,
     /// Bytes that prove it to others, if there are any: for an equivocation, what [`proves_equivocation`](crate::session::proves_equivocation)
-    /// takes.
+    /// takes; for a wrong partial signature, what the protocol says that made it.
     pub evidence: Vec<u8>,
     /// Which item of a batch it is about, counted from 0; `None` if it is about the session, or about a single item.
     pub item: Option<u16>,

@@ -102,6 +102,8 @@ registry! {
     ONLINE = "online";
     /// Signing from a presignature: factor of the nonce.
     RERANDOMISE = "rerandomise";
+    /// Signing from a presignature: what a party signs about its partial signature.
+    PARTIAL = "partial signature";
     /// Batches: all that is signed in one session, in order.
     BATCH_LIST = "batch list";
     /// Batches: what one of it is.

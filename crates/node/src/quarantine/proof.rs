@@ -1,5 +1,6 @@
 //! What a proof says, and whether it proves it. No store, no network: bytes in, a judgement out.
 
+use quorate_ecdsa::online::proves_wrong_partial;
 use quorate_net::PeerId;
 use quorate_protocol::abort::{Abort, Blame, Check};
 use quorate_protocol::party::{Committee, IdentityKey, PartyIndex};
@@ -7,8 +8,24 @@ use quorate_protocol::session::{SessionId, proves_equivocation};
 
 use crate::control::Misdeed;
 
-/// Most bytes of what proves a misdeed. An equivocation takes 227.
+/// Most bytes of what proves a misdeed. An equivocation takes 227, a wrong partial signature 294.
 const MAX_EVIDENCE: usize = 4096;
+
+/// What can be proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Equivocation,
+    WrongPartial,
+}
+
+impl Kind {
+    /// By the code of the check that failed.
+    fn of(code: &str) -> Option<Self> {
+        const KINDS: [(Check, Kind); 2] =
+            [(Check::Equivocation, Kind::Equivocation), (Check::PartialSignature, Kind::WrongPartial)];
+        KINDS.into_iter().find(|(check, _)| check.code() == code).map(|(_, kind)| kind)
+    }
+}
 
 /// Why a proof is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,16 +54,27 @@ impl Misdeed {
 
     /// ATT.7, ATT.12: checks the proof by itself, on nothing but its bytes.
     pub(super) fn check(&self) -> Result<(), Unproven> {
-        if self.kind != Check::Equivocation.code() {
-            return Err(Unproven::Unknown);
-        }
+        let kind = Kind::of(&self.kind).ok_or(Unproven::Unknown)?;
         let party = u16::try_from(self.party).ok().and_then(PartyIndex::new);
         let (Some(author), Some(identity)) = (party, IdentityKey::from_bytes(&self.peer)) else {
             return Err(Unproven::Wrong);
         };
+        let proves = match kind {
+            Kind::Equivocation => proves_equivocation,
+            Kind::WrongPartial => proves_wrong_partial,
+        };
         let proven = self.evidence.len() <= MAX_EVIDENCE
-            && proves_equivocation(&self.evidence, SessionId(self.session), author, &identity);
+            && proves(&self.evidence, SessionId(self.session), author, &identity);
         if proven { Ok(()) } else { Err(Unproven::Wrong) }
+    }
+
+    /// What its author did, for people.
+    pub(super) fn what(&self) -> &'static str {
+        match Kind::of(&self.kind) {
+            Some(Kind::Equivocation) => "it signed two different broadcasts in one round",
+            Some(Kind::WrongPartial) => "it signed a wrong partial signature",
+            None => "it cheated",
+        }
     }
 
     /// Who is proven to have done it.
@@ -123,6 +151,8 @@ pub(super) mod tests {
         wrong(&|p| p.evidence.truncate(226));
         wrong(&|p| p.evidence.push(0));
         wrong(&|p| p.evidence = vec![0; 1 << 20]);
+        // It does not prove the other thing that can be proven.
+        wrong(&|p| p.kind = Check::PartialSignature.code().to_owned());
         // One thing, said twice.
         wrong(&|p| *p = equivocation(1, SESSION, [[1; 32], [1; 32]]));
         // The signatures of two parties that each said one thing.
@@ -173,6 +203,7 @@ pub(super) mod tests {
             assert_eq!(of(&abort(cheated, blame)), None, "{blame}");
         }
         assert_eq!(of(&abort(Check::Malformed, author)), None);
+        assert_eq!(of(&abort(Check::PartialSignature, author)), None, "as of FROST, which proves nothing");
         assert_eq!(of(&Abort::by(index(3), cheated)), None, "without evidence");
     }
 

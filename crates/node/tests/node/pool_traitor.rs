@@ -10,8 +10,9 @@ use quorate_ecdsa::presign::{Presignature, Verified};
 use quorate_ecdsa::{PairwiseSetup, Signature, online, presign};
 use quorate_keys::share::KeyShare;
 use quorate_net::PeerId;
+use quorate_node::{proofs_of_running, readmit_at_running};
 use quorate_protocol::curve::{Scalar, Secp256k1};
-use quorate_protocol::party::Committee;
+use quorate_protocol::party::{Committee, IdentityKey};
 use quorate_protocol::session::{Params, SessionId};
 use tokio::time::{sleep, timeout};
 
@@ -310,7 +311,23 @@ async fn whoever_spoils_a_signature_is_named() {
     );
     assert_eq!((ready(&cluster, 0).await, used(&cluster, 0).await), (0, 2));
     assert_eq!(destroyed(&cluster, 0, "failed").await, 2, "the rest of the lot");
-    // The same again: nothing of it is proposed any more.
+    // It signed what it said, which convinces anybody; so it is asked no more.
+    let folder = cluster.configs[0].data.clone();
+    let proofs = proofs_of_running(&folder).await.unwrap();
+    let [proof] = proofs.as_slice() else { panic!("{proofs:?}") };
+    assert_eq!((proof.node.as_str(), proof.kind.as_str(), proof.party), ("node-c", "partial_signature", 3));
+    let evidence = hex::decode(&proof.evidence).unwrap();
+    let session = SessionId(hex::decode(&proof.session).unwrap().try_into().unwrap());
+    for (at, proven) in [(0, false), (1, false), (2, true)] {
+        let identity = IdentityKey::from_bytes(cluster.identities[at].as_bytes()).unwrap();
+        assert_eq!(online::proves_wrong_partial(&evidence, session, index(3), &identity), proven, "{at}");
+    }
+    let skipped = error.quorum.map(|quorum| quorum.skipped).unwrap_or_default();
+    assert_eq!(skipped.iter().map(|s| s.evidence.as_ref()).collect::<Vec<_>>(), [Some(&proof.proof)]);
+    let error = sign_with_c(&cluster, &key).await.unwrap_err();
+    assert!(error.detail.contains("`node-c` is quarantined"), "{error}");
+    // Trusted again it is asked again; but of the lot nothing is proposed any more.
+    readmit_at_running(&folder, "node-c").await.unwrap();
     let helping = async {
         loop {
             let proposal = helper.proposal().await;
@@ -371,6 +388,9 @@ async fn a_signature_that_is_spoiled_is_made_by_others() {
     assert_eq!(result.quorum, ["node-a", "node-b"]);
     let [skipped] = result.skipped.as_slice() else { panic!("{:?}", result.skipped) };
     assert_eq!((skipped.party.as_str(), skipped.fault), ("node-c", Some(Fault::Cheated)), "{skipped}");
+    // Who signed in its place hears it too.
+    let kept = crate::proofs::heard(&cluster, 1).await;
+    assert_eq!((skipped.evidence.as_ref(), kept.kind.as_str()), (Some(&kept.proof), "partial_signature"));
     crate::end_to_end::verify(key.scheme, &key.public_key.0, b"from the pool", &result.signatures[0]);
     assert_eq!(destroyed(&cluster, 0, "failed").await, 3, "the rest of the lot");
 }

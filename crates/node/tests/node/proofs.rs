@@ -75,7 +75,7 @@ async fn proofs(cluster: &Cluster, at: usize) -> Vec<ProofShown> {
 }
 
 /// Waits until a node keeps a proof.
-async fn heard(cluster: &Cluster, at: usize) -> ProofShown {
+pub(crate) async fn heard(cluster: &Cluster, at: usize) -> ProofShown {
     let begun = Instant::now();
     loop {
         if let [proof] = proofs(cluster, at).await.as_slice() {

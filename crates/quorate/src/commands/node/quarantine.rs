@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// Arguments of `quorate node proofs`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A node that signed two different broadcasts in one round of one session is quarantined: the two convince anybody who has its identity, and nodes
-hand them to each other. This shows the newest 16, with their bytes.")]
+A node that signed two different broadcasts in one round of one session, or a wrong part of a signature from a pool, is quarantined: what it
+signed convinces anybody who has its identity, and nodes hand it to each other. This shows the newest 16, with their bytes.")]
 pub(crate) struct ProofsArgs {
     /// The configuration file of the node, which runs on this machine.
     #[arg(long, value_name = "FILE", default_value = "quorate.toml")]
