@@ -11,8 +11,11 @@ use quorate_api::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Reads a body, and gives what is kept of it.
+type Read = fn(&[u8]) -> Result<serde_json::Value, Problem>;
+
 /// The first byte of an input names what the others are: one of these, or one of [`ActKind::ALL`] behind them.
-pub(crate) const BODIES: [fn(&[u8]) -> Result<serde_json::Value, Problem>; 8] = [
+pub(crate) const BODIES: [Read; 8] = [
     read::<CreateKey>,
     read::<ImportKey>,
     read::<Sign>,

@@ -26,7 +26,11 @@ pub(crate) fn seeds(target: &str, made: &[(&str, Vec<u8>)]) -> Vec<Vec<u8>> {
 /// Runs `check` on what fuzzers found and `cargo xtask fuzz --keep` kept: inputs that reach code which the seeds do not. Returns how many.
 pub(crate) fn found(target: &str, check: impl Fn(&[u8]) -> bool) -> usize {
     let Ok(files) = fs::read_dir(fuzz().join("found").join(target)) else { return 0 };
-    files.map(|file| check(&fs::read(file.unwrap().path()).unwrap())).count()
+    let files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    for file in &files {
+        check(&fs::read(file).unwrap());
+    }
+    files.len()
 }
 
 fn fuzz() -> PathBuf {

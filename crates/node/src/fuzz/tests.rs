@@ -183,7 +183,7 @@ fn control() {
     assert!((0..200).all(|zeros| Control::decode(&next(zeros)).is_none()), "a message without a seed");
 
     let traced = |at: usize| {
-        (at % 4 == 0)
+        at.is_multiple_of(4)
             .then(|| Traced { request: "req_00ff".to_owned(), parent: Some(of(&([1u8; 16], [2u8; 8]))) })
     };
     let named = |(at, message): (usize, &Control)| {
