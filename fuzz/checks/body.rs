@@ -11,7 +11,6 @@ use quorate_api::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Reads a body, and gives what is kept of it.
 type Read = fn(&[u8]) -> Result<serde_json::Value, Problem>;
 
 /// The first byte of an input names what the others are: one of these, or one of [`ActKind::ALL`] behind them.
