@@ -163,7 +163,7 @@ pub(crate) fn read_items<C: EcdsaCurve, R: Read, T: BorshDeserialize>(
     let mut items = Vec::from([Matrix::deserialize_reader(reader)?]);
     let mu = BorshDeserialize::deserialize_reader(reader)?;
     let mut buffer = alloc::vec![0; head_len + Matrix::<C>::LEN];
-    while items.len() <= MAX_ITEMS && read_or_end(reader, &mut buffer)? {
+    while items.len() < MAX_ITEMS && read_or_end(reader, &mut buffer)? {
         let mut rest = &*buffer;
         heads.push(T::deserialize_reader(&mut rest)?);
         items.push(Matrix::deserialize_reader(&mut rest)?);

@@ -75,7 +75,7 @@ impl BorshDeserialize for Extension {
         let t = BorshDeserialize::deserialize_reader(reader)?;
         let mut more = Vec::new();
         let mut rows = [[0; PAYLOAD_BYTES]; TREES];
-        while more.len() < MAX_ITEMS && read_or_end(reader, rows.as_flattened_mut())? {
+        while more.len() + 1 < MAX_ITEMS && read_or_end(reader, rows.as_flattened_mut())? {
             more.push(rows);
         }
         Ok(Self { nonce_r, u, x, t, more })

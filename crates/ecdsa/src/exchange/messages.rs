@@ -79,7 +79,7 @@ impl<C: EcdsaCurve> BorshDeserialize for Open<C> {
         let pk = Point::deserialize_reader(reader)?;
         let bindings = BorshDeserialize::deserialize_reader(reader)?;
         let mut buffer = alloc::vec![0; C::POINT_LEN];
-        while nonces.len() <= MAX_ITEMS && read_or_end(reader, &mut buffer)? {
+        while nonces.len() < MAX_ITEMS && read_or_end(reader, &mut buffer)? {
             nonces.push(Shown::deserialize_reader(&mut &*buffer)?);
         }
         Ok(Self { R: nonces, salt, pk, bindings })

@@ -1,6 +1,7 @@
 //! States that no run reaches with honest commitments: the joint nonce is degenerate.
 
 use super::*;
+use crate::suite::MAX_ITEMS;
 use quorate_protocol::curve::{P256, Secp256k1};
 use quorate_protocol::party::{Identity, LocalIdentity, Party};
 use quorate_protocol::rng::{Entropy, HedgedRng};
@@ -83,4 +84,24 @@ fn a_degenerate_nonce_ends_the_session() {
     }
     run::<Secp256k1>();
     run::<P256>();
+}
+
+#[test]
+fn as_many_nonces_are_read_as_may_be_sent_and_no_more() {
+    fn of<C: EcdsaCurve>() {
+        let point = Point::<C>::generator();
+        let salt: Salt = borsh::from_slice(&[0; Salt::LEN]).unwrap();
+        let open = |items: usize| Open {
+            R: alloc::vec![Shown::new(point); items],
+            salt,
+            pk: point,
+            bindings: Vec::new(),
+        };
+        let bytes = |items: usize| borsh::to_vec(&open(items)).unwrap();
+        let most: Open<C> = borsh::from_slice(&bytes(MAX_ITEMS)).unwrap();
+        assert_eq!(most.R.len(), MAX_ITEMS);
+        assert!(borsh::from_slice::<Open<C>>(&bytes(MAX_ITEMS + 1)).is_err());
+    }
+    of::<Secp256k1>();
+    of::<P256>();
 }

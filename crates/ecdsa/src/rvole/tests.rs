@@ -483,3 +483,15 @@ fn answers_with_other_items_are_refused() {
     }
     assert_eq!(cases, 4);
 }
+
+#[test]
+fn as_many_items_are_read_as_may_be_sent_and_no_more() {
+    fn of<C: EcdsaCurve>() {
+        let bytes = |items: usize| alloc::vec![0; 16 + 32 + items * Matrix::<C>::LEN];
+        let most: RvoleMsg2<C> = borsh::from_slice(&bytes(MAX_ITEMS)).unwrap();
+        assert_eq!(most.items.len(), MAX_ITEMS);
+        assert!(borsh::from_slice::<RvoleMsg2<C>>(&bytes(MAX_ITEMS + 1)).is_err());
+    }
+    of::<Secp256k1>();
+    of::<P256>();
+}

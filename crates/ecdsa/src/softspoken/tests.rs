@@ -456,3 +456,11 @@ fn every_challenge_depends_on_every_item() {
     assert_eq!(changes, 36);
     assert_eq!(seen.len(), 3 * (1 + changes + 1) + 2);
 }
+
+#[test]
+fn as_many_items_are_read_as_may_be_sent_and_no_more() {
+    let bytes = |items: usize| alloc::vec![0; Extension::len(items)];
+    let most: Extension = borsh::from_slice(&bytes(MAX_ITEMS)).unwrap();
+    assert_eq!(most.more.len(), MAX_ITEMS - 1);
+    assert!(borsh::from_slice::<Extension>(&bytes(MAX_ITEMS + 1)).is_err());
+}
