@@ -44,11 +44,14 @@ impl<C: EcdsaCurve> Place<C> {
     /// The name that the session of this request has: parties that hold another presignature or request have another one, and drop each
     /// other's messages.
     pub fn session_id(&self, request: &Request<C>) -> SessionId {
+        // To encode a point takes an inversion, and mostly it is the one that is encoded already.
+        let key = Some(self.X).filter(|X| X.point() == request.public_key);
+        let key = key.unwrap_or_else(|| Shown::new(request.public_key));
         let digest = Transcript::new(tags::ONLINE)
             .absorb("presignature", &self.id())
             .absorb("digest", &request.digest)
             .absorb("tweak", &request.tweak.to_bytes())
-            .absorb("public key", &request.public_key.to_bytes())
+            .absorb("public key", key.bytes())
             .absorb("rho", &request.rho)
             .digest();
         SessionId(digest)
