@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use crate::backup::others::KnownEpoch;
 use crate::ceremony::moving::{Carried, Told};
 use crate::control::{
-    Answer, Case, Control, Done, HeldRestored, Known, Member, Outcome, Proposal, Refusal, TakenOrder,
-    WireSignature, Work,
+    Answer, Case, Control, Done, HeldRestored, Known, Member, Misdeed, Outcome, Proposal, Refusal,
+    TakenOrder, WireSignature, Work,
 };
 use crate::keys::{Record, RecordParty};
 use crate::trace::Traced;
@@ -76,6 +76,8 @@ fn messages() -> Vec<Control> {
     let done = || Done::Signed { signatures: signatures(), quorum: vec!["n1".to_owned()] };
     let refusal = || Refusal::new(&Problem::new(Code::KeyBurned, "a\u{7}b"), PartyIndex::new(2));
     let held = HeldRestored { epoch: 2, party: PartyIndex::new(1), carried: Carried::default() };
+    let (kind, session, evidence) = ("equivocation".to_owned(), [2; 32], vec![3; 227]);
+    let misdeed = Misdeed { peer: [1; 32], kind, session, party: 2, evidence };
     let proposal = |work| {
         let (request, rulings, source) = (vec![1; 40], vec![vec![2; 5]], Some([3; 16]));
         Control::Propose(Box::new(Proposal { ceremony, attempt: 1, request, rulings, source, work }))
@@ -142,6 +144,8 @@ fn messages() -> Vec<Control> {
         Control::Epochs { ticket, known: vec![KnownEpoch { key: [1; 32], epoch: 2, destroyed: false }] },
         Control::SeenHead { head: "head".to_owned() },
         Control::Go { ceremony, fresh: vec![[1; 32]; 2] },
+        Control::Proofs { proofs: vec![misdeed] },
+        Control::ProofsSeen { proofs: vec![[1; 32]; 2] },
     ]);
     all
 }
