@@ -39,6 +39,10 @@ async fn what_waits_for_people_has_one_name_everywhere() {
 
     // It goes on with the second approval, at another node than was asked, and under the name of that.
     cluster.rule(1, "bob", "approve", &asked).await.unwrap();
+    // Every node hears of this one first: approvals that are on their way at once arrive in any order.
+    for at in 0..3 {
+        until(async || names(&cluster, at, EventKind::ApprovalGiven, &asked.id).await.len() == 1).await;
+    }
     cluster.rule(2, "carol", "approve", &asked).await.unwrap();
     let done = cluster.ended(0, "alice", &asked).await;
     assert_eq!(signed(&done).quorum, ["node-a", "node-b"]);
