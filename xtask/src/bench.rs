@@ -102,11 +102,9 @@ fn wasm(root: &Path, options: &Options) -> anyhow::Result<bool> {
     let package = target.join("bench");
     glue.arg("--").arg(target.join(WASM_TARGET).join("wasm").join("quorate_wasm.wasm"));
     glue.arg(&package).arg("nodejs");
-    for (command, hint) in [(&mut module, "rustup target add wasm32-unknown-unknown"), (&mut glue, "")] {
+    // Where the target is missing, the compiler says how to add it.
+    for command in [&mut module, &mut glue] {
         if !command.status().context("cannot start cargo")?.success() {
-            if !hint.is_empty() {
-                eprintln!("the target may be missing: `{hint}`");
-            }
             return Ok(false);
         }
     }

@@ -183,14 +183,19 @@ fn ask_hsm(uri: &str) -> Finding {
         Err(error) => return failed(format!("{error}")),
     };
     let (tell, hear) = mpsc::channel();
-    std::thread::spawn(move || {
+    let asking = std::thread::spawn(move || {
         let hsm = Hsm::new(uri);
+        let asked = hsm.check().and_then(|()| hsm.find());
+        // Its session ends here: closing it, too, may last.
+        drop(hsm);
         // Nobody may be listening any more.
-        drop(tell.send(hsm.check().and_then(|()| hsm.find())));
+        drop(tell.send(asked));
     });
     let Ok(asked) = hear.recv_timeout(HSM_PATIENCE) else {
         return failed(FolderError::HsmSilent.to_string());
     };
+    // Modules leave something to be done at the end of a thread. If the process ends in the midst of it, some of them crash.
+    drop(asking.join());
     match asked {
         Ok(key) if key.never_outside => {
             Finding::ok("hsm", format!("the key `{}` in the token `{}` answers", key.key, key.token))

@@ -93,7 +93,7 @@ impl Misdeed {
 #[cfg(test)]
 pub(super) mod tests {
     use quorate_protocol::party::{Identity as _, LocalIdentity, Party};
-    use quorate_protocol::transcript::{Transcript, tags};
+    use quorate_protocol::session::tamper;
 
     use super::*;
 
@@ -103,24 +103,12 @@ pub(super) mod tests {
         LocalIdentity::from_seed(&[seed; 32])
     }
 
-    /// Two signatures for one round, as `01-session.md` describes them, of whoever has this seed.
+    /// Two signatures for one round, of whoever has this seed.
     pub(in super::super) fn equivocation(seed: u8, session: [u8; 32], contents: [[u8; 32]; 2]) -> Misdeed {
-        let (round, party) = (2_u8, 3_u16);
-        let mut evidence = session.to_vec();
-        evidence.push(round);
-        evidence.extend_from_slice(&party.to_le_bytes());
-        for content in contents {
-            let signed = Transcript::new(tags::BROADCAST)
-                .absorb("session", &session)
-                .absorb_u64("round", round.into())
-                .absorb_u64("from", party.into())
-                .absorb("content", &content)
-                .digest();
-            evidence.extend_from_slice(&content);
-            evidence.extend_from_slice(&identity(seed).sign(&signed));
-        }
+        let party = PartyIndex::new(3).unwrap();
+        let evidence = tamper::equivocation(&identity(seed), SessionId(session), 2, party, contents);
         let (peer, kind) = (identity(seed).public().to_bytes(), "equivocation".to_owned());
-        Misdeed { peer, kind, session, party: party.into(), evidence }
+        Misdeed { peer, kind, session, party: party.get().into(), evidence }
     }
 
     fn proven() -> Misdeed {

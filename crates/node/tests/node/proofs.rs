@@ -7,8 +7,8 @@ use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{Code, EventKind};
 use quorate_net::PeerId;
 use quorate_node::{Node, ProofShown, proofs_of_running, readmit_at_running};
-use quorate_protocol::party::{Identity as _, LocalIdentity};
-use quorate_protocol::transcript::{Transcript, tags};
+use quorate_protocol::party::{Identity as _, LocalIdentity, PartyIndex};
+use quorate_protocol::session::{SessionId, tamper};
 use quorate_store::Store;
 use quorate_store::fault::{Fault, Faults};
 
@@ -35,24 +35,13 @@ struct Misdeed {
     evidence: Vec<u8>,
 }
 
-/// Two signatures for one round of a session, as `01-session.md` describes them.
+/// Two signatures for one round of a session.
 fn equivocation(identity: &LocalIdentity, session: u8, contents: [u8; 2]) -> Misdeed {
-    let (session, round, party) = ([session; 32], 1_u8, 2_u16);
-    let mut evidence = session.to_vec();
-    evidence.push(round);
-    evidence.extend_from_slice(&party.to_le_bytes());
-    for content in contents.map(|content| [content; 32]) {
-        let signed = Transcript::new(tags::BROADCAST)
-            .absorb("session", &session)
-            .absorb_u64("round", round.into())
-            .absorb_u64("from", party.into())
-            .absorb("content", &content)
-            .digest();
-        evidence.extend_from_slice(&content);
-        evidence.extend_from_slice(&identity.sign(&signed));
-    }
+    let (session, party) = ([session; 32], PartyIndex::new(2).unwrap());
+    let contents = contents.map(|content| [content; 32]);
+    let evidence = tamper::equivocation(identity, SessionId(session), 1, party, contents);
     let (peer, kind) = (identity.public().to_bytes(), "equivocation".to_owned());
-    Misdeed { peer, kind, session, party: party.into(), evidence }
+    Misdeed { peer, kind, session, party: party.get().into(), evidence }
 }
 
 /// Hands proofs to a node. Gives how many it says that it has seen, without waiting long for it to say so.

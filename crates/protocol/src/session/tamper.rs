@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::SessionId;
-use super::frame::{ABORT_ROUND, Frame, signed_bytes};
+use super::frame::{ABORT_ROUND, Equivocation, Frame, Seen, signed_bytes};
 use crate::message::encode;
 use crate::party::{Identity, PartyIndex};
 
@@ -28,6 +28,21 @@ pub fn inspect(bytes: &[u8]) -> Option<Parts> {
 /// Content hash of a frame: what its broadcast signature is about and what others echo.
 pub fn content(bytes: &[u8]) -> Option<[u8; 32]> {
     borsh::from_slice::<Frame>(bytes).ok().map(|frame| frame.content())
+}
+
+/// Evidence that `author` broadcast two things in one round: what a session keeps of it that meets both.
+pub fn equivocation(
+    identity: &dyn Identity,
+    session: SessionId,
+    round: u8,
+    author: PartyIndex,
+    contents: [[u8; 32]; 2],
+) -> Vec<u8> {
+    let seen = contents.map(|content| Seen {
+        content,
+        signature: identity.sign(&signed_bytes(session, round, author, &content)),
+    });
+    encode(&Equivocation { session, round, author, seen })
 }
 
 /// Whether the frame is the notice that ends a session.
