@@ -6,11 +6,15 @@ mod run;
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use quorate_ecdsa::PairwiseSetup;
 use quorate_ecdsa::ot_setup::{AllLeaves, PuncturedLeaves, ReceiverStart, Request, Response, sender_respond};
+use quorate_ecdsa::presign::{Mode, Plain, Verified};
 use quorate_ecdsa::rvole::{RvoleMsg1, RvoleMsg2, RvoleReceiver, RvoleSender};
 use quorate_frost::{TaprootTweak, batch};
+use quorate_keys::share::KeyShare;
 use quorate_protocol::curve::{EcdsaCurve, Ed25519, P256, Scalar, Secp256k1};
 use quorate_protocol::rng::{Entropy, HedgedRng};
 
@@ -149,6 +153,23 @@ fn ecdsa<C: EcdsaCurve>(curve: &str) -> anyhow::Result<()> {
     parties.sign_ecdsa(&shares, &setups)?;
     count(&format!("ecdsa_sign_{curve}_2of2"), || parties.sign_ecdsa(&shares, &setups))?;
     count(&format!("ecdsa_batch16_{curve}_2of2"), || parties.batch_ecdsa(&shares, &setups))?;
+    presignatures(curve, "verified", Verified, &parties, &shares, &setups)?;
+    presignatures(curve, "plain", Plain, &parties, &shares, &setups)
+}
+
+/// Making 16 presignatures, and signing with one of them.
+fn presignatures<C: EcdsaCurve, M: Mode + Copy>(
+    curve: &str,
+    name: &str,
+    mode: M,
+    parties: &Parties,
+    shares: &[KeyShare<C>],
+    setups: &[Arc<PairwiseSetup<C>>],
+) -> anyhow::Result<()> {
+    let mut pools =
+        count(&format!("presign16_{name}_{curve}_2of2"), || parties.presign(shares, setups, mode))?;
+    parties.sign_online(&mut pools)?;
+    count(&format!("sign_online_{name}_{curve}_2of2"), || parties.sign_online(&mut pools))?;
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use quorate_ecdsa::{PairwiseSetup, Signature, batch, setup, sign};
+use quorate_ecdsa::presign::{Mode, Presignature};
+use quorate_ecdsa::{PairwiseSetup, Signature, batch, online, presign, setup, sign};
 use quorate_frost::{
     PROTOCOL, SignatureBytes, TaprootTweak, batch as frost_batch, session_bindings, sign_bip340, sign_ed25519,
 };
@@ -169,6 +170,36 @@ impl Parties {
         self.run(SessionId([9; 32]), &self.quorum, |params, at| {
             let (share, setup) = shares.get(at).zip(setups.get(at)).ok_or(missing)?;
             batch::start(params, share, Arc::clone(setup), orders.clone())
+        })
+    }
+
+    /// One session for 16 presignatures.
+    pub(crate) fn presign<C: EcdsaCurve, M: Mode + Copy>(
+        &self,
+        shares: &[KeyShare<C>],
+        setups: &[Arc<PairwiseSetup<C>>],
+        mode: M,
+    ) -> anyhow::Result<Vec<Vec<Presignature<C, M>>>> {
+        let missing = BadParams::Unsuitable("no share");
+        self.run(SessionId([11; 32]), &self.quorum, |params, at| {
+            let (share, setup) = shares.get(at).zip(setups.get(at)).ok_or(missing)?;
+            presign::start(params, share, Arc::clone(setup), BATCH.into(), mode)
+        })
+    }
+
+    /// Signs with the last presignature of each party.
+    pub(crate) fn sign_online<C: EcdsaCurve, M: Mode>(
+        &self,
+        pools: &mut [Vec<Presignature<C, M>>],
+    ) -> anyhow::Result<Vec<Signature>> {
+        let missing = BadParams::Unsuitable("no presignature");
+        let place = pools.first().and_then(|pool| pool.last()).context("an empty pool")?.place();
+        let (tweak, public_key, epoch) = (Scalar::ZERO(), place.public_key(), *place.epoch_id());
+        let request = online::Request { digest: [12; 32], tweak, public_key, rho: [13; 32] };
+        let session = place.session_id(&request);
+        self.run(session, &self.quorum, |params, at| {
+            let presignature = pools.get_mut(at).and_then(Vec::pop).ok_or(missing)?;
+            online::start(params, presignature, &epoch, request.clone())
         })
     }
 

@@ -83,6 +83,11 @@ impl Access {
         if access.nesting() > MAX_NESTING {
             return Err(whole(format!("more than {MAX_NESTING} levels: say it with fewer parentheses")));
         }
+        // As nodes and clients will read it.
+        let length = access.to_string().len();
+        if length > MAX_ACCESS {
+            return Err(whole(format!("written out it has {length} bytes, more than {MAX_ACCESS}")));
+        }
         Ok(access)
     }
 

@@ -20,6 +20,8 @@ impl Access {
     fn grip(&self) -> Grip {
         match self {
             Self::Ranks(_) => Grip::Over,
+            // A list has weights; written one by one, 256 times the same would be a long text.
+            Self::Threshold { of, .. } if of.array_windows().any(|[a, b]| a == b) => Grip::Unit,
             Self::Threshold { k, of } if of.len() > 1 && usize::from(*k) == of.len() => Grip::And,
             Self::Threshold { k: 1, of } if of.len() > 1 => Grip::Or,
             Self::Threshold { .. } | Self::Node(_) => Grip::Unit,

@@ -122,6 +122,24 @@ fn nested_weights_are_bounded() {
     assert!(text.parse::<Access>().unwrap_err().message.contains("256 places"));
 }
 
+/// What is taken reads back as it is written, also where that is longer than what was read. Found by fuzzing.
+#[test]
+fn what_would_not_read_back_is_refused() {
+    let name = |n: usize| format!("{}{n}", "n".repeat(50));
+    let heavy = format!("a or 1 of ({}*200)", name(1)).parse::<Access>().unwrap();
+    assert_eq!(heavy.to_string(), format!("a or 1 of ({}*200)", name(1)));
+    assert_eq!("a and a".parse::<Access>().unwrap().to_string(), "2 of (a*2)");
+    let tight = |places: usize| {
+        let places: Vec<String> = (0..places).map(|n| format!("member-{:08}", n % 60)).collect();
+        format!("2 of({})", places.join(","))
+    };
+    let (fits, grows) = (tight(239), tight(254));
+    assert!(fits.len() < MAX_ACCESS && grows.len() < MAX_ACCESS);
+    let access = fits.parse::<Access>().unwrap();
+    assert_eq!(access.to_string().parse::<Access>(), Ok(access));
+    assert_eq!(grows.parse::<Access>().unwrap_err().message, "written out it has 4323 bytes, more than 4096");
+}
+
 #[test]
 fn who_can_sign_alone_is_found() {
     let alone = |text: &str| text.parse::<Access>().unwrap().alone().map(str::to_owned);
