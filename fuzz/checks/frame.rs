@@ -1,5 +1,5 @@
-//! The stream between two nodes: however it is cut into pieces, it has the same frames; each has one encoding; and no length that a peer announces reserves more
-//! than a frame may have.
+//! The stream between two nodes: however it is cut into pieces, it has the same frames; each has one encoding; and what a peer
+//! announces reserves at most four frames and two pieces.
 
 use quorate_net::fuzz;
 

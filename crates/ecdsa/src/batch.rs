@@ -20,6 +20,7 @@ use quorate_protocol::transcript::{Transcript, tags};
 use quorate_protocol::wire_struct;
 
 use crate::exchange::{Goal, Joint, start as exchange};
+use crate::key::Key;
 use crate::setup::PairwiseSetup;
 use crate::suite::MAX_ITEMS;
 use crate::verify::{Nonce, Signature};
@@ -106,13 +107,11 @@ pub fn start<C: EcdsaCurve>(
         return Err(BadParams::Unsuitable("a digest of the batch is zero modulo the group order"));
     }
     let X = share.public().public_key();
-    let keys: Vec<Point<C>> = orders.iter().map(|order| above(X, &order.tweak)).collect();
-    if keys.iter().any(|key| bool::from(key.is_identity())) {
+    if orders.iter().any(|order| bool::from(above(X, &order.tweak).is_identity())) {
         return Err(BadParams::Unsuitable("a key of the batch is the identity"));
     }
     // If entropy and session ever repeat together, another list still gets other nonces.
     let hedge = list(&orders);
-    let orders = orders.into_iter().zip(keys).collect();
     // BATCH.2, BATCH.3  the exchange of `spec/24-sign.md`, with an item for each order
     exchange(params, share, setup, Orders(orders), &hedge)
 }
@@ -123,7 +122,7 @@ fn above<C: EcdsaCurve>(X: Point<C>, tweak: &Scalar<C>) -> Point<C> {
 }
 
 /// The goal of the exchange: a signature for each order under its own X'.
-struct Orders<C: EcdsaCurve>(Vec<(Order<C>, Point<C>)>);
+struct Orders<C: EcdsaCurve>(Vec<Order<C>>);
 
 impl<C: EcdsaCurve> Goal<C> for Orders<C> {
     type Output = Vec<Signature>;
@@ -133,32 +132,27 @@ impl<C: EcdsaCurve> Goal<C> for Orders<C> {
     }
     fn subject(&self, item: usize) -> [u8; 32] {
         // The exchange asks for no other item than there are.
-        self.0.get(item).map(|(order, _)| order.subject(item, self.0.len())).unwrap_or_default()
+        self.0.get(item).map(|order| order.subject(item, self.0.len())).unwrap_or_default()
     }
     fn reached(self, joint: Joint<C>, ctx: &mut Context<'_>) -> Result<Turn<Vec<Signature>>, Abort> {
         let (mut tasks, mut parts) = (Vec::with_capacity(self.0.len()), Vec::with_capacity(self.0.len()));
-        for (((order, key), item), nonce) in self.0.into_iter().zip(&joint.items).zip(joint.nonces) {
+        for ((order, item), nonce) in self.0.into_iter().zip(&joint.items).zip(joint.nonces) {
             // BATCH.4  w_i = (m + r_x·ε)·φ_i + r_x·v_i
             let e = Scalar::from_digest(&order.digest) + nonce.r * order.tweak;
             parts.push(Partial { w: e * item.phi.expose() + nonce.r * *item.v, u: *item.u });
-            tasks.push(Task { key, digest: order.digest, nonce });
+            tasks.push((e, nonce));
         }
         let own = Partials { parts };
         let messages = PerPeer::from_fn(ctx.committee, ctx.me, |_| own.clone());
-        Ok(Turn::next(AwaitPartials { tasks, own }, &Nothing, messages).after(Effect::Consume))
+        Ok(Turn::next(AwaitPartials { key: joint.key, tasks, own }, &Nothing, messages)
+            .after(Effect::Consume))
     }
 }
 
-/// What a signature is made and judged with; public.
-struct Task<C: EcdsaCurve> {
-    /// X'
-    key: Point<C>,
-    digest: [u8; 32],
-    nonce: Nonce<C>,
-}
-
 struct AwaitPartials<C: EcdsaCurve> {
-    tasks: Vec<Task<C>>,
+    key: Key<C>,
+    /// m + r_x·ε and R of each; public
+    tasks: Vec<(Scalar<C>, Nonce<C>)>,
     own: Partials<C>,
 }
 
@@ -187,9 +181,9 @@ impl<C: EcdsaCurve> Round for AwaitPartials<C> {
         }
         // BATCH.6  nothing leaves unless all of it verifies
         let why = "partial signatures cannot be told apart without verified presignatures";
-        let made = self.tasks.iter().zip(sums).enumerate().map(|(at, (task, Partial { w, u }))| {
-            task.nonce
-                .sign(&task.key, &task.digest, w, u)
+        let made = self.tasks.iter().zip(sums).enumerate().map(|(at, ((e, nonce), Partial { w, u }))| {
+            nonce
+                .sign(&self.key, *e, w, u)
                 .ok_or_else(|| Abort::new(Check::FinalSignature, Blame::Nobody(why)).of_item(at))
         });
         made.collect::<Result<Vec<_>, _>>().map(Turn::done)

@@ -32,6 +32,7 @@ use quorate_protocol::transcript::{Transcript, tags};
 use zeroize::Zeroizing;
 
 pub(crate) use self::messages::Head;
+use crate::key::Key;
 use crate::rvole::{Products, RvoleReceiver, RvoleSender};
 use crate::setup::PairwiseSetup;
 use crate::shown::Shown;
@@ -56,7 +57,7 @@ pub(crate) trait Goal<C: EcdsaCurve>: Send + Sized + 'static {
 
 /// The result of the exchange.
 pub struct Joint<C: EcdsaCurve> {
-    pub(crate) X: Point<C>,
+    pub(crate) key: Key<C>,
     pub(crate) items: Vec<Item<C>>,
     /// of each item's R
     pub(crate) nonces: Vec<Nonce<C>>,
@@ -120,6 +121,10 @@ pub(crate) fn start<C: EcdsaCurve, G: Goal<C>>(
     }
     let lambda_s = share.additive(&params.committee).ok_or(BadParams::NotAMember)?;
     let X = public.public_key();
+    if bool::from(X.is_identity()) {
+        return Err(BadParams::Unsuitable("the public key is the identity"));
+    }
+    let key = setup.key(X, goal.count());
     let secret = share.secret_bytes();
     let mut hedged = Zeroizing::new(Vec::with_capacity(secret.len() + hedge.len()));
     hedged.extend_from_slice(&secret);
@@ -158,7 +163,7 @@ pub(crate) fn start<C: EcdsaCurve, G: Goal<C>>(
             receivers.push((j, Asked { receiver, request: digest_of(&message) }));
             message
         });
-        let state = AwaitCommit { goal, setup, X, sk, pk, salt, items, shown, receivers };
+        let state = AwaitCommit { goal, setup, X, key, sk, pk, salt, items, shown, receivers };
         Ok(Turn::next(state, &Commit { commitment }, messages))
     })
 }
@@ -222,6 +227,7 @@ struct AwaitCommit<C: EcdsaCurve, G> {
     goal: G,
     setup: Arc<PairwiseSetup<C>>,
     X: Point<C>,
+    key: Key<C>,
     sk: SecretScalar<C>,
     pk: Point<C>,
     salt: Salt,
@@ -288,9 +294,9 @@ impl<C: EcdsaCurve, G: Goal<C>> Round for AwaitCommit<C, G> {
             Ok(Product { heads, message })
         })?;
         let open = Open { R: self.shown, salt: self.salt, pk: self.pk, bindings };
-        let (goal, setup, X, sk, items) = (self.goal, self.setup, self.X, self.sk, self.items);
+        let (goal, setup, X, key, sk, items) = (self.goal, self.setup, self.X, self.key, self.sk, self.items);
         let turn_open = open.clone();
-        let next = AwaitOpening { goal, setup, X, sk, items, own: open, expected };
+        let next = AwaitOpening { goal, setup, X, key, sk, items, own: open, expected };
         Ok(Turn::next(next, &turn_open, products))
     }
 }
@@ -299,6 +305,7 @@ struct AwaitOpening<C: EcdsaCurve, G> {
     goal: G,
     setup: Arc<PairwiseSetup<C>>,
     X: Point<C>,
+    key: Key<C>,
     sk: SecretScalar<C>,
     items: Vec<Item<C>>,
     own: Open<C>,
@@ -460,7 +467,7 @@ impl<C: EcdsaCurve, G: Goal<C>> Round for AwaitOpening<C, G> {
             *item.v += self.sk.expose() * *item.Psi;
         }
         let record = Record { opens, heads };
-        self.goal.reached(Joint { X: self.X, items: self.items, nonces, record }, ctx)
+        self.goal.reached(Joint { key: self.key, items: self.items, nonces, record }, ctx)
     }
 }
 

@@ -13,6 +13,7 @@ pub mod batch;
 mod exchange;
 mod fraction;
 mod gf128;
+mod key;
 // What works on a pair without its lock is not for users: only the cost example sees it.
 pub mod online;
 #[cfg(feature = "internals")]

@@ -21,6 +21,7 @@ use quorate_protocol::transcript::{Transcript, tags};
 use quorate_protocol::wire_struct;
 
 use crate::fraction::{self, Fraction};
+use crate::key::Key;
 use crate::presign::{Mode, Place, Plain, Presignature, PublicPresignature, Verified};
 use crate::shown::Shown;
 use crate::verify::{Nonce, Signature};
@@ -45,13 +46,12 @@ impl<C: EcdsaCurve> Place<C> {
     /// other's messages.
     pub fn session_id(&self, request: &Request<C>) -> SessionId {
         // To encode a point takes an inversion, and mostly it is the one that is encoded already.
-        let key = Some(self.X).filter(|X| X.point() == request.public_key);
-        let key = key.unwrap_or_else(|| Shown::new(request.public_key));
+        let derived = (self.X.point() != request.public_key).then(|| Shown::new(request.public_key));
         let digest = Transcript::new(tags::ONLINE)
             .absorb("presignature", &self.id())
             .absorb("digest", &request.digest)
             .absorb("tweak", &request.tweak.to_bytes())
-            .absorb("public key", key.bytes())
+            .absorb("public key", derived.as_ref().map_or_else(|| self.X.bytes(), Shown::bytes))
             .absorb("rho", &request.rho)
             .digest();
         SessionId(digest)
@@ -61,7 +61,8 @@ impl<C: EcdsaCurve> Place<C> {
 /// A request joined with the presignature that answers it; public.
 pub struct Task<C: EcdsaCurve> {
     session: SessionId,
-    request: Request<C>,
+    /// of X
+    key: Key<C>,
     R: Shown<C>,
     /// δ
     delta: Scalar<C>,
@@ -110,7 +111,7 @@ impl<C: EcdsaCurve> Task<C> {
             return Err(degenerate);
         }
         let e = m + nonce.r * request.tweak;
-        Ok(Self { session, request, R, delta, nonce, e })
+        Ok(Self { session, key: place.X.key().clone(), R, delta, nonce, e })
     }
 
     /// ONL.3 w_i = (m + r'_x·ε)·φ_i + r'_x·v_i
@@ -127,7 +128,7 @@ impl<C: EcdsaCurve> Task<C> {
 
     /// ONL.4 s = Σw / (δ·u), if it gives a signature that verifies.
     fn join(&self, w: Scalar<C>, u: Scalar<C>) -> Option<Signature> {
-        self.nonce.sign(&self.request.public_key, &self.request.digest, w, self.delta * u)
+        self.nonce.sign(&self.key, self.e, w, self.delta * u)
     }
 
     /// ONL.7 what j signs about w_j

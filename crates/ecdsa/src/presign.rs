@@ -29,6 +29,7 @@ use quorate_protocol::session::{BadParams, Context, Params, Session, Turn};
 use quorate_protocol::transcript::{Transcript, tags};
 
 use crate::exchange::{Goal, Joint, start as exchange};
+use crate::key::ShownKey;
 use crate::setup::PairwiseSetup;
 use crate::shown::Shown;
 use crate::suite::MAX_ITEMS;
@@ -156,7 +157,7 @@ impl<M: Mode> Batch<M> {
         &self,
         item: usize,
         R: Shown<C>,
-        X: Shown<C>,
+        X: ShownKey<C>,
         view: [u8; 32],
         ctx: &Context<'_>,
     ) -> Place<C> {
@@ -180,15 +181,15 @@ impl kind::Kind for Plain {
 
     fn reached<C: EcdsaCurve>(
         batch: Batch<Self>,
-        Joint { X, items, .. }: Joint<C>,
+        Joint { key, items, .. }: Joint<C>,
         ctx: &mut Context<'_>,
     ) -> Result<Turn<Vec<Presignature<C, Self>>>, Abort> {
         // PSIG.3  (φ_i, u_i, v_i); parties that saw other messages in round 2 will not find each other in the online step
         let view = ctx.digest;
-        let X = Shown::new(X);
+        let X = ShownKey::new(key);
         let nonces = Shown::all(items.iter().map(|item| item.R));
         let made = items.into_iter().zip(nonces).enumerate().map(|(at, (item, R))| Presignature {
-            place: batch.place(at, R, X, view, ctx),
+            place: batch.place(at, R, X.clone(), view, ctx),
             phi: item.phi,
             v: SecretScalar::new(*item.v),
             kept: SecretScalar::new(*item.u),

@@ -9,14 +9,15 @@
 //! | `AwaitConfirms`  | [`Confirm`]| SETUP.7           |
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_keys::share::KeyShare;
 use quorate_protocol::abort::{Abort, Blame, Check};
-use quorate_protocol::curve::EcdsaCurve;
+use quorate_protocol::curve::{EcdsaCurve, Multiples, Point};
 use quorate_protocol::message::{Channel, Message, Nothing, encode};
 use quorate_protocol::party::PartyIndex;
 use quorate_protocol::per_peer::PerPeer;
@@ -28,6 +29,7 @@ use quorate_protocol::wire_struct;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use crate::key::Key;
 use crate::ot_setup::{
     AllLeaves, PuncturedLeaves, ReceiverStart, Request, Response, SetupFault, confirm_digest,
     confirm_digest_of_bytes, sender_respond,
@@ -109,6 +111,8 @@ struct Pair<C: EcdsaCurve> {
 pub struct PairwiseSetup<C: EcdsaCurve> {
     epoch_id: [u8; 32],
     pairs: BTreeMap<PartyIndex, Pair<C>>,
+    /// Of the key that several signatures were made for first. A set-up serves a key and all keys below it.
+    multiples: OnceLock<Arc<Multiples<C>>>,
 }
 
 impl<C: EcdsaCurve> fmt::Debug for PairwiseSetup<C> {
@@ -138,6 +142,18 @@ impl<C: EcdsaCurve> PairwiseSetup<C> {
     /// The peers with whom the instances are burned.
     pub fn burned(&self) -> impl Iterator<Item = PartyIndex> {
         self.pairs.keys().copied().filter(|peer| self.is_burned(*peer))
+    }
+
+    /// This public key, with a table of its multiples if there is one here. For several signatures at once one is made, for the first key
+    /// that asks.
+    pub(crate) fn key(&self, point: Point<C>, signatures: usize) -> Key<C> {
+        let kept = if signatures > 1 {
+            Some(self.multiples.get_or_init(|| Arc::new(Multiples::new(point))))
+        } else {
+            self.multiples.get()
+        };
+        let own = kept.filter(|multiples| multiples.point() == point);
+        own.map_or(Key::Alone(point), |multiples| Key::Table(Arc::clone(multiples)))
     }
 
     /// The instance in which we hold Δ towards a peer; public.
@@ -226,7 +242,7 @@ impl<C: EcdsaCurve> PairwiseSetup<C> {
             pairs.insert(index, pair);
             rest = tail;
         }
-        let setup = Self { epoch_id: *epoch_id, pairs };
+        let setup = Self { epoch_id: *epoch_id, pairs, multiples: OnceLock::new() };
         burned.into_iter().for_each(|peer| setup.burn(peer));
         Some(setup)
     }
@@ -381,7 +397,7 @@ impl<C: EcdsaCurve> Round for AwaitAnswers<C> {
             Ok(Confirm { mine, yours: half.confirm, zero })
         })?;
         // SETUP.6  durable first, then the confirmation
-        let setup = PairwiseSetup { epoch_id: self.epoch_id, pairs };
+        let setup = PairwiseSetup { epoch_id: self.epoch_id, pairs, multiples: OnceLock::new() };
         let persist = Effect::Persist { what: PENDING_SETUP, bytes: setup.secret_bytes() };
         let expected = PerPeer::from_fn(ctx.committee, ctx.me, |j| confirms.get(j).copied());
         Ok(Turn::next(AwaitConfirms { setup, expected }, &Nothing, confirms).after(persist))

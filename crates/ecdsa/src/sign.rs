@@ -79,15 +79,16 @@ impl<C: EcdsaCurve> Goal<C> for Digest {
         self.0
     }
     fn reached(self, joint: Joint<C>, ctx: &mut Context<'_>) -> Result<Turn<Signature>, Abort> {
-        let Joint { X, items, nonces, .. } = joint;
+        let Joint { key, items, nonces, .. } = joint;
         let Some((item, nonce)) = items.first().zip(nonces.into_iter().next()) else {
             return Err(Abort::new(Check::DegenerateNonce, Blame::Nobody("there is no nonce")));
         };
         // SIGN.10  w_i = m·φ_i + r_x·v_i
-        let w = Scalar::from_digest(&self.0) * item.phi.expose() + nonce.r * *item.v;
+        let m = Scalar::from_digest(&self.0);
+        let w = m * item.phi.expose() + nonce.r * *item.v;
         let partial = Partial { w, u: *item.u };
         // SIGN.11, SIGN.12  s = Σ w_j / Σ u_j, made low; nothing leaves that does not verify
-        let join = move |w: Scalar<C>, u: Scalar<C>| nonce.sign(&X, &self.0, w, u);
+        let join = move |w: Scalar<C>, u: Scalar<C>| nonce.sign(&key, m, w, u);
         Ok(fraction::sum(partial, join, ctx).after(Effect::Consume))
     }
 }

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use quorate_protocol::curve::{EcdsaCurve, Point, Scalar};
 use subtle::ConstantTimeEq as _;
 
+use crate::key::Key;
+
 /// A low-s ECDSA signature with what is needed to recover the public key from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
@@ -36,24 +38,19 @@ impl<C: EcdsaCurve> Nonce<C> {
         let (r, odd, overflow) = point.x_coordinate();
         Self { point: *point, r, odd, overflow }
     }
-    /// The signature with this nonce and `s = w/u` or `−s`, whichever is low, if it signs `digest` under `public_key`. Both sums are public.
+    /// The signature with this nonce and `s = w/u` or `−s`, whichever is low, if it verifies: for m under `X + ε·G`, where `e = m + r_x·ε`
+    /// and the caller has seen to it that this key is not the identity. Both sums are public.
     ///
-    /// It is [`verify`] for whoever knows all of R, not only its x-coordinate: `s⁻¹·(m·G + r_x·X) = R`. One inversion gives `s` and `s⁻¹`.
-    pub(crate) fn sign(
-        &self,
-        public_key: &Point<C>,
-        digest: &[u8; 32],
-        w: Scalar<C>,
-        u: Scalar<C>,
-    ) -> Option<Signature> {
+    /// It is [`verify`] for whoever knows all of R, not only its x-coordinate: `s⁻¹·(e·G + r_x·X) = R`, and with this e that is
+    /// `s⁻¹·(m·G + r_x·(X + ε·G)) = R`. One inversion gives `s` and `s⁻¹`.
+    pub(crate) fn sign(&self, key: &Key<C>, e: Scalar<C>, w: Scalar<C>, u: Scalar<C>) -> Option<Signature> {
         let inverse = (w * u).invert();
         let (s, inverse_s) = (w * w * inverse, u * u * inverse);
         // Also when a sum is zero: its inverse counts as zero.
-        if bool::from(s.is_zero() | self.r.is_zero() | public_key.is_identity()) {
+        if bool::from(s.is_zero() | self.r.is_zero()) {
             return None;
         }
-        let m = Scalar::from_digest(digest);
-        let point = Point::lincomb_vartime(&(m * inverse_s), &[(*public_key, self.r * inverse_s)]);
+        let point = key.lincomb_vartime(&(e * inverse_s), &(self.r * inverse_s));
         (point == self.point).then(|| self.signature(s))
     }
     fn signature(&self, s: Scalar<C>) -> Signature {

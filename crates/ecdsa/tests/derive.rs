@@ -3,15 +3,24 @@
 
 #[path = "helpers/common.rs"]
 mod common;
+#[path = "helpers/presigning.rs"]
+mod presigning;
 
 use common::{Keys, cached, fresh_setups, index, keys_under, session_id};
+use presigning::{committee, derived, online, pop, presign_with};
 use proptest::prelude::*;
-use quorate_ecdsa::{Signature, sign, verify};
+use quorate_ecdsa::batch::{self, Order};
+use quorate_ecdsa::presign::Verified;
+use quorate_ecdsa::{PairwiseSetup, Signature, sign, verify};
+use quorate_keys::share::KeyShare;
 use quorate_protocol::abort::{Blame, Check};
 use quorate_protocol::access::Access;
 use quorate_protocol::curve::{EcdsaCurve, P256, Point, Scalar, Secp256k1};
+use quorate_protocol::party::PartyIndex;
 use quorate_protocol::session::{Effect, Params, SessionId};
-use quorate_testkit::{Outcome, World};
+use quorate_testkit::{Fate, Outcome, World};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Each party of the quorum signs with the child at its own path, under its own name of the session.
 fn sign_at<C: EcdsaCurve>(
@@ -153,4 +162,109 @@ fn parties_with_different_paths_never_sign() {
         assert!(matches!(abort.blame, Blame::Nobody(_)), "{abort}");
     }
     assert!(!outcome.effects.iter().any(|(_, effect)| matches!(effect, Effect::Burn { .. })));
+}
+
+type Setups<C> = BTreeMap<PartyIndex, Arc<PairwiseSetup<C>>>;
+const PAIR: [u16; 2] = [1, 2];
+
+/// Two signatures for the key at a path, in one session with set-ups that stay open.
+fn two_at_once<C: EcdsaCurve>(
+    keys: &Keys<C>,
+    setups: &Setups<C>,
+    path: &[u32],
+    digest: [u8; 32],
+) -> Signature {
+    let orders = vec![Order { digest, tweak: keys.public().derived(path).unwrap().offset }; 2];
+    let session = session_id(keys, &PAIR, &batch::list(&orders), u64::from(digest[0]));
+    let made = World::start(6, session, &committee(keys, &PAIR), |p| {
+        let (share, setup) = (&keys.shares[&p.me], setups[&p.me].clone());
+        batch::start(p, share, setup, orders.clone())
+    });
+    made.run().unwrap_all().values().next().unwrap()[0]
+}
+
+/// One signature by the shares of the key at a path, with set-ups that stay open.
+fn one_alone<C: EcdsaCurve>(keys: &Keys<C>, setups: &Setups<C>, path: &[u32], digest: [u8; 32]) -> Signature {
+    let session = session_id(keys, &PAIR, &digest, 7);
+    let made = World::start(7, session, &committee(keys, &PAIR), |p| {
+        let share = keys.shares[&p.me].derive(path).unwrap();
+        let setup = setups[&p.me].clone();
+        sign::start(p, &share, setup, digest)
+    });
+    *made.run().unwrap_all().values().next().unwrap()
+}
+
+/// A set-up that stays open serves the key and all keys below it, in every way to sign and in any order: what it keeps of the first says
+/// nothing about the others.
+fn one_set_up_serves_all<C: EcdsaCurve>(judge: fn(&[u8; 32], &[u8; 32], &[u8]) -> bool) -> usize {
+    let keys = cached::<C>(2, 3);
+    let paths: [&[u32]; 3] = [&[], &[0, 7], &[0, 8]];
+    let mut cases = 0;
+    for first in paths {
+        let setups = fresh_setups(keys);
+        let mut check = |path: &[u32], digest: [u8; 32], signature: Signature| {
+            assert!(judge(&private_key(keys, &PAIR, path).to_bytes(), &digest, &signature.bytes), "{path:?}");
+            for other in paths.iter().filter(|other| **other != path) {
+                assert!(!verify(
+                    &keys.public().derived(other).unwrap().public_key,
+                    &digest,
+                    &signature.bytes
+                ));
+            }
+            cases += 1;
+        };
+        // The set-ups keep the table of this key: of the share's own, whatever the tweaks.
+        let shares = keys.shares.iter().map(|(i, share)| (*i, share.derive(first).unwrap())).collect();
+        let at_first = Keys { shares, setups: BTreeMap::new() };
+        check(first, [1; 32], two_at_once(&at_first, &setups, &[], [1; 32]));
+        for (at, path) in (2u8..).step_by(4).zip(paths) {
+            check(path, [at; 32], one_alone(keys, &setups, path, [at; 32]));
+            check(path, [at + 1; 32], two_at_once(keys, &setups, path, [at + 1; 32]));
+            let made = presign_with(keys, &setups, &PAIR, (2, Verified), u64::from(at), |_| Fate::Deliver);
+            let tweak = keys.public().derived(path).unwrap().offset;
+            let request = derived(keys, [at + 2; 32], tweak, at);
+            check(path, [at + 2; 32], online(pop(&mut made.unwrap_all()), &request));
+        }
+    }
+    cases
+}
+
+#[test]
+fn one_open_set_up_serves_a_key_and_its_children() {
+    assert_eq!(one_set_up_serves_all::<Secp256k1>(is_valid_secp256k1), 30);
+    assert_eq!(one_set_up_serves_all::<P256>(is_valid_p256), 30);
+}
+
+/// A party that follows every rule with another additive share, moved so that all shares together are those of a key that its honest peer
+/// signed for before: SIGN.9 knows for which key this session is.
+#[test]
+fn nobody_moves_a_signature_to_the_key_that_was_used_before() {
+    let keys = cached::<Secp256k1>(2, 3);
+    let (setups, digest) = (fresh_setups(keys), [5; 32]);
+    two_at_once(keys, &setups, &[], [3; 32]);
+    let child = keys.shares[&index(1)].derive(&[0, 7]).unwrap();
+    // With λ = 2 and −1: 2·(s_1 + ε) − (s_2 + 2ε) = x.
+    let offset = keys.public().derived(&[0, 7]).unwrap().offset;
+    let moved = offset + offset;
+    // Format, index, and the secret of its one row.
+    let mut bytes = keys.shares[&index(2)].secret_bytes();
+    let secret = Scalar::<Secp256k1>::from_bytes(&bytes[3..].try_into().unwrap()).unwrap() + moved;
+    bytes[3..].copy_from_slice(&secret.to_bytes());
+    let mut believed = keys.public().clone();
+    believed.joint[0] += Point::mul_base(&moved);
+    let forged = KeyShare::from_secret_bytes(believed, &bytes).unwrap();
+    let outcome = World::start(8, session_id(keys, &PAIR, &digest, 8), &committee(keys, &PAIR), |p| {
+        let share = if p.me == index(1) { &child } else { &forged };
+        let setup = setups[&p.me].clone();
+        sign::start(p, share, setup, digest)
+    })
+    .run();
+    let abort = outcome.abort_of(1).unwrap();
+    assert_eq!(abort.check, Check::PublicKeySum, "{abort}");
+    assert!(matches!(abort.blame, Blame::Nobody(_)));
+    assert!(
+        outcome.ended.values().all(Result::is_err) && outcome.effects.is_empty(),
+        "{:?}",
+        outcome.effects
+    );
 }

@@ -195,6 +195,7 @@ fn ask_hsm(uri: &str) -> Finding {
         return failed(FolderError::HsmSilent.to_string());
     };
     // Modules leave something to be done at the end of a thread. If the process ends in the midst of it, some of them crash.
+    // There is nothing left to ask, so this is short.
     drop(asking.join());
     match asked {
         Ok(key) if key.never_outside => {

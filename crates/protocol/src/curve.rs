@@ -6,11 +6,12 @@
 mod buckets;
 mod digits;
 mod ed25519;
+mod multiples;
 mod p256;
 mod secp256k1;
 mod sswu;
 
-pub use self::{ed25519::Ed25519, p256::P256, secp256k1::Secp256k1};
+pub use self::{ed25519::Ed25519, multiples::Multiples, p256::P256, secp256k1::Secp256k1};
 
 use alloc::vec::Vec;
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
@@ -159,6 +160,8 @@ pub trait EcdsaCurve: Curve {
     fn scalar_from_digest(digest: &[u8; 32]) -> Self::RawScalar;
     /// Whether `s` is above half the order.
     fn is_high(s: &Self::RawScalar) -> bool;
+    /// `2^n·P`.
+    fn double_times(p: &Self::RawPoint, n: usize) -> Self::RawPoint;
 }
 
 /// Element of the scalar field of `C`. Copies are for arithmetic; its `Debug` shows no value.

@@ -48,6 +48,7 @@ fn open_alone<C: EcdsaCurve>(R: Point<C>, X: Point<C>) -> Result<Turn<()>, Abort
         goal: Nothing,
         setup: Arc::new(PairwiseSetup::from_secret_bytes(&bytes, []).unwrap()),
         X,
+        key: Key::Alone(X),
         items: Vec::from([item]),
         own: Open { R: Shown::all([R]), salt, pk: sk.public(), bindings: Vec::new() },
         sk,

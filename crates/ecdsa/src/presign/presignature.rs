@@ -12,6 +12,7 @@ use quorate_protocol::wire_struct;
 use zeroize::Zeroizing;
 
 use super::{Mode, Verified};
+use crate::key::ShownKey;
 use crate::shown::Shown;
 
 /// Version of the encoding at rest.
@@ -27,7 +28,7 @@ pub struct Place<C: EcdsaCurve> {
     pub(crate) item: u16,
     pub(crate) me: PartyIndex,
     pub(crate) quorum: Committee,
-    pub(crate) X: Shown<C>,
+    pub(crate) X: ShownKey<C>,
     pub(crate) R: Shown<C>,
 }
 wire_struct!(Place<C: EcdsaCurve> { epoch_id, session, view, item, me, quorum, X, R });

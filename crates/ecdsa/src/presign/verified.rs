@@ -22,6 +22,7 @@ use super::inquiry::{Inquiry, OpenedHead, Opening};
 use super::presignature::{Parts, Presignature};
 use super::{Batch, Verified, kind::Kind};
 use crate::exchange::{Goal, Item, Joint, Record};
+use crate::key::{Key, ShownKey};
 use crate::shown::Shown;
 use crate::suite::MAX_ITEMS;
 use crate::sums::Weights;
@@ -139,17 +140,17 @@ impl<C: EcdsaCurve> Claims<C> {
 /// PSIG.4 Broadcasts claims, which an honest party has made of its items.
 pub(super) fn announce<C: EcdsaCurve>(
     batch: Batch<Verified>,
-    Joint { X, items, record, .. }: Joint<C>,
+    Joint { key, items, record, .. }: Joint<C>,
     own: Claims<C>,
     ctx: &Context<'_>,
 ) -> Turn<Made<C>> {
     let broadcast = own.clone();
-    Turn::broadcast(AwaitClaims { batch, X, items, record, own }, &broadcast, ctx)
+    Turn::broadcast(AwaitClaims { batch, key, items, record, own }, &broadcast, ctx)
 }
 
 struct AwaitClaims<C: EcdsaCurve> {
     batch: Batch<Verified>,
-    X: Point<C>,
+    key: Key<C>,
     items: Vec<Item<C>>,
     record: Record<C>,
     own: Claims<C>,
@@ -222,11 +223,11 @@ impl<C: EcdsaCurve> Round for AwaitClaims<C> {
             claims.insert(j, message.broadcast);
         }
         let sums = sums(count, &claims);
-        if all_sound(&sums, &self.X, &mut Weights(ctx.rng)) {
+        if all_sound(&sums, &self.key.point(), &mut Weights(ctx.rng)) {
             return Ok(self.confirm(&sums, &claims, ctx));
         }
         // The first item that is wrong, the same for all who saw the same.
-        match sums.iter().position(|sum| !is_sound(sum, &self.X)) {
+        match sums.iter().position(|sum| !is_sound(sum, &self.key.point())) {
             Some(item) => self.dispute(item, claims, ctx),
             None => Ok(self.confirm(&sums, &claims, ctx)),
         }
@@ -250,11 +251,11 @@ impl<C: EcdsaCurve> AwaitClaims<C> {
             }
         }
         let kept = sums.iter().zip(of).map(|(sum, of)| Parts { u: sum.u, of });
-        let X = Shown::new(self.X);
+        let X = ShownKey::new(self.key);
         let nonces = Shown::all(self.items.iter().map(|item| item.R));
         let items = self.items.into_iter().zip(nonces).zip(kept);
         let made = items.enumerate().map(|(at, ((item, R), kept))| Presignature {
-            place: self.batch.place(at, R, X, view, ctx),
+            place: self.batch.place(at, R, X.clone(), view, ctx),
             phi: item.phi,
             v: SecretScalar::new(*item.v),
             kept,

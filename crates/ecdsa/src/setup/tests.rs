@@ -4,7 +4,7 @@ use super::*;
 use crate::ot_setup::ideal_pair;
 use crate::softspoken::{extend_receiver, extend_sender, guessing};
 use crate::suite::{TREES, test_rng};
-use quorate_protocol::curve::Secp256k1 as C;
+use quorate_protocol::curve::{Scalar, Secp256k1 as C};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -37,7 +37,8 @@ fn parallel_guesses_get_no_verdict_after_the_first_failure() {
         let (_, honest) = extend_receiver(&receiver, &[0xff; 32], 1, &mut rng);
         assert!(extend_sender(&sender, &[0xff; 32], &honest).is_ok());
         let pair = Pair { sender, receiver: spare, zero: ZeroSeed::new([3; 32]), burned: Mutex::new(false) };
-        let setup = PairwiseSetup::<C> { epoch_id: [4; 32], pairs: BTreeMap::from([(peer, pair)]) };
+        let pairs = BTreeMap::from([(peer, pair)]);
+        let setup = PairwiseSetup::<C> { epoch_id: [4; 32], pairs, multiples: OnceLock::new() };
         let (barrier, evaluated) = (Barrier::new(SESSIONS), AtomicUsize::new(0));
         let verdicts: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = messages
@@ -72,4 +73,22 @@ fn parallel_guesses_get_no_verdict_after_the_first_failure() {
     }
     assert_eq!(counts.get(&0), Some(&0));
     assert_eq!(counts.len(), 3);
+}
+
+/// A table is of one key, and says nothing about any other one.
+#[test]
+fn a_key_is_the_one_that_was_asked_for() {
+    let setup = PairwiseSetup::<C> { epoch_id: [4; 32], pairs: BTreeMap::new(), multiples: OnceLock::new() };
+    let [a, b] = [5, 7].map(|n| Point::<C>::mul_base(&Scalar::from(n)));
+    let mut tables = 0;
+    for (point, signatures, table) in
+        [(a, 1, false), (b, 2, true), (a, 1, false), (a, 9, false), (b, 1, true)]
+    {
+        let key = setup.key(point, signatures);
+        assert_eq!((key.point(), matches!(key, Key::Table(_))), (point, table));
+        let (two, three) = (Scalar::from(2), Scalar::from(3));
+        assert_eq!(key.lincomb_vartime(&two, &three), Point::mul_base(&two) + point * three);
+        tables += usize::from(table);
+    }
+    assert_eq!(tables, 2);
 }

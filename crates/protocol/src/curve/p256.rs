@@ -131,6 +131,9 @@ impl EcdsaCurve for P256 {
     fn is_high(s: &p256::Scalar) -> bool {
         bool::from(IsHigh::is_high(s))
     }
+    fn double_times(p: &Projective, n: usize) -> Projective {
+        p.double_times(n)
+    }
 }
 
 impl Swu for Element {

@@ -65,9 +65,7 @@ impl Curve for Secp256k1 {
             [] => ProjectivePoint::IDENTITY,
             terms if terms.len() >= buckets::MANY => {
                 let terms = terms.iter().map(|(point, scalar)| (*point, *little_endian(scalar)));
-                buckets::sum(ProjectivePoint::IDENTITY, terms, |point, n| {
-                    (0..n).fold(point, |p, _| p.double())
-                })
+                buckets::sum(ProjectivePoint::IDENTITY, terms, |point, n| Self::double_times(&point, n))
             }
             terms => ProjectivePoint::lincomb_vartime(terms),
         };
@@ -121,6 +119,9 @@ impl EcdsaCurve for Secp256k1 {
     }
     fn is_high(s: &Scalar) -> bool {
         bool::from(IsHigh::is_high(s))
+    }
+    fn double_times(p: &ProjectivePoint, n: usize) -> ProjectivePoint {
+        (0..n).fold(*p, |p, _| p.double())
     }
 }
 

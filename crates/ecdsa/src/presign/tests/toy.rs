@@ -7,6 +7,7 @@ use super::super::presignature::{Parts, Place, PublicPresignature};
 use super::super::verified::{Claim, Claims, all_sound, is_sound, sums};
 use super::{index, parties};
 use crate::exchange::{Head, Open, binding};
+use crate::key::{Key, ShownKey};
 use crate::online::{Request, Task};
 use crate::shown::Shown;
 use crate::suite::test_rng;
@@ -196,6 +197,9 @@ impl EcdsaCurve for Toy {
     fn is_high(s: &Exponent) -> bool {
         s.0 > Q / 2
     }
+    fn double_times(p: &Square, n: usize) -> Square {
+        (0..n).fold(*p, |p, _| p + p)
+    }
 }
 
 type S = Scalar<Toy>;
@@ -356,7 +360,7 @@ fn trial(kind: usize, n: usize, rng: &mut HedgedRng, ends: &mut Ends) {
         item: 0,
         me: index(1),
         quorum: committee,
-        X: Shown::new(X),
+        X: ShownKey::new(Key::Alone(X)),
         R: Shown::new(R),
     };
     let of = inquiry.claims.values().map(|claim| (claim.K, claim.C)).collect();

@@ -104,7 +104,7 @@ impl Projective {
     }
 
     /// 2^n times the point.
-    fn double_times(&self, n: usize) -> Self {
+    pub(super) fn double_times(&self, n: usize) -> Self {
         // To Jacobian coordinates. The identity has y = 1 there, so that its doubles keep a y that is not zero.
         let (mut x, mut y, mut z) = (self.x * self.z, self.y * self.z.square(), self.z);
         y.conditional_assign(&Element::ONE, self.z.is_zero());
@@ -196,7 +196,7 @@ impl Projective {
                 (odd, naf(scalar))
             })
             .collect();
-        let mut sum = Self::IDENTITY;
+        let mut sum: Option<Self> = None;
         let mut doublings = 0;
         for at in (0..NAF).rev() {
             doublings += 1;
@@ -204,13 +204,13 @@ impl Projective {
                 let digit = digits.get(at).copied().unwrap_or_default();
                 let Some(point) = odd.get(usize::from(digit.unsigned_abs() / 2)) else { continue };
                 if digit != 0 {
-                    sum = sum.double_times(doublings);
+                    let term = if digit < 0 { -*point } else { *point };
+                    sum = Some(sum.map_or(term, |sum| sum.double_times(doublings) + term));
                     doublings = 0;
-                    sum = if digit < 0 { sum - *point } else { sum + *point };
                 }
             }
         }
-        sum.double_times(doublings)
+        sum.map_or(Self::IDENTITY, |sum| sum.double_times(doublings))
     }
 
     /// sum + base·G, in variable time.
