@@ -87,9 +87,13 @@ fn protocols(root: &Path, options: &Options) -> anyhow::Result<bool> {
 }
 
 /// Opening a folder under a passphrase and under a key in SoftHSM2.
-fn sealing(root: &Path, _: &Options) -> anyhow::Result<bool> {
+fn sealing(root: &Path, options: &Options) -> anyhow::Result<bool> {
     let arguments = ["run", "--quiet", "--release", "--locked", "-p", "quorate-seal", "--example", "open"];
-    Ok(cargo(root, &arguments).status().context("cannot start cargo")?.success())
+    let mut example = cargo(root, &arguments);
+    if options.json {
+        example.args(["--", "--json"]);
+    }
+    Ok(example.status().context("cannot start cargo")?.success())
 }
 
 /// What a party in Node.js computes for a signature.
