@@ -9,7 +9,7 @@ use quorate_frost::TaprootTweak;
 use quorate_keys::share::KeyShare;
 use quorate_net::{PeerId, Routes};
 use quorate_node::{proofs_of_running, readmit_at_running};
-use quorate_protocol::curve::{Curve, Ed25519, Secp256k1};
+use quorate_protocol::curve::{Curve, EcdsaCurve, Ed25519, P256, Secp256k1};
 use quorate_protocol::party::{Committee, IdentityKey};
 use quorate_protocol::session::{Params, Session, SessionId, proves_equivocation};
 use quorate_store::Store;
@@ -105,10 +105,10 @@ impl Liar {
                     let (ceremony, answer) = (proposal.ceremony, Answer::Accept);
                     self.traitor.send(from, &Control::Answer { ceremony, answer }).await;
                     match self.key.scheme {
-                        Scheme::EcdsaSecp256k1 => self.ecdsa(from, &proposal).await,
+                        Scheme::EcdsaSecp256k1 => self.ecdsa::<Secp256k1>(from, &proposal).await,
                         Scheme::Ed25519 => self.ed25519(from, &proposal).await,
                         Scheme::Bip340 => self.bip340(from, &proposal).await,
-                        Scheme::EcdsaP256 => panic!("not here"),
+                        Scheme::EcdsaP256 => self.ecdsa::<P256>(from, &proposal).await,
                     }
                 }
                 // Late, and about what nobody waits for any more.
@@ -157,8 +157,8 @@ impl Liar {
         (asked.session(share, protocol, &quorum), quorum)
     }
 
-    async fn ecdsa(&self, from: PeerId, proposal: &Proposal) {
-        let (share, own) = self.share::<Secp256k1>();
+    async fn ecdsa<C: EcdsaCurve>(&self, from: PeerId, proposal: &Proposal) {
+        let (share, own) = self.share::<C>();
         let setup = own.opened_setup();
         let mut digest = sha256(TEXT.as_bytes());
         let (session, quorum) = self.session(&share, "ecdsa-sign", &digest, from, proposal);
@@ -306,7 +306,7 @@ fn show(what: &str, honest: Duration, times: &[Duration]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_liar_of_three_stops_nothing_and_is_named() {
     let mut cases = 0;
-    for scheme in [Scheme::Ed25519, Scheme::Bip340, Scheme::EcdsaSecp256k1] {
+    for scheme in [Scheme::Ed25519, Scheme::Bip340, Scheme::EcdsaSecp256k1, Scheme::EcdsaP256] {
         for how in [How::First, How::Last] {
             let mut cluster = Cluster::forgetful(3).await;
             let key = cluster.create(scheme, 2, Some(vec![Purpose::Message])).await;
@@ -320,8 +320,8 @@ async fn a_liar_of_three_stops_nothing_and_is_named() {
                 let named: Vec<_> = result.skipped.iter().map(|s| (s.party.as_str(), s.fault)).collect();
                 let expected = match (scheme, how) {
                     // Burned with the first failed check, the pair does not meet again.
-                    (Scheme::EcdsaSecp256k1, How::First) if request > 0 => vec![],
-                    (Scheme::EcdsaSecp256k1, _) => vec![("node-b", Some(Fault::Disputed))],
+                    (Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256, How::First) if request > 0 => vec![],
+                    (Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256, _) => vec![("node-b", Some(Fault::Disputed))],
                     _ => vec![("node-b", Some(Fault::Cheated))],
                 };
                 assert_eq!(named, expected, "{scheme} {how:?} {request}: {:?}", result.skipped);
@@ -332,7 +332,7 @@ async fn a_liar_of_three_stops_nothing_and_is_named() {
             liar.abort();
         }
     }
-    assert_eq!(cases, 24);
+    assert_eq!(cases, 32);
 }
 
 /// covers: S34: two liars of five, each in its own way.
