@@ -206,7 +206,7 @@ fn control() {
         ]
         .map(|(name, kind, bytes)| (name.to_owned(), [vec![kind], bytes].concat())),
     );
-    run("control", &made, 20_000, 0, control_check::check);
+    run("control", &made, 20_000, 64, control_check::check);
 }
 
 /// A bit of every section.
@@ -267,5 +267,5 @@ fn config() {
         ("trace", TRACE, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ];
     let made = made.map(|(name, kind, text)| (name.to_owned(), [&[kind], text.as_bytes()].concat()));
-    run("config", &made.to_vec(), 2_000, 0, config_check::check);
+    run("config", &made.to_vec(), 2_000, 64, config_check::check);
 }

@@ -321,7 +321,9 @@ async fn a_liar_of_three_stops_nothing_and_is_named() {
                 let expected = match (scheme, how) {
                     // Burned with the first failed check, the pair does not meet again.
                     (Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256, How::First) if request > 0 => vec![],
-                    (Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256, _) => vec![("node-b", Some(Fault::Disputed))],
+                    (Scheme::EcdsaSecp256k1 | Scheme::EcdsaP256, _) => {
+                        vec![("node-b", Some(Fault::Disputed))]
+                    }
                     _ => vec![("node-b", Some(Fault::Cheated))],
                 };
                 assert_eq!(named, expected, "{scheme} {how:?} {request}: {:?}", result.skipped);
