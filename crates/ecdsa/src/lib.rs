@@ -47,6 +47,8 @@ mod zero;
 mod hygiene;
 #[cfg(test)]
 mod timing;
+#[cfg(test)]
+mod toy;
 
 pub use presign::{Presignature, PublicPresignature};
 pub use setup::PairwiseSetup;
