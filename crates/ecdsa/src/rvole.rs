@@ -499,3 +499,5 @@ impl<C: EcdsaCurve> RvoleSender<C> {
 mod reference;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod toy;
