@@ -88,3 +88,6 @@ pub fn verify<C: EcdsaCurve>(public_key: &Point<C>, digest: &[u8; 32], signature
     }
     bool::from(point.x_coordinate().0.ct_eq(&r))
 }
+
+#[cfg(test)]
+mod tests;
