@@ -1,6 +1,72 @@
 //! Signing from a presignature: one message. Spec: `spec/24-presign.md`, steps ONL.1–ONL.7.
 //!
 //! Every signature is made with a nonce point that the request changes (ONL.2): there is no other way to use a presignature.
+//!
+//! A presignature signs for a request, and a request has the ρ that changes the nonce point:
+//!
+//! ```
+//! # use quorate_ecdsa::{Presignature, Signature, online::{self, Request}, presign::Verified};
+//! # use quorate_protocol::curve::{Point, Scalar, Secp256k1};
+//! # use quorate_protocol::session::{BadParams, Params, Session};
+//! fn sign_later(
+//!     pooled: Presignature<Secp256k1, Verified>,
+//!     epoch: &[u8; 32],
+//!     params: Params,
+//!     [digest, rho]: [[u8; 32]; 2],
+//!     (tweak, public_key): (Scalar<Secp256k1>, Point<Secp256k1>),
+//! ) -> Result<Session<Signature>, BadParams> {
+//!     online::start(params, pooled, epoch, Request { digest, tweak, public_key, rho })
+//! }
+//! ```
+//!
+//! Without ρ there is no request, and so no signature of a derived key from a pool (the attack that adds up four sums):
+//!
+//! ```compile_fail,E0063
+//! # use quorate_ecdsa::{Presignature, Signature, online::{self, Request}, presign::Verified};
+//! # use quorate_protocol::curve::{Point, Scalar, Secp256k1};
+//! # use quorate_protocol::session::{BadParams, Params, Session};
+//! fn sign_later(
+//!     pooled: Presignature<Secp256k1, Verified>,
+//!     epoch: &[u8; 32],
+//!     params: Params,
+//!     [digest, rho]: [[u8; 32]; 2],
+//!     (tweak, public_key): (Scalar<Secp256k1>, Point<Secp256k1>),
+//! ) -> Result<Session<Signature>, BadParams> {
+//!     online::start(params, pooled, epoch, Request { digest, tweak, public_key })
+//! }
+//! ```
+//!
+//! Two presignatures sign twice:
+//!
+//! ```
+//! # use quorate_ecdsa::{Presignature, online::{self, Request}, presign::Verified};
+//! # use quorate_protocol::curve::Secp256k1;
+//! # use quorate_protocol::session::Params;
+//! fn sign_twice(
+//!     [first, second]: [Presignature<Secp256k1, Verified>; 2],
+//!     epoch: &[u8; 32],
+//!     [one, other]: [(Params, Request<Secp256k1>); 2],
+//! ) {
+//!     let a = online::start(one.0, first, epoch, one.1);
+//!     let b = online::start(other.0, second, epoch, other.1);
+//! }
+//! ```
+//!
+//! and one does not, whether or not the first session ever started:
+//!
+//! ```compile_fail,E0382
+//! # use quorate_ecdsa::{Presignature, online::{self, Request}, presign::Verified};
+//! # use quorate_protocol::curve::Secp256k1;
+//! # use quorate_protocol::session::Params;
+//! fn sign_twice(
+//!     [first, second]: [Presignature<Secp256k1, Verified>; 2],
+//!     epoch: &[u8; 32],
+//!     [one, other]: [(Params, Request<Secp256k1>); 2],
+//! ) {
+//!     let a = online::start(one.0, first, epoch, one.1);
+//!     let b = online::start(other.0, first, epoch, other.1);
+//! }
+//! ```
 #![expect(non_snake_case, reason = "capital letters are group elements, as in the paper")]
 
 mod statement;

@@ -18,6 +18,7 @@ use quorate_testkit::world::params;
 use quorate_testkit::{Fate, assert_not_impl};
 use std::collections::BTreeSet;
 
+// covers: C2, C4: with the examples of `quorate_ecdsa::online` that must not compile: signing without ρ, and signing twice.
 assert_not_impl!(Presignature<Secp256k1, Plain>: Clone);
 assert_not_impl!(Presignature<Secp256k1, Verified>: Clone);
 assert_not_impl!(Presignature<Secp256k1, Plain>: borsh::BorshSerialize);
