@@ -392,3 +392,6 @@ pub fn combine<C: EcdsaCurve>(
     })?;
     task.conclude(public, &sorted)
 }
+
+#[cfg(test)]
+mod tests;
