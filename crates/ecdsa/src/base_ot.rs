@@ -291,3 +291,5 @@ pub(crate) fn send<C: EcdsaCurve>(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod toy;
