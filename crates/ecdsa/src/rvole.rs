@@ -54,7 +54,7 @@ pub enum RvoleFault {
     /// OTE.7, at the sender: message 1 is inconsistent. Blames the pair. The verdict may have told the peer bits of the *long-lived*
     /// Δ: the instance is burned, durably, before any answer leaves.
     OtCheck,
-    /// RVOLE.9, at the receiver: message 2 was made with inconsistent inputs. Blames the pair. The verdict may have told the peer
+    /// RVOLE.10, at the receiver: message 2 was made with inconsistent inputs. Blames the pair. The verdict may have told the peer
     /// bits of this session's choices, which are not used again.
     Consistency,
 }
