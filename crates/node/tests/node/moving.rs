@@ -29,7 +29,7 @@ pub(crate) fn reshare(epoch: u64, threshold: u16, parties: &[&str]) -> Act {
     Act::Reshare(Reshare { epoch, threshold: Some(threshold), access: None, parties, reason: None })
 }
 
-fn repair(epoch: u64, party: &str) -> Act {
+pub(crate) fn repair(epoch: u64, party: &str) -> Act {
     Act::Repair(Repair { epoch, party: format!("node-{party}"), reason: None })
 }
 

@@ -1,21 +1,25 @@
 //! What ends the life of presignatures: POOL.6, each rule by itself, and every way in which a node stops.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use quorate_api::KeyStatus;
 use quorate_api::intent::Scheme;
+use quorate_keys::backup::entry::Restored;
 use quorate_node::Node;
 use quorate_store::fault::{Fault, Faults};
 
 use crate::cluster::{Cluster, WAIT, unique};
 use crate::end_to_end::verify;
-use crate::moving::{moved, refresh};
+use crate::moving::{moved, refresh, repair, reshare};
 use crate::pool::{
     cluster, destroyed, filled, for_others, message_key, metric, ready, small, used, wait_for, wait_ready,
 };
+use crate::shelf::{shares_of, shelf};
 use crate::states::{disable, enable};
 
+const MADE: &str = "quorate_presignatures_made_total";
 const GONE: &str = "quorate_presignatures_destroyed_total";
 
 /// Stops the making of more, so that what is gone stays gone.
@@ -45,6 +49,105 @@ async fn a_new_epoch_begins_with_an_empty_pool() {
     let result = cluster.sign(0, &key.id, "in the next epoch").await.unwrap();
     verify(key.scheme, &key.public_key.0, b"in the next epoch", &result.signatures[0]);
     assert_eq!(result.figures.presignatures, 1);
+}
+
+/// covers: B13. A key that is reshared, among the same parties and to fewer, and one whose share is repaired: of the old epoch nothing is left at
+/// anybody, and the next signature is made without any, until the pool is full of new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reshare_and_a_repair_leave_no_presignature() {
+    let cluster = cluster(3).await;
+    let key = message_key(&cluster, Scheme::EcdsaSecp256k1).await;
+    let (mut cases, mut used_before) = (0, 0);
+    for act in [reshare(0, 2, &["a", "b", "c"]), repair(1, "b"), reshare(2, 2, &["a", "b"])] {
+        // Of the epoch as it is now.
+        if cases == 0 {
+            filled(&cluster, 0, &key).await;
+        }
+        wait_ready(&cluster, 0, 4).await;
+        let before = gone(&cluster).await;
+        let made = metric(&cluster, 0, MADE).await;
+        moved(&cluster, 0, &key.id, &act).await.unwrap();
+        let after = gone(&cluster).await;
+        let (own, others) = (after[0] - before[0], after[1] + after[2] - before[1] - before[2]);
+        assert!(own >= 4 && others >= 4, "{act:?}: {before:?} and {after:?}");
+        let result = cluster.sign(0, &key.id, "in the next epoch").await.unwrap();
+        verify(key.scheme, &key.public_key.0, b"in the next epoch", &result.signatures[0]);
+        // All that are there now were made since; so was what signed just now, if anything did.
+        wait_ready(&cluster, 0, 4).await;
+        let presigned = u64::from(result.figures.presignatures);
+        assert!(metric(&cluster, 0, MADE).await >= made + 4 + presigned, "{act:?}");
+        let result = cluster.sign(0, &key.id, "with a new one").await.unwrap();
+        verify(key.scheme, &key.public_key.0, b"with a new one", &result.signatures[0]);
+        assert_eq!(result.figures.presignatures, 1, "{act:?}");
+        let used_now = used(&cluster, 0).await;
+        assert_eq!(used_now, used_before + 1 + presigned, "{act:?}");
+        used_before = used_now;
+        cases += 1;
+    }
+    assert_eq!(cases, 3);
+}
+
+/// How many each dropped because their epoch was over, while they waited or while they were made.
+async fn gone(cluster: &Cluster) -> [u64; 3] {
+    let mut gone = [0; 3];
+    for (at, gone) in gone.iter_mut().enumerate() {
+        *gone = destroyed(cluster, at, "epoch").await + destroyed(cluster, at, "late").await;
+    }
+    gone
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(files(&entry));
+        } else {
+            found.insert(entry.clone(), std::fs::read(entry).unwrap());
+        }
+    }
+    found
+}
+
+/// covers: C2. A backup that is written while the pool is full says nothing of it: it covers, byte for byte, the shares that were written down before
+/// there was any presignature, and what is new, the index, is no longer than the one before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_pool_is_in_no_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::prepare(2).await;
+    for config in &mut cluster.configs {
+        config.pool = small();
+        config.backup = Some(shelf(folder.path()));
+    }
+    cluster.start_all().await;
+    let key = message_key(&cluster, Scheme::EcdsaSecp256k1).await;
+    let (mut before, mut full) = (Vec::new(), Vec::new());
+    for at in [0, 1] {
+        assert_eq!(metric(&cluster, at, MADE).await, 0);
+        before.push(shares_of(&cluster, at, folder.path()).await);
+    }
+    let old = files(&folder.path().join("backups"));
+    filled(&cluster, 0, &key).await;
+    filled(&cluster, 1, &key).await;
+    for at in [0, 1] {
+        full.push(shares_of(&cluster, at, folder.path()).await);
+        assert_eq!((ready(&cluster, at).await, for_others(&cluster, at).await), (4, 4), "full all along");
+    }
+    let now = files(&folder.path().join("backups"));
+    assert!(old.iter().all(|(path, bytes)| now.get(path) == Some(bytes)), "what was written stays");
+    // Nothing but an index of each node, as long as the one that knew of the same share.
+    let is_index = |path: &Path| path.extension().is_some_and(|end| end == "qbi");
+    let longest = old.iter().filter(|(path, _)| is_index(path)).map(|(_, bytes)| bytes.len()).max().unwrap();
+    let new: Vec<_> = now.iter().filter(|(path, _)| !old.contains_key(*path)).collect();
+    assert!(new.iter().all(|(path, bytes)| is_index(path) && bytes.len() == longest), "{new:?}");
+    assert_eq!(new.len(), 2);
+    for (before, full) in before.iter().zip(&full) {
+        let content = |shares: &[Restored]| -> Vec<_> {
+            let each = shares.iter();
+            each.map(|one| (one.key_id, one.epoch, one.record.clone(), one.secret.to_vec())).collect()
+        };
+        assert_eq!((content(before), before.len()), (content(full), 1));
+    }
 }
 
 /// A refresh in the middle of many signatures from the pool: all are signed, in one epoch or the other.
