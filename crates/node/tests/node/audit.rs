@@ -125,7 +125,7 @@ async fn within(patience: Duration, mut done: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// covers: S47: an old copy of a folder revives no pair that was burned since: its node burns all that it holds, once, and a refresh makes new ones.
+/// covers: A1, S47: an old copy of a folder revives no pair that was burned since: its node burns all that it holds, once, and a refresh makes new ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_copy_revives_nothing_that_was_burned() {
     let mut cluster = Cluster::start(3).await;

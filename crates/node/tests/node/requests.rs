@@ -315,7 +315,7 @@ async fn many_requests_at_all_nodes_at_once() {
     }
 }
 
-/// covers: S24, C14: a key signs for its own purposes alone, so what is signed for one can never be shown as something else.
+/// covers: S24, C5, C14: a key signs for its own purposes alone, a digest only if it is for digests, so what is signed for one can never be shown as something else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_signs_for_its_own_purpose_alone() {
     let cluster = Cluster::start(2).await;

@@ -1,6 +1,6 @@
 //! One node is killed at a seeded moment of a ceremony and started again.
 //!
-//! covers: S18, S26, S35
+//! covers: S18, S35
 
 use crate::support::{Cluster, HANGS, NAMES, Seeded, WAIT, create, created, fresh, result, sign, signatures};
 use quorate_api::client::ClientError;
