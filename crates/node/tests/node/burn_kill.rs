@@ -1,57 +1,87 @@
 //! A node that dies between a failed check and the word that it failed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quorate_api::Code;
 use quorate_api::intent::{Purpose, Scheme};
-use quorate_node::Node;
 use quorate_store::fault::{Fault, Faults};
 
 use crate::byzantine::Traitor;
 use crate::cluster::{Cluster, WAIT, message, problem, unique};
 use crate::end_to_end::verify;
 
-/// covers: A1, A3. The node dies as soon as the mark of the first or the second direction is on its disk, before anything can have left. When it comes
-/// back it signs with the cheater no more, and with the other as before.
+/// What a node writes from the proposal to the word that the attempt failed: the operation, the mark of the session, the burn of each
+/// direction, that the session failed, the outcome.
+const WRITES: [&str; 6] = ["begin_operation", "consume", "burn", "burn", "log", "update_operation"];
+
+/// What was recorded, without what a node writes by the clock.
+pub(crate) fn recorded(faults: &Faults) -> Vec<String> {
+    let mut recorded = faults.recorded();
+    recorded.retain(|name| !name.starts_with("set_log_"));
+    recorded
+}
+
+/// Each write as a name and which one of that name it is.
+pub(crate) fn points(writes: &[&str]) -> Vec<(String, u64)> {
+    let nth = |at: usize| writes[..=at].iter().filter(|name| **name == writes[at]).count();
+    (0..writes.len()).map(|at| (writes[at].to_owned(), u64::try_from(nth(at)).unwrap())).collect()
+}
+
+/// covers: A1, A3. The node dies at each of its writes from the proposal to the word that the attempt failed, right before and right after it.
+/// Whenever it can have said a word, and as soon as the first mark is on its disk, it comes back with the burn: it signs with the
+/// cheater no more, and with the other as before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_dies_over_a_failed_check_comes_back_with_the_burn() {
-    let mut cases = 0;
-    for nth in [1, 2] {
-        let mut cluster = Cluster::start(3).await;
-        let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await;
-        cluster.stop(0).await;
-        let faults = Faults::default();
-        let dying = Node::start_with_faults(cluster.configs[0].clone(), faults.clone()).await;
-        cluster.nodes[0] = Some(dying.unwrap());
-        cluster.start_all().await;
-        let mut traitor = Traitor::replace(&mut cluster, 2).await;
-        faults.fail_nth_named("burn", nth, Fault::DeadAfter);
-        let cheating = traitor.cheat(&cluster, &key.id, false);
-        tokio::select! {
-            () = faults.died() => {}
-            _ = cheating => {}
-        }
-        assert!(faults.is_dead(), "the check failed, and its mark was written");
-        drop(cluster.nodes[0].take());
-
-        let until = Instant::now() + Duration::from_secs(20);
-        cluster.nodes[0] = Some(loop {
-            match Node::start(cluster.configs[0].clone()).await {
-                Ok(node) => break node,
-                Err(error) => assert!(Instant::now() < until, "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        });
-        let ids = [cluster.identities[0], cluster.identities[1]];
-        traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
-        let mut both = message("with the cheater");
-        both.quorum = Some(vec!["node-a".to_owned(), "node-c".to_owned()]);
-        let refused = cluster.client(0).sign(&key.id, &both, &unique("burned"), WAIT).await;
-        assert_eq!(problem(refused.unwrap_err()).code, Code::KeyBurned, "mark {nth}");
-        let signed = cluster.sign(0, &key.id, "with the other").await.unwrap();
-        assert_eq!(signed.quorum, ["node-a", "node-b"]);
-        verify(key.scheme, &key.public_key.0, b"with the other", &signed.signatures[0]);
-        cases += 1;
+    let mut cluster = Cluster::prepare(3).await;
+    // Whether a pair is burned is asked where the cheater says nothing.
+    cluster.configs[0].limits.answer_deadline = Duration::from_millis(500);
+    cluster.start_all().await;
+    let points = points(&WRITES);
+    let mut keys = Vec::new();
+    for _ in 0..=2 * points.len() {
+        keys.push(cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await);
     }
-    assert_eq!(cases, 2);
+    let mut traitor = Traitor::replace(&mut cluster, 2).await;
+    let mut faults = Faults::default();
+    cluster.die_and_start(0, &faults).await;
+    let ids = [cluster.identities[0], cluster.identities[1]];
+    traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
+    faults.record();
+    let key = keys.pop().unwrap();
+    assert!(traitor.cheat(&cluster, &key.id, false).await.is_some(), "told that it failed");
+    assert!(traitor.was_told().await, "by an abort too");
+    assert_eq!(recorded(&faults), WRITES);
+    let first_mark = WRITES.iter().position(|name| *name == "burn").unwrap();
+    let (mut cases, mut burned) = (0, 0);
+    for (at, (name, nth)) in points.iter().enumerate() {
+        for fault in [Fault::DeadBefore, Fault::DeadAfter] {
+            let case = format!("{fault:?}, write {at}: {name} {nth}");
+            let key = keys.pop().unwrap();
+            faults.fail_nth_named(name, *nth, fault);
+            let ended = tokio::select! {
+                biased;
+                () = faults.died() => None,
+                ended = traitor.cheat(&cluster, &key.id, false) => ended,
+            };
+            assert!(tokio::time::timeout(Duration::from_secs(10), faults.died()).await.is_ok(), "{case}");
+            faults = Faults::default();
+            cluster.die_and_start(0, &faults).await;
+            let told = traitor.was_told().await || ended.is_some();
+            traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
+
+            let mut both = message("with the cheater");
+            both.quorum = Some(vec!["node-a".to_owned(), "node-c".to_owned()]);
+            let refused = cluster.client(0).sign(&key.id, &both, &unique("burned"), WAIT).await;
+            let is_burned = problem(refused.unwrap_err()).code == Code::KeyBurned;
+            assert!(is_burned || !told, "{case}");
+            let marked = (at, fault == Fault::DeadAfter) >= (first_mark, true);
+            assert_eq!(is_burned, marked, "{case}");
+            let signed = cluster.sign(0, &key.id, "with the other").await.unwrap();
+            assert_eq!(signed.quorum, ["node-a", "node-b"], "{case}");
+            verify(key.scheme, &key.public_key.0, b"with the other", &signed.signatures[0]);
+            cases += 1;
+            burned += usize::from(is_burned);
+        }
+    }
+    assert_eq!((cases, burned, keys.len()), (2 * WRITES.len(), 2 * (WRITES.len() - first_mark) - 1, 0));
 }

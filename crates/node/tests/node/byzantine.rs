@@ -6,9 +6,13 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_api::intent::{Intent, Purpose, Scheme};
 use quorate_api::{DerivationPath, EventKind, KeyId, ListQuery, Method, Request, Sign, SignedRequest};
 use quorate_log::entry::Kind;
-use quorate_net::{ControlReceiver, IdentityKey, NetConfig, Network, Peer, PeerId};
+use quorate_net::{
+    ControlReceiver, IdentityKey, Mailbox, NetConfig, Network, Peer, PeerId, Routes, SessionTag,
+};
 use quorate_node::Node;
 use quorate_protocol::curve::Ed25519;
+use quorate_protocol::party::Committee;
+use quorate_protocol::session::tamper::is_abort;
 use quorate_store::fault::{Fault, Faults};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -131,6 +135,8 @@ pub(crate) struct Traitor {
     pub(crate) control: ControlReceiver,
     pub(crate) secrets: Unsealed,
     next: u8,
+    /// What came in the session that it cheated in last.
+    cheated: Option<([u8; 32], Mailbox)>,
 }
 
 impl Traitor {
@@ -155,7 +161,7 @@ impl Traitor {
         let ids: Vec<PeerId> = others.iter().map(|other| cluster.identities[*other]).collect();
         network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
         let control = network.control().unwrap();
-        Self { network, control, secrets, next: 0 }
+        Self { network, control, secrets, next: 0, cheated: None }
     }
 
     /// Answers what is proposed next.
@@ -321,7 +327,7 @@ impl Traitor {
         let (ceremony, answer) =
             self.propose(honest, request.encode(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
         assert_eq!(answer, Some(Answer::Accept));
-        let own = &self.secrets.keys[0];
+        let own = self.secrets.keys.iter().find(|own| own.id == key.as_str()).unwrap();
         let share = own.share::<Secp256k1>().unwrap();
         let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
         let digest = sha256(text.as_bytes());
@@ -341,11 +347,37 @@ impl Traitor {
         assert!(run.poll_transmit().is_none() && frame.len() > 1000, "{} bytes", frame.len());
         // The last bytes are those of the digest that the OT extension is checked with.
         *frame.last_mut().unwrap() ^= 1;
-        self.network.send(honest, session.into(), frame.into()).await.unwrap();
+        let committee = share.public().quorum(&[index(1), index(3)]).unwrap();
+        self.cheat_with(honest, ceremony, session.into(), &committee, frame).await;
         if call_off {
             self.send(honest, &Control::Cancel { ceremony }).await;
         }
         self.ended(ceremony, Duration::from_secs(12)).await
+    }
+
+    /// Sends a spoiled frame in a session, and keeps what comes back in it.
+    pub(crate) async fn cheat_with(
+        &mut self,
+        to: PeerId,
+        ceremony: [u8; 32],
+        session: SessionTag,
+        committee: &Committee,
+        frame: Vec<u8>,
+    ) {
+        let mailbox = self.network.open(session, &Routes::of(committee).members()).unwrap();
+        self.cheated = Some((ceremony, mailbox));
+        self.network.send(to, session, frame.into()).await.unwrap();
+    }
+
+    /// Whether it was told, or is within a moment, that the session it cheated in last was aborted. What it was told before by way of
+    /// [`ended`](Self::ended) is not counted again.
+    pub(crate) async fn was_told(&mut self) -> bool {
+        let Some((ceremony, mut mailbox)) = self.cheated.take() else { return false };
+        let mut told = self.ended(ceremony, Duration::from_millis(300)).await.is_some();
+        while let Ok(Some((_, frame))) = timeout(Duration::from_millis(100), mailbox.recv()).await {
+            told |= is_abort(&frame);
+        }
+        told
     }
 }
 

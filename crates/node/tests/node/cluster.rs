@@ -1,7 +1,7 @@
 //! A cluster of nodes in this process.
 
 use std::net::{SocketAddr, TcpListener};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http_body_util::BodyExt as _;
 use quorate_api::client::{Client, ClientError};
@@ -9,9 +9,11 @@ use quorate_api::intent::{Purpose, Scheme, build};
 use quorate_api::{
     ClientAlgorithm, ClientKey, CreateKey, Key, KeyId, Operation, OperationResult, Problem, Sign, SignResult,
 };
+use quorate_net::fault::Losses;
 use quorate_node::config::{self, Config, Limits, Listen, Seal};
 use quorate_node::{Node, PeerId, init_with};
 use quorate_seal::{Params, Passphrase};
+use quorate_store::fault::Faults;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -159,6 +161,22 @@ impl Cluster {
 
     pub(crate) async fn start_node(&mut self, at: usize) {
         self.nodes[at] = Some(Node::start(self.configs[at].clone()).await.unwrap());
+    }
+
+    /// Breaks a node off without any order, and starts it again from what is on its disk, once the last of it has let go of that. When the
+    /// faults say that the new one dies, nothing leaves it any more.
+    pub(crate) async fn die_and_start(&mut self, at: usize, faults: &Faults) {
+        drop(self.nodes[at].take());
+        let until = Instant::now() + Duration::from_secs(20);
+        self.nodes[at] = Some(loop {
+            let dead = faults.clone();
+            let silent = Losses::of(move |_| dead.is_dead());
+            match Node::start_with_losses(self.configs[at].clone(), faults.clone(), silent).await {
+                Ok(node) => break node,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
     }
 
     pub(crate) async fn stop(&mut self, at: usize) {

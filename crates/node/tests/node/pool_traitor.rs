@@ -22,6 +22,8 @@ use crate::pool::{destroyed, for_others, message_key, ready, small, used, wait_r
 use crate::requests::sign_request;
 use crate::traitor::{decode, index, sha256};
 
+mod kill;
+
 // The control messages that matter here, as another program would write them.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
@@ -31,7 +33,14 @@ enum Control {
     Answer { ceremony: [u8; 32], answer: Answer } = 1,
     Ended { ceremony: [u8; 32], outcome: Outcome } = 2,
     Cancel { ceremony: [u8; 32] } = 3,
+    Recall { ceremony: [u8; 32], operation: String, fingerprint: [u8; 32] } = 5,
+    Recalled { ceremony: [u8; 32], known: Known } = 6,
     Go { ceremony: [u8; 32], fresh: Vec<[u8; 32]> } = 35,
+}
+
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+enum Known {
+    Nothing,
 }
 
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
@@ -59,6 +68,7 @@ enum Work {
 enum Answer {
     Accept = 0,
     Refuse { code: String, detail: String, burned: Option<u16> } = 1,
+    Done(Done) = 2,
     Ready { fresh: [u8; 32] } = 4,
     Spent = 5,
 }
@@ -67,8 +77,14 @@ enum Answer {
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 enum Outcome {
+    Signed { signatures: Vec<([u8; 64], Option<u8>)>, receipt: Option<String> } = 0,
     Failed { code: String, detail: String, burned: Option<u16> } = 3,
     Kept = 8,
+}
+
+#[derive(Clone, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
+enum Done {
+    Signed { signatures: Vec<([u8; 64], Option<u8>)>, quorum: Vec<String> },
 }
 
 type Part = Presignature<Secp256k1, Verified>;
@@ -105,10 +121,14 @@ impl Helper {
         loop {
             let (from, bytes) =
                 timeout(Duration::from_secs(20), self.traitor.control.recv()).await.unwrap().unwrap();
-            if from == self.honest
-                && let Some(message) = decode(&bytes)
-            {
-                return message;
+            match decode(&bytes) {
+                // It keeps nothing, and a node that began again asks first.
+                Some(Control::Recall { ceremony, .. }) => {
+                    let known = Known::Nothing;
+                    self.traitor.send(from, &Control::Recalled { ceremony, known }).await;
+                }
+                Some(message) if from == self.honest => return message,
+                _ => {}
             }
         }
     }
@@ -173,6 +193,10 @@ impl Helper {
             let proposal = self.proposal().await;
             let ceremony = proposal.ceremony;
             let Work::Presign { count, left, .. } = proposal.work else {
+                assert!(
+                    !matches!(proposal.work, Work::Spend { .. }),
+                    "a pool that is filled has none to spend"
+                );
                 let (code, detail) = ("unavailable".to_owned(), "not now".to_owned());
                 self.answer(ceremony, Answer::Refuse { code, detail, burned: None }).await;
                 continue;
@@ -207,9 +231,29 @@ impl Helper {
             }
         };
         assert_eq!((all.len(), all[1]), (2, fresh), "in the order of the parties");
+        let part = if wrong {
+            // What is secret of it stands before u and two points for each of the two parties: φ, then v.
+            let mut bytes = part.into_secret_bytes().to_vec();
+            let v = bytes.len() - (32 + 2 * 2 * 33) - 1;
+            bytes[v] ^= 1;
+            Part::from_secret_bytes(&bytes).unwrap()
+        } else {
+            part
+        };
+        self.online(self.honest, proposal, &all, part).await
+    }
+
+    /// Runs the session that signs with a presignature, for the request of a proposal of a coordinator.
+    async fn online(
+        &self,
+        coordinator: PeerId,
+        proposal: &Proposal,
+        all: &[[u8; 32]],
+        part: Part,
+    ) -> Option<Signature> {
         let request = SignedRequest::decode(&proposal.request).unwrap();
         let mut hash = blake3::Hasher::new_derive_key("quorate 2026 node approval of a presignature v1");
-        hash.update(&request.request_hash()).update(self.honest.as_bytes()).update(&ceremony);
+        hash.update(&request.request_hash()).update(coordinator.as_bytes()).update(&proposal.ceremony);
         hash.update(&proposal.attempt.to_le_bytes())
             .update(&0_u32.to_le_bytes())
             .update(&2_u64.to_le_bytes());
@@ -219,15 +263,6 @@ impl Helper {
             tweak: Scalar::ZERO(),
             public_key: self.share.public().public_key(),
             rho: *hash.finalize().as_bytes(),
-        };
-        let part = if wrong {
-            // What is secret of it stands before u and two points for each of the two parties: φ, then v.
-            let mut bytes = part.into_secret_bytes().to_vec();
-            let v = bytes.len() - (32 + 2 * 2 * 33) - 1;
-            bytes[v] ^= 1;
-            Part::from_secret_bytes(&bytes).unwrap()
-        } else {
-            part
         };
         let session = part.place().session_id(&request);
         let epoch = self.share.public().epoch_id();

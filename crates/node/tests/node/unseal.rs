@@ -19,6 +19,7 @@ pub(crate) struct Unsealed {
 }
 
 pub(crate) struct UnsealedKey {
+    pub(crate) id: String,
     pub(crate) record: serde_json::Value,
     pub(crate) secret: Zeroizing<Vec<u8>>,
     pub(crate) setup: Zeroizing<Vec<u8>>,
@@ -62,6 +63,7 @@ pub(crate) async fn unseal(data: &Path) -> Unsealed {
         let (setup, rest) = part(rest);
         assert!(rest.is_empty());
         keys.push(UnsealedKey {
+            id: key.key_id.clone(),
             record: serde_json::from_slice(&key.record).unwrap(),
             secret: Zeroizing::new(secret.to_vec()),
             setup: Zeroizing::new(setup.to_vec()),
