@@ -280,3 +280,35 @@ impl Helper {
         self.ended(ceremony).await
     }
 }
+
+/// covers: A8. A session whose name was used before does not begin, in the same life or after a restart; under a new name it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_good_for_one_session() {
+    let (mut cluster, key, mut helper, _) = filled().await;
+    let made = helper.fill(&key, 1, Vec::new()).await;
+    let mut left = vec![made[0].place().id()];
+    let used = helper.next;
+    for restarts in [false, true] {
+        if restarts {
+            cluster.die_and_start(0, &Faults::default()).await;
+            connected(&cluster, &helper).await;
+            left.clear();
+        }
+        // The proposal counts on from here.
+        helper.next = used - 1;
+        let work = Work::Presign {
+            key: key.id.to_string(),
+            quorum: vec![1, 3],
+            epoch: 0,
+            count: 1,
+            left: left.clone(),
+        };
+        let (ceremony, answer) = helper.propose(Vec::new(), work).await;
+        assert_eq!((ceremony, answer), ([used; 32], Answer::Accept), "a name is judged where it is marked");
+        let ended = helper.ended(ceremony).await;
+        let Outcome::Failed { code, detail, .. } = ended else { panic!("{ended:?}") };
+        assert!(code == "ceremony_aborted" && detail.contains("was begun before"), "{code}: {detail}");
+    }
+    helper.next = used;
+    assert_eq!(helper.fill(&key, 1, Vec::new()).await.len(), 1);
+}
