@@ -244,9 +244,45 @@ fn two_digests_in_one_session_give_no_signature_and_no_burn() {
     judge("two digests", Expect::Edge(Check::Binding), &outcome, 1);
 }
 
+/// Guess after guess, in sessions that were all in flight before and in new ones: the first that fails is the only verdict. What comes after it is
+/// answered alike whether the guess was right or wrong, and no new session begins.
+///
+/// covers: A1, S32
+#[test]
+fn three_hundred_guesses_get_one_verdict() {
+    let setups = fresh_setups(keys());
+    let mut flying: Vec<_> = (1..=300)
+        .map(|guess| {
+            let mut honest = begin(&setups, 1, sid(guess), guess).unwrap();
+            let mut cheater = begin(&setups, 2, sid(guess), guess).unwrap();
+            let _ = sent(&mut honest);
+            (honest, sent(&mut cheater))
+        })
+        .collect();
+    let (mut verdicts, mut alike) = (0, 0);
+    for (at, (honest, frame)) in flying.iter_mut().enumerate() {
+        // Every third is right, from the second on.
+        let frame = if at % 3 == 1 { frame.clone() } else { forged(frame, 40) };
+        give(honest, 2, &frame);
+        let (burns, abort) = end(honest);
+        assert_eq!(abort.blame, Blame::Edge(index(2)));
+        match abort.check {
+            Check::OtExtension => verdicts += 1,
+            Check::BurnedInstance => {
+                assert_eq!(burns, [(index(2), Check::BurnedInstance)]);
+                alike += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((verdicts, alike), (1, 299));
+    let begun = (301..=600).filter(|guess| begin(&setups, 1, sid(*guess), *guess).is_ok()).count();
+    assert_eq!(begun, 0);
+}
+
 /// Between two parties, where nothing is echoed: the same verdicts.
 ///
-/// covers: A1, C8, S32
+/// covers: A1, C8
 #[test]
 fn two_parties_judge_like_three() {
     let rows = [
