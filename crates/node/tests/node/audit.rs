@@ -136,7 +136,7 @@ async fn an_old_copy_revives_nothing_that_was_burned() {
     let created = cluster.client(0).create_key(&create, &unique("pair"), WAIT).await.unwrap();
     let key = crate::cluster::created(&created);
     let other = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
-    within(Duration::from_secs(20), async || cosigned(&cluster, 0).await.1 == [1, 2]).await;
+    within(Duration::from_secs(60), async || cosigned(&cluster, 0).await.1 == [1, 2]).await;
     let (before, _) = cosigned(&cluster, 0).await;
     cluster.stop(0).await;
     let data = cluster.configs[0].data.clone();
@@ -150,7 +150,7 @@ async fn an_old_copy_revives_nothing_that_was_burned() {
     // More than the copy has, which ends with the stop: what both saw is not in it.
     let grown = u64::try_from(entries(&cluster, 0).await.len()).unwrap();
     assert!(grown > before);
-    within(Duration::from_secs(20), async || {
+    within(Duration::from_secs(60), async || {
         let (size, by) = cosigned(&cluster, 0).await;
         size >= grown && by == [1, 2]
     })
@@ -162,7 +162,7 @@ async fn an_old_copy_revives_nothing_that_was_burned() {
     let evidence = async |cluster: &Cluster| {
         entries(cluster, 0).await.iter().filter(|entry| entry.kind() == Kind::Evidence).count()
     };
-    within(Duration::from_secs(20), async || evidence(&cluster).await == 1).await;
+    within(Duration::from_secs(60), async || evidence(&cluster).await == 1).await;
     let burns = entries(&cluster, 0).await.iter().filter(|entry| entry.kind() == Kind::Burn).count();
     assert_eq!(burns, 2, "both directions of the one pair");
     let error = cluster.sign(0, &key.id, "still burned").await.unwrap_err();
@@ -177,7 +177,7 @@ async fn an_old_copy_revives_nothing_that_was_burned() {
     // It is behind what the witness saw, and of another history once it has grown beyond: one contradiction, or two.
     let refused =
         [1, 2].map(|count| format!("quorate_log_contradictions_total{{peer=\"node-a\"}} {count}\n"));
-    within(Duration::from_secs(20), async || {
+    within(Duration::from_secs(60), async || {
         // A log that is still behind is not offered again before it has grown.
         cluster.sign(0, &other.id, &unique("grown")).await.unwrap();
         let metrics = cluster.get(1, "/metrics").await.1;
@@ -194,7 +194,7 @@ async fn an_old_copy_revives_nothing_that_was_burned() {
 async fn nodes_watch_each_other() {
     let mut cluster = Cluster::start(3).await;
     let key = cluster.create(Scheme::Ed25519, 2, Some(vec![Purpose::Message])).await;
-    within(Duration::from_secs(20), async || cosigned(&cluster, 0).await.1 == [1, 2]).await;
+    within(Duration::from_secs(60), async || cosigned(&cluster, 0).await.1 == [1, 2]).await;
     let (before, _) = cosigned(&cluster, 0).await;
     // An old copy of the folder.
     cluster.stop(0).await;
@@ -206,7 +206,7 @@ async fn nodes_watch_each_other() {
     // More than the copy has, which ends with the stop: what both saw is not in it.
     let grown = u64::try_from(entries(&cluster, 0).await.len()).unwrap();
     assert!(grown > before);
-    within(Duration::from_secs(20), async || {
+    within(Duration::from_secs(60), async || {
         let (size, by) = cosigned(&cluster, 0).await;
         size >= grown && by == [1, 2]
     })
@@ -219,7 +219,7 @@ async fn nodes_watch_each_other() {
     std::fs::rename(&old, &data).unwrap();
     cluster.start_all().await;
     let accused = "quorate_log_contradictions_total{peer=\"node-a\"} 1";
-    within(Duration::from_secs(20), async || {
+    within(Duration::from_secs(60), async || {
         cluster.get(1, "/metrics").await.1.contains(accused)
             && cluster.get(2, "/metrics").await.1.contains(accused)
     })
