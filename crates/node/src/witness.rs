@@ -100,6 +100,13 @@ impl Shared {
                 self.contradicted(from, "it has signed two histories").await?;
                 self.show_kept(from, kept.as_ref()).await;
             }
+            // An honest peer can prove it. This convinces nobody else, so it is not said where worse is known.
+            Err(Refusal::Proof(_)) => {
+                if !locked(&self.contradictions).iter().any(|(peer, _)| *peer == from) {
+                    self.contradicted(from, "it does not lead to a head that this node saw").await?;
+                }
+                self.show_kept(from, kept.as_ref()).await;
+            }
             Err(refusal) => {
                 tracing::debug!(peer = %self.name_of(from), %refusal, "head of a log not cosigned");
             }

@@ -47,7 +47,10 @@ impl Shared {
             return Ok(());
         }
         let Some(offer) = self.offer(size).await? else { return Ok(()) };
-        if !matches!(offer.observe(&key, Some(&head)), Err(Refusal::Rollback { .. } | Refusal::Fork(_))) {
+        // A proof of its own is right, so one that does not hold shows another past. It is no evidence of a fork where the old size is a power
+        // of two: then the old root is not in it.
+        let refused = offer.observe(&key, Some(&head));
+        if !matches!(refused, Err(Refusal::Rollback { .. } | Refusal::Fork(_) | Refusal::Proof(_))) {
             return Ok(());
         }
         let what = "this node was put back to an older state: every pair of its keys is burned";
