@@ -27,6 +27,21 @@ pub(crate) fn points(writes: &[&str]) -> Vec<(String, u64)> {
     (0..writes.len()).map(|at| (writes[at].to_owned(), u64::try_from(nth(at)).unwrap())).collect()
 }
 
+/// What comes of the work, if it ends before the node dies, which it does in any case.
+pub(crate) async fn until_death<T>(
+    faults: &Faults,
+    case: &str,
+    work: impl Future<Output = Option<T>>,
+) -> Option<T> {
+    let ended = tokio::select! {
+        biased;
+        () = faults.died() => None,
+        ended = work => ended,
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), faults.died()).await.is_ok(), "{case}");
+    ended
+}
+
 /// covers: A1, A3. The node dies at each of its writes from the proposal to the word that the attempt failed, right before and right after it.
 /// Whenever it can have said a word, and as soon as the first mark is on its disk, it comes back with the burn: it signs with the
 /// cheater no more, and with the other as before.
@@ -58,12 +73,7 @@ async fn a_node_that_dies_over_a_failed_check_comes_back_with_the_burn() {
             let case = format!("{fault:?}, write {at}: {name} {nth}");
             let key = keys.pop().unwrap();
             faults.fail_nth_named(name, *nth, fault);
-            let ended = tokio::select! {
-                biased;
-                () = faults.died() => None,
-                ended = traitor.cheat(&cluster, &key.id, false) => ended,
-            };
-            assert!(tokio::time::timeout(Duration::from_secs(10), faults.died()).await.is_ok(), "{case}");
+            let ended = until_death(&faults, &case, traitor.cheat(&cluster, &key.id, false)).await;
             faults = Faults::default();
             cluster.die_and_start(0, &faults).await;
             let told = traitor.was_told().await || ended.is_some();

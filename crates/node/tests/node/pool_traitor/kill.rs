@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use quorate_store::fault::{Fault as Death, Faults};
 
 use super::*;
-use crate::burn_kill::{points, recorded};
+use crate::burn_kill::{points, recorded, until_death};
 use crate::pool::metric;
 
 /// What the owner of a presignature writes from the request to its answer.
@@ -219,12 +219,7 @@ async fn a_node_that_dies_over_a_failed_check_of_a_presignature_comes_back_with_
             let case = format!("{fault:?}, write {at}: {name} {nth}");
             let key = keys.pop().unwrap();
             faults.fail_nth_named(name, *nth, fault);
-            let ended = tokio::select! {
-                biased;
-                () = faults.died() => None,
-                ended = helper.cheat(&key) => Some(ended),
-            };
-            assert!(timeout(Duration::from_secs(10), faults.died()).await.is_ok(), "{case}");
+            let ended = until_death(&faults, &case, async { Some(helper.cheat(&key).await) }).await;
             faults = Faults::default();
             cluster.die_and_start(0, &faults).await;
             let told = helper.traitor.was_told().await || ended.is_some();
