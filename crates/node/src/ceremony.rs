@@ -485,10 +485,9 @@ impl Durable {
         material.setup.burn(peer);
         let peer = peers.get(&peer).ok_or(EffectError::Unknown("burn of a stranger"))?;
         let evidence = blake3::derive_key("quorate 2026 node burn evidence v1", check.as_bytes());
-        // The abort does not leave this node before a restart if this fails.
-        let burned = self.shared.burn_pair(key, *revision, *peer, self.session.0, evidence).await;
         tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
-        Ok(burned?)
+        // Neither the abort nor the end of the attempt leaves this node before.
+        Ok(self.shared.burn_pair_for_good(key, *revision, *peer, self.session.0, evidence).await?)
     }
 
     /// A computation that broke down may have been a check of what one of the others sent, and nobody can say of whom.

@@ -593,10 +593,8 @@ impl Shared {
             open.retain(|_, material| Arc::strong_count(material) > 1);
         }
         // What was burned while this was opened: whoever burns outside of a session looks here for what is open after the mark.
-        for (_, _, peer) in locked(&self.burned).iter().filter(|(of, at, _)| of == id && *at == key.epoch) {
-            if let Some(party) = record.index_of(*peer) {
-                material.setup.burn(party);
-            }
+        for party in self.burns.peers(id, key.epoch).into_iter().filter_map(|peer| record.index_of(peer)) {
+            material.setup.burn(party);
         }
         open.insert(id.clone(), Arc::clone(&material));
         Ok(material)
@@ -609,11 +607,8 @@ impl Shared {
         revision: u64,
         record: &Record,
     ) -> Result<BTreeSet<PartyIndex>, Problem> {
-        let mut burned: BTreeSet<PartyIndex> = locked(&self.burned)
-            .iter()
-            .filter(|(burned, of, _)| burned == id && *of == revision)
-            .filter_map(|(_, _, peer)| record.index_of(*peer))
-            .collect();
+        let in_force = self.burns.peers(id, revision).into_iter();
+        let mut burned: BTreeSet<PartyIndex> = in_force.filter_map(|peer| record.index_of(peer)).collect();
         let mut after = None;
         loop {
             let page = self.store.list_burns(id.as_str(), after, quorate_store::MAX_PAGE_LEN).await;

@@ -46,6 +46,7 @@ mod access;
 mod admin;
 mod audit;
 mod backup;
+mod burns;
 mod ceremony;
 mod clock;
 pub mod config;

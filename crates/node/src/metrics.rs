@@ -15,7 +15,7 @@ use quorate_protocol::abort::Check;
 use crate::clock;
 use crate::pool::Pool;
 use crate::pool::shelf::Reason;
-use crate::registry::{Registry, locked};
+use crate::registry::Registry;
 use crate::shared::Shared;
 
 const METADATA: Metadata<'static> = Metadata::new("quorate_node", Level::INFO, Some("quorate_node"));
@@ -217,7 +217,7 @@ impl Shared {
     pub(crate) async fn measured(&self) -> String {
         let metrics = &self.metrics;
         let gauge = |name, value| metrics.gauge(name, Vec::new(), float(value));
-        gauge("quorate_burns_unsaved", counted(locked(&self.unsaved).len()));
+        gauge("quorate_burns_unsaved", counted(self.burns.unsaved()));
         gauge("quorate_approvals_pending", counted(self.limiter.waiting()));
         let free = self.streams.available_permits();
         gauge("quorate_event_streams", counted(self.config.limits.max_event_streams.saturating_sub(free)));

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::backup;
+use crate::burns::Burns;
 use crate::ceremony::act::destruction::Doomed;
 use crate::ceremony::member::{Line, take_part};
 use crate::config::{Config, ConfigError};
@@ -216,8 +217,7 @@ impl Node {
             moves: Mutex::default(),
             doubts: Mutex::default(),
             switching: tokio::sync::Mutex::default(),
-            burned: Mutex::default(),
-            unsaved: Mutex::default(),
+            burns: Burns::default(),
             gate: tokio::sync::RwLock::default(),
             acting: tokio::sync::Mutex::default(),
             acted: std::sync::atomic::AtomicU64::default(),
@@ -257,7 +257,9 @@ impl Node {
             let mut ticks = tokio::time::interval(UPKEEP);
             while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 counted.metrics.upkeep();
-                counted.save_burns().await;
+                if let Err(problem) = counted.save_burns().await {
+                    tracing::error!(detail = %problem.detail, "free space, and do not restart this node before its burn marks are on disk");
+                }
                 if let Err(problem) = counted.pursue_doubts().await {
                     tracing::error!(detail = %problem.detail, "what became of a move is not asked");
                 }
@@ -366,6 +368,11 @@ impl Node {
         shared.tasks.close();
         if timeout(SETTLE, shared.tasks.wait()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
+        }
+        if shared.save_burns().await.is_err() {
+            tracing::error!(
+                "burn marks are lost with this stop: refresh the keys that they are of before this node signs again"
+            );
         }
         if let Err(problem) = shared.log_stop().await {
             tracing::error!(detail = %problem.detail, "the stop is not logged");

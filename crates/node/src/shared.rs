@@ -10,18 +10,18 @@ use quorate_log::note::WitnessSigner;
 use quorate_net::{Network, PeerId};
 use quorate_protocol::party::{IdentityKey, LocalIdentity, PartyIndex};
 use quorate_seal::{Hsm, Sealer, SealingKey};
-use quorate_store::{Burn, InstanceId, OtDirection, Store, StoreError};
+use quorate_store::{Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Recent;
+use crate::burns::Burns;
 use crate::ceremony::act::catch_up::Heard;
 use crate::ceremony::act::destruction::Doomed;
 use crate::ceremony::attempts::pace::Pace;
 use crate::ceremony::moving::Doubts;
-use crate::clock;
 use crate::config::{self, Config};
 use crate::control::{Answer, CeremonyId, Control, Known, Outcome};
 use crate::events::Events;
@@ -106,10 +106,7 @@ pub(crate) struct Shared {
     pub(crate) joined: Mutex<HashMap<(PeerId, CeremonyId), Joined>>,
     /// The secrets of keys that are open.
     pub(crate) materials: Mutex<OpenMaterials>,
-    /// Pairs that burned since the start, by key and revision; the store has those of before, and these unless it failed.
-    pub(crate) burned: Mutex<HashSet<(KeyId, u64, PeerId)>>,
-    /// Burn marks that the store did not take yet.
-    pub(crate) unsaved: Mutex<Vec<Burn>>,
+    pub(crate) burns: Burns,
     /// Shared by decisions until they are logged, held alone by what changes decisions until it is in force: each decision is in the log
     /// on the side of a change, freeze or order about a key on which it was made.
     pub(crate) gate: tokio::sync::RwLock<()>,
@@ -196,60 +193,11 @@ impl Shared {
         }
     }
 
-    /// Sends a control message; a peer that cannot be reached just does not get it.
+    /// Sends a control message; a peer that cannot be reached just does not get it, and none hears of a failed check before its burn is on disk.
     pub(crate) async fn tell(&self, to: PeerId, message: &Control) {
+        let Some(message) = self.hushed(message).await else { return };
         if let Err(error) = self.network.send_control(to, message.encode(trace::outgoing()).into()).await {
             tracing::debug!(peer = %self.name_of(to), %error, "control message not sent");
-        }
-    }
-
-    /// Burns the pair with a peer in a revision of a key: nobody here uses it again. Durable when it returns.
-    ///
-    /// # Errors
-    /// The store does not take the mark; it is in force nevertheless, and tried again until the disk takes it.
-    pub(crate) async fn burn_pair(
-        &self,
-        key: &KeyId,
-        revision: u64,
-        peer: PeerId,
-        session: [u8; 32],
-        evidence_hash: [u8; 32],
-    ) -> Result<(), Problem> {
-        // In memory first: a disk that is full must not give the pair another chance.
-        locked(&self.burned).insert((key.clone(), revision, peer));
-        self.pool.burned(key, revision, peer);
-        let mut failed = None;
-        // Both directions: the pair is not used again, whichever side failed.
-        for direction in [OtDirection::Sender, OtDirection::Receiver] {
-            let instance = InstanceId {
-                key_id: key.as_str().to_owned(),
-                epoch: revision,
-                peer: peer.as_bytes().to_vec(),
-                direction,
-                generation: 0,
-            };
-            let burn =
-                Burn { instance, session: session.to_vec(), evidence_hash, burned_at: clock::millis() };
-            if let Err(error) = self.store_burn(burn.clone()).await {
-                locked(&self.unsaved).push(burn);
-                failed = Some(store_problem(&error));
-            }
-        }
-        self.events.burned(key, self.name_of(peer));
-        failed.map_or(Ok(()), Err)
-    }
-
-    /// Tries again to store what the store did not take.
-    pub(crate) async fn save_burns(&self) {
-        let unsaved = locked(&self.unsaved).clone();
-        for burn in unsaved {
-            match self.store_burn(burn.clone()).await {
-                // Counted as unsaved until now: who asks meanwhile must not hear that all is well.
-                Ok(_) => locked(&self.unsaved).retain(|other| *other != burn),
-                Err(error) => {
-                    tracing::error!(key = burn.instance.key_id, %error, "a burn mark is not on disk yet: free space, and do not restart this node before");
-                }
-            }
         }
     }
 

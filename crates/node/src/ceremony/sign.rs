@@ -207,6 +207,10 @@ pub(crate) async fn ask(
         }
     };
     let burned = key.material.setup.burned();
+    if !burned.is_empty() {
+        // CER.8  Whoever asks hears of a burn only when it is on disk.
+        shared.save_burns().await?;
+    }
     let batch = sign.batch;
     Ok(Asked { key, items, batch, wanted, names, peers, burned, said: None, decided: None })
 }

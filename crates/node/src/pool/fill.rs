@@ -161,8 +161,10 @@ impl Shared {
     async fn still_good(&self, key: &OpenKey, lot: &Lot) -> Result<(), Problem> {
         self.check_usable(key).await?;
         let burned = key.material.setup.burned();
-        let marked = |peer: &PeerId| locked(&self.burned).contains(&(lot.key.clone(), lot.revision, *peer));
-        if lot.quorum.iter().any(|party| burned.contains(party)) || lot.nodes.iter().any(marked) {
+        let marked = self.burns.peers(&lot.key, lot.revision);
+        if lot.quorum.iter().any(|party| burned.contains(party))
+            || lot.nodes.iter().any(|peer| marked.contains(peer))
+        {
             return Err(refuse("a pair of this node in the quorum is burned"));
         }
         if self.is_frozen(&key.id, &key.record) {
@@ -296,6 +298,7 @@ impl Shared {
         if self.draining.is_cancelled() || !self.is_calm() {
             return Err(busy());
         }
+        self.save_burns().await?;
         let one = Arc::clone(&self.pool.for_others).try_acquire_owned().map_err(|_| busy())?;
         let missing = || Problem::new(Code::NotFound, "this node holds no such key");
         let id: KeyId = key.parse().map_err(|_| missing())?;

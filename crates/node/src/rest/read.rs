@@ -17,7 +17,6 @@ use super::answer::{Failed, json};
 use super::{Signed, relay};
 use crate::governance::hidden;
 use crate::keys::Record;
-use crate::registry::locked;
 use crate::shared::{Shared, store_problem};
 
 fn cursor(query: &ListQuery) -> Result<Option<Cursor>, Problem> {
@@ -191,7 +190,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         reasons.push(format!("the store does not answer: {error}"));
     }
     reasons.extend(shared.no_member().map(str::to_owned));
-    let unsaved = locked(&shared.unsaved).len();
+    let unsaved = shared.burns.unsaved();
     if unsaved > 0 {
         reasons.push(format!(
             "{unsaved} burn marks are not on disk: free space, and do not restart this node before"

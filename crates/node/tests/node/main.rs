@@ -5,6 +5,7 @@ mod attempts;
 mod audit;
 mod backup;
 mod batch;
+mod burn_disk;
 mod burn_kill;
 mod byzantine;
 mod canary;

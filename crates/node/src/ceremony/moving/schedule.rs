@@ -150,6 +150,7 @@ impl Shared {
         let every = self.schedule().ok_or_else(|| {
             refuse("this node refreshes nothing by itself: set `[refresh] every` at all nodes or at none")
         })?;
+        self.save_burns().await?;
         if self.draining.is_cancelled() {
             return Err(Problem::new(Code::Unavailable, "this node is shutting down"));
         }

@@ -1,0 +1,147 @@
+//! A disk that does not take a burn: until it does, nobody hears that a check failed.
+
+use std::time::{Duration, Instant};
+
+use quorate_api::intent::{Purpose, Scheme};
+use quorate_api::{Code, EventKind};
+use quorate_log::entry::Kind;
+use quorate_node::Node;
+use quorate_store::fault::{Fault, Faults};
+use tokio::time::timeout;
+
+use crate::burn_kill::until_death;
+use crate::byzantine::{Answer, Traitor, Work};
+use crate::cluster::{CLIENT, Cluster, WAIT, client_key, message, now, problem, unique};
+use crate::requests::sign_request;
+
+/// How long the cheater listens while the mark is not on disk: several tries of the node.
+const LISTENS: Duration = Duration::from_secs(3);
+
+/// Lets the disk take no burn from now on; more writes than any test makes.
+fn take_no_burn(faults: &Faults) {
+    for nth in 1..=500 {
+        faults.fail_nth_named("burn", nth, Fault::DiskFull);
+    }
+}
+
+/// covers: A1: a burn that the disk does not take holds at once, is not hidden from who runs the node, and is stored as soon as the disk
+/// takes it. Until then neither a peer nor a client is told of it: not by the end of the attempt, nor by an abort, nor by what is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burn_is_not_lost_with_a_full_disk() {
+    let mut cluster = Cluster::start(3).await;
+    let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await.id;
+    cluster.stop(0).await;
+    let faults = Faults::default();
+    cluster.nodes[0] =
+        Some(Node::start_with_faults(cluster.configs[0].clone(), faults.clone()).await.unwrap());
+    cluster.start_all().await;
+    let mut traitor = Traitor::replace(&mut cluster, 2).await;
+    take_no_burn(&faults);
+    let ended = timeout(LISTENS, traitor.cheat(&cluster, &key, false)).await;
+    assert!(ended.is_err(), "{ended:?}");
+    assert!(!traitor.hears_of_it(Duration::from_millis(300)).await);
+
+    let readiness = || cluster.get(0, "/readyz");
+    let (status, text) = readiness().await;
+    assert!(status == 503 && text.contains("2 burn marks are not on disk"), "{status} {text}");
+    let metrics = cluster.get(0, "/metrics").await.1;
+    assert!(metrics.contains("\nquorate_burns_unsaved 2\n"));
+    let logged = async || {
+        let logged = crate::receipts::entries(&cluster, 0).await;
+        logged.iter().filter(|entry| entry.kind() == Kind::Burn).count()
+    };
+    let told = async || {
+        let told = crate::events::kept(&cluster, 0).await;
+        told.iter().filter(|event| event.kind == EventKind::PairBurned).count()
+    };
+    assert_eq!((logged().await, told().await), (0, 0), "neither mark nor entry nor event");
+
+    let request = sign_request(&key, &message("again"), CLIENT, now() + 60, &unique("again"));
+    let request = request.sign(&client_key(1)).encode();
+    let honest = cluster.identities[0];
+    let two = || Work::Sign { quorum: vec![1, 3], epoch: 0 };
+    let (_, answer) = traitor.propose(honest, request.clone(), two()).await;
+    match &answer {
+        Some(Answer::Refuse { code, detail, burned: None }) => {
+            assert_eq!(code, "internal");
+            assert!(detail.contains("store failed") && !detail.contains("burn"), "{detail}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut both = message("both");
+    both.quorum = Some(vec!["node-a".to_owned(), "node-c".to_owned()]);
+    let refused = cluster.client(0).sign(&key, &both, &unique("both"), WAIT).await;
+    assert_eq!(problem(refused.unwrap_err()).code, Code::Internal);
+
+    faults.forget();
+    let until = Instant::now() + Duration::from_secs(20);
+    while readiness().await.0 != 200 {
+        assert!(Instant::now() < until, "never stored");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(traitor.hears_of_it(Duration::from_secs(12)).await, "now it is told");
+    assert_eq!((logged().await, told().await), (2, 1), "both directions, one pair");
+    let (_, answer) = traitor.propose(honest, request.clone(), two()).await;
+    assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
+    cluster.stop(0).await;
+    cluster.start_node(0).await;
+    traitor.network.wait_connected(&[honest], Duration::from_secs(10)).await.unwrap();
+    let (_, answer) = traitor.propose(honest, request, two()).await;
+    assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
+}
+
+/// covers: A1, A3. The disk does not take the burn, and then the node dies or is stopped. Whatever the disk has in the end, the cheater was not
+/// told that it failed before the burn was there; where the burn is there, it holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_ends_before_the_disk_takes_a_burn_has_said_nothing() {
+    let mut cluster = Cluster::start(3).await;
+    let create = async || cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await.id;
+    let mut keys = [create().await, create().await, create().await].into_iter();
+    let mut traitor = Traitor::replace(&mut cluster, 2).await;
+    let ids = [cluster.identities[0], cluster.identities[1]];
+    let mut faults = Faults::default();
+    let mut ends = Vec::new();
+    for end in [Some(Fault::DeadBefore), Some(Fault::DeadAfter), None] {
+        cluster.die_and_start(0, &faults).await;
+        traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
+        let key = keys.next().unwrap();
+        // Both directions are refused once.
+        match end {
+            Some(fault) => {
+                for nth in [1, 2] {
+                    faults.fail_nth_named("burn", nth, Fault::DiskFull);
+                }
+                faults.fail_nth_named("burn", 3, fault);
+            }
+            None => take_no_burn(&faults),
+        }
+        let case = format!("{end:?}");
+        let told = if end.is_some() {
+            until_death(&faults, &case, traitor.cheat(&cluster, &key, false)).await.is_some()
+        } else {
+            let ended = timeout(LISTENS, traitor.cheat(&cluster, &key, false)).await;
+            cluster.stop(0).await;
+            ended.is_ok()
+        };
+        assert!(!told && !traitor.was_told().await, "{case}");
+        faults = Faults::default();
+        if end.is_some() {
+            cluster.die_and_start(0, &faults).await;
+        } else {
+            cluster.start_node(0).await;
+        }
+        traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
+        let mut both = message("with the cheater");
+        both.quorum = Some(vec!["node-a".to_owned(), "node-c".to_owned()]);
+        let refused = cluster.client(0).sign(&key, &both, &unique("burned"), WAIT).await;
+        let is_burned = problem(refused.unwrap_err()).code == Code::KeyBurned;
+        assert_eq!(is_burned, end == Some(Fault::DeadAfter), "{case}: what the disk has");
+        assert_eq!(
+            cluster.sign(0, &key, "with the other").await.unwrap().quorum,
+            ["node-a", "node-b"],
+            "{case}"
+        );
+        ends.push(is_burned);
+    }
+    assert_eq!(ends, [false, true, false]);
+}
