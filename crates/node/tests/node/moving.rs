@@ -241,6 +241,10 @@ async fn a_lost_disk_is_repaired_under_a_new_identity() {
     }
     let refused = moved(&cluster, 0, &ecdsa.id, &repair(1, "x")).await.unwrap_err();
     assert_eq!(refused.code, Code::Unprocessable, "{refused}");
+    // A share cannot help to make itself.
+    let refused = moved(&cluster, 2, &ecdsa.id, &repair(1, "c")).await.unwrap_err();
+    assert_eq!(refused.code, Code::Unprocessable, "{refused}");
+    assert!(refused.detail.contains("ask another node"), "{refused}");
     // It signs with either of the others.
     cluster.stop(0).await;
     for key in [&ecdsa, &frost] {

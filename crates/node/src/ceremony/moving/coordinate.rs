@@ -77,6 +77,10 @@ async fn choose(shared: &Arc<Shared>, order: &Order) -> Result<Chosen, Problem> 
     let there = |peer: &PeerId| *peer == shared.id || shared.network.is_connected(*peer);
     let parties = old.parties();
     let me = parties.get(&shared.id).copied().ok_or_else(missing)?;
+    if target.lost == Some(me) {
+        let detail = "this node's own share is to be repaired, so the others must deal: ask another node that holds the key";
+        return Err(refuse(detail));
+    }
     let mut ready: Vec<PartyIndex> =
         parties.iter().filter(|(peer, _)| there(peer)).map(|(_, party)| *party).collect();
     // Who stays takes part anyway.
