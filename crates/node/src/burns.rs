@@ -1,67 +1,75 @@
 //! Burns of pairs: in force at once, on disk before anything else leaves (CER.8).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use quorate_api::{KeyId, Problem};
+use quorate_api::{Code, KeyId, Problem};
 use quorate_net::PeerId;
-use quorate_store::{Burn, InstanceId, OtDirection};
+use quorate_protocol::party::PartyIndex;
+use quorate_store::{Burn, InstanceId, OtDirection, StoreError};
+use tokio::time::Instant;
 
+use crate::ceremony::SHUTTING_DOWN;
 use crate::clock;
 use crate::control::{Answer, Control, Refusal};
+use crate::keys::{OpenKey, Record};
 use crate::registry::locked;
-use crate::shared::{Shared, store_problem};
+use crate::shared::Shared;
 
 /// How long the disk is left alone after it did not take a mark.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// The pair with a peer, in a revision of a key.
+type Pair = (KeyId, u64, PeerId);
+
 /// The pairs that burned since the start; the store has those of before.
 #[derive(Default)]
 pub(crate) struct Burns {
-    /// By key and revision.
-    in_force: Mutex<HashSet<(KeyId, u64, PeerId)>>,
-    /// Those of which the store has not taken every mark yet.
-    unsaved: Mutex<Vec<Unsaved>>,
-    /// Held while marks are stored: whoever waits for it finds them stored, or the disk as bad as before.
-    saving: tokio::sync::Mutex<()>,
+    in_force: Mutex<HashSet<Pair>>,
+    /// Those of which the store has not taken every mark yet. Locked before `in_force`.
+    unsaved: Mutex<HashMap<Pair, Unsaved>>,
+    /// Held while marks are stored, so that whoever waited for it finds them stored or the disk as bad as before: when it failed last, and how.
+    saving: tokio::sync::Mutex<Option<(Instant, Problem)>>,
 }
 
-/// A pair that burned and the marks of it that are not on disk.
-#[derive(Clone, PartialEq)]
+/// The marks of a pair that are not on disk.
+#[derive(Clone)]
 struct Unsaved {
-    key: KeyId,
-    peer: PeerId,
     marks: Vec<Burn>,
+    /// Nobody was told of it yet.
+    is_news: bool,
 }
 
 impl Burns {
     /// The peers with whom a pair burned since the start, in a revision of a key.
-    pub(crate) fn peers(&self, key: &KeyId, revision: u64) -> Vec<PeerId> {
+    fn peers(&self, key: &KeyId, revision: u64) -> Vec<PeerId> {
         let in_force = locked(&self.in_force);
         in_force.iter().filter(|(of, at, _)| of == key && *at == revision).map(|(_, _, peer)| *peer).collect()
     }
 
+    /// The parties among those.
+    pub(crate) fn parties(&self, key: &KeyId, revision: u64, record: &Record) -> BTreeSet<PartyIndex> {
+        self.peers(key, revision).into_iter().filter_map(|peer| record.index_of(peer)).collect()
+    }
+
     /// How many marks are not on disk.
     pub(crate) fn unsaved(&self) -> usize {
-        locked(&self.unsaved).iter().map(|pair| pair.marks.len()).sum()
+        locked(&self.unsaved).values().map(|pair| pair.marks.len()).sum()
     }
 }
 
 impl Shared {
-    /// Burns the pair with a peer in a revision of a key: nobody here uses it again. Durable when it returns.
-    ///
-    /// # Errors
-    /// The store does not take the marks; the pair is burned nevertheless, and they are tried again until the disk takes them.
-    pub(crate) async fn burn_pair(
+    /// Burns the pair with a peer in a revision of a key: nobody here uses it again. The marks are still to be stored.
+    pub(crate) fn burn_pair(
         &self,
         key: &KeyId,
         revision: u64,
         peer: PeerId,
         session: [u8; 32],
         evidence_hash: [u8; 32],
-    ) -> Result<(), Problem> {
+    ) {
         // Both directions: the pair is not used again, whichever side failed.
         let mark = |direction| {
             let instance = InstanceId {
@@ -73,35 +81,33 @@ impl Shared {
             };
             Burn { instance, session: session.to_vec(), evidence_hash, burned_at: clock::millis() }
         };
-        let marks = [OtDirection::Sender, OtDirection::Receiver].map(mark).to_vec();
-        // Whoever sees the burn sees that it is not on disk, so this is first.
-        locked(&self.burns.unsaved).push(Unsaved { key: key.clone(), peer, marks });
-        // In memory before the disk: one that is full must not give the pair another chance.
-        locked(&self.burns.in_force).insert((key.clone(), revision, peer));
+        let pair = (key.clone(), revision, peer);
+        {
+            // Whoever sees it in force sees here that it is not on disk.
+            let mut unsaved = locked(&self.burns.unsaved);
+            // In memory before the disk: one that is full must not give the pair another chance.
+            let is_news = locked(&self.burns.in_force).insert(pair.clone());
+            let marks = || [OtDirection::Sender, OtDirection::Receiver].map(mark).to_vec();
+            unsaved.entry(pair).or_insert_with(|| Unsaved { marks: marks(), is_news });
+        }
         self.pool.burned(key, revision, peer);
-        self.save_burns().await
     }
 
-    /// The same, and waits for a disk that does not take the marks: nothing that follows from the burn may happen before.
+    /// Waits until every mark is on disk: nothing that follows from a burn may happen before.
     ///
     /// # Errors
-    /// The node stops before the disk has taken them.
-    pub(crate) async fn burn_pair_for_good(
-        &self,
-        key: &KeyId,
-        revision: u64,
-        peer: PeerId,
-        session: [u8; 32],
-        evidence_hash: [u8; 32],
-    ) -> Result<(), Problem> {
-        let mut saved = self.burn_pair(key, revision, peer, session, evidence_hash).await;
-        while saved.is_err() && self.stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
-            saved = self.save_burns().await;
+    /// The node stops before.
+    pub(crate) async fn burns_saved(&self) -> Result<(), Problem> {
+        while self.save_burns().await.is_err() {
+            let stopped = self.stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none();
+            if stopped {
+                return Err(Problem::new(Code::Unavailable, SHUTTING_DOWN));
+            }
         }
-        saved
+        Ok(())
     }
 
-    /// Stores the marks that are not on disk.
+    /// Stores the marks that are not on disk, unless the disk has just refused one.
     ///
     /// # Errors
     /// The store does not take all of them.
@@ -109,36 +115,71 @@ impl Shared {
         if locked(&self.burns.unsaved).is_empty() {
             return Ok(());
         }
-        let _one = self.burns.saving.lock().await;
+        let mut failed = self.burns.saving.lock().await;
+        if let Some((at, problem)) = failed.as_ref()
+            && at.elapsed() < AGAIN
+            && !locked(&self.burns.unsaved).is_empty()
+        {
+            return Err(problem.clone());
+        }
+        *failed = None;
         let unsaved = locked(&self.burns.unsaved).clone();
-        let mut failed = None;
-        for pair in unsaved {
-            let (mut left, mut is_new) = (Vec::new(), false);
-            for mark in &pair.marks {
+        for (pair, Unsaved { marks, .. }) in unsaved {
+            for mark in marks {
                 match self.store_burn(mark.clone()).await {
-                    Ok(new) => is_new |= new,
+                    Ok(_) => self.saved(&pair, &mark),
                     Err(error) => {
-                        tracing::error!(key = %pair.key, "a burn mark is not on disk yet: free space, and do not restart this node before");
-                        failed = Some(store_problem(&error));
-                        left.push(mark.clone());
+                        let left = self.burns.unsaved();
+                        tracing::error!(%error, left, "burn marks are not on disk yet: free space, and do not restart this node before");
+                        *failed = Some((Instant::now(), problem(&error)));
                     }
                 }
             }
-            let all = left.is_empty();
-            // Counted as unsaved until now: who asks meanwhile must not hear that all is well.
-            let mut unsaved = locked(&self.burns.unsaved);
-            let Some(at) = unsaved.iter().position(|other| *other == pair) else { continue };
-            if all {
-                unsaved.remove(at);
-            } else if let Some(kept) = unsaved.get_mut(at) {
-                kept.marks = left;
-            }
-            drop(unsaved);
-            if all && is_new {
-                self.events.burned(&pair.key, self.name_of(pair.peer));
+            if let Some((_, problem)) = failed.as_ref() {
+                return Err(problem.clone());
             }
         }
-        failed.map_or(Ok(()), Err)
+        Ok(())
+    }
+
+    /// A mark is on disk. It counted as unsaved until now: who asks meanwhile must not hear that all is well.
+    fn saved(&self, pair: &Pair, mark: &Burn) {
+        let mut unsaved = locked(&self.burns.unsaved);
+        let Some(left) = unsaved.get_mut(pair) else { return };
+        left.marks.retain(|other| other.instance != mark.instance);
+        if left.marks.is_empty() {
+            let is_news = left.is_news;
+            unsaved.remove(pair);
+            drop(unsaved);
+            if is_news {
+                self.events.burned(&pair.0, self.name_of(pair.2));
+            }
+        }
+    }
+
+    /// The last try of a node that stops.
+    pub(crate) async fn save_burns_or_warn(&self) {
+        *self.burns.saving.lock().await = None;
+        if self.save_burns().await.is_err() {
+            tracing::error!(
+                "burn marks are lost with this stop: refresh the keys that they are of before this node signs again"
+            );
+        }
+    }
+
+    /// CER.8: the parties with whom this node's pairs are burned, as far as it is on disk. What a session has found and not stored yet is not
+    /// among them: who goes on finds it in the set-up.
+    ///
+    /// # Errors
+    /// The disk does not take a mark.
+    pub(crate) async fn burned(&self, key: &OpenKey) -> Result<BTreeSet<PartyIndex>, Problem> {
+        let mut burned = key.material.setup.burned();
+        if !burned.is_empty() {
+            let since = self.burns.parties(&key.id, key.revision, &key.record);
+            self.save_burns().await?;
+            burned.retain(|party| since.contains(party) || key.material.burned.contains(party));
+        }
+        Ok(burned)
     }
 
     /// CER.8: what may be said to a peer while marks are not on disk. What became of an attempt is not. Whether this node takes part in one
@@ -152,4 +193,9 @@ impl Shared {
         let answer = Answer::Refuse(Refusal::new(&problem, None));
         Some(Cow::Owned(Control::Answer { ceremony: *ceremony, answer }))
     }
+}
+
+/// As for any other write.
+fn problem(error: &StoreError) -> Problem {
+    Problem::new(Code::Internal, format!("this node's store failed: {error}"))
 }

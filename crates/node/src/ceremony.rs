@@ -42,7 +42,7 @@ use quorate_api::{
 use quorate_ecdsa::setup::MAX_CALLS;
 use quorate_net::driver;
 use quorate_net::{DriverError, Effects, Missed, Patience, PeerId, Progress, Routes, SessionTag};
-use quorate_protocol::abort::{Abort, Blame, Consequence};
+use quorate_protocol::abort::{Abort, Blame, Check, Consequence};
 use quorate_protocol::party::{Committee, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{BadParams, Effect, Params, Session, SessionId};
@@ -60,6 +60,8 @@ use crate::keys::moving::epoch_of;
 use crate::keys::{Material, Pending};
 use crate::shared::{Shared, party_name, random, store_problem};
 use crate::trace::carried;
+
+pub(crate) const SHUTTING_DOWN: &str = "this node is shutting down: ask another one";
 
 /// Why a ceremony gave no result here.
 #[derive(Clone, Debug)]
@@ -190,17 +192,17 @@ impl Ceremony<'_> {
         };
         let begun = Instant::now();
         let steps = protocols::steps(protocol, self.committee.len());
-        let session = steps
-            .run(move || start(params))
-            .await
-            .map_err(|error| self.failed(protocol, error))?
-            .map_err(|error| Failure::local(Problem::new(Code::Internal, error.to_string())))?;
+        let others: Vec<PartyIndex> = self.committee.indices().filter(|party| *party != self.me).collect();
+        let durable = Durable { shared: Arc::clone(self.shared), session: id, purpose };
+        let started = steps.run(move || start(params)).await.map_err(|error| self.failed(protocol, error))?;
+        let session = match started {
+            Ok(session) => session,
+            Err(unfit) => return Err(self.unfit(&durable, &others, &unfit).await),
+        };
         let within = self.deadline.saturating_duration_since(begun);
         let (events, mut happened) = mpsc::unbounded_channel();
         let shared = Arc::clone(self.shared);
-        let others: Vec<PartyIndex> = self.committee.indices().filter(|party| *party != self.me).collect();
         let committee = self.committee.clone();
-        let durable = Durable { shared: Arc::clone(self.shared), session: id, purpose };
         let called_off = self.cancel.child_token();
         // Also when whoever waits here stops waiting.
         let _called_off = called_off.clone().drop_guard();
@@ -214,7 +216,7 @@ impl Ceremony<'_> {
             // ATT.7  Kept before anybody here hears of the failure, also if nobody listens any more.
             let evidence = match &ended {
                 Err(DriverError::Crashed) => {
-                    durable.burn_all(&others).await;
+                    durable.crashed(&others).await;
                     None
                 }
                 Err(DriverError::Aborted(abort)) => durable.shared.keep_evidence(id, &committee, abort).await,
@@ -250,6 +252,37 @@ impl Ceremony<'_> {
         }
     }
 
+    /// Why a session cannot begin. A pair of it that burned since the quorum was chosen is no fault of this node: others can sign.
+    async fn unfit(&self, durable: &Durable, others: &[PartyIndex], unfit: &BadParams) -> Failure {
+        match durable.burned_meanwhile(others).await {
+            Err(error) => self.not_durable(&error),
+            Ok(burned) if burned.is_empty() => {
+                Failure::local(Problem::new(Code::Internal, unfit.to_string()))
+            }
+            Ok(burned) => {
+                let names = self.names_of(&burned).join("`, `");
+                let detail = format!(
+                    "another session burned the pair of this node with `{names}` before this one began: use other quorums, or refresh the key once you know why"
+                );
+                let mut failure = Failure::of(Code::CeremonyAborted, detail, burned);
+                failure.hushed = true;
+                failure.because(Scope::Each, Fault::Disputed)
+            }
+        }
+    }
+
+    fn not_durable(&self, error: &dyn std::fmt::Display) -> Failure {
+        // What is not on disk when the node stops is said to nobody, not even in the operation.
+        if self.shared.stop.is_cancelled() {
+            return Failure::local(Problem::new(Code::Unavailable, SHUTTING_DOWN));
+        }
+        tracing::error!(%error, "an effect is not durable");
+        Failure::local(Problem::new(
+            Code::Internal,
+            format!("it was given up because this node cannot store: {error}"),
+        ))
+    }
+
     fn name(&self, party: PartyIndex) -> String {
         party_name(&self.names, party)
     }
@@ -283,18 +316,12 @@ impl Ceremony<'_> {
                     self.missed(protocol, &missed, lost.collect(), "restarted or lost its connection");
                 failure.because(Scope::Each, Fault::Silent)
             }
-            DriverError::NotDurable(error) => {
-                tracing::error!(%error, "an effect is not durable");
-                let detail = format!("{protocol} was given up because this node cannot store: {error}");
-                Failure::local(Problem::new(Code::Internal, detail))
-            }
+            DriverError::NotDurable(error) => self.not_durable(&error),
             DriverError::CalledOff => {
                 let detail = "the attempt was called off by its coordinator or by a shutdown".to_owned();
                 Failure::of(Code::CeremonyAborted, detail, Vec::new())
             }
-            DriverError::ShutDown => {
-                Failure::local(Problem::new(Code::Unavailable, "this node is shutting down: ask another one"))
-            }
+            DriverError::ShutDown => Failure::local(Problem::new(Code::Unavailable, SHUTTING_DOWN)),
             error @ (DriverError::Send(_) | DriverError::NoRoute(_) | DriverError::Crashed) => {
                 Failure::local(Problem::new(Code::Internal, error.to_string()))
             }
@@ -478,28 +505,41 @@ impl Purpose {
 }
 
 impl Durable {
-    async fn burn(&self, peer: PartyIndex, check: &'static str) -> Result<(), EffectError> {
+    /// Burns the pairs with these, all of them before the disk is waited for. Neither an abort nor the end of the attempt leaves this node
+    /// before it has taken the marks.
+    async fn burn(&self, parties: &[PartyIndex], check: &'static str) -> Result<(), EffectError> {
         let Purpose::Use { key, revision, peers, material, .. } = &self.purpose else {
             return Err(EffectError::Unknown("burn"));
         };
-        material.setup.burn(peer);
-        let peer = peers.get(&peer).ok_or(EffectError::Unknown("burn of a stranger"))?;
         let evidence = blake3::derive_key("quorate 2026 node burn evidence v1", check.as_bytes());
-        tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
-        // Neither the abort nor the end of the attempt leaves this node before.
-        Ok(self.shared.burn_pair_for_good(key, *revision, *peer, self.session.0, evidence).await?)
+        for party in parties {
+            material.setup.burn(*party);
+            let peer = peers.get(party).ok_or(EffectError::Unknown("burn of a stranger"))?;
+            self.shared.burn_pair(key, *revision, *peer, self.session.0, evidence);
+            tracing::warn!(%key, peer = %self.shared.name_of(*peer), check, "pair burned");
+        }
+        Ok(self.shared.burns_saved().await?)
     }
 
     /// A computation that broke down may have been a check of what one of the others sent, and nobody can say of whom.
-    async fn burn_all(&self, others: &[PartyIndex]) {
+    async fn crashed(&self, others: &[PartyIndex]) {
         if !matches!(&self.purpose, Purpose::Use { material, .. } if material.setup.exists()) {
             return;
         }
-        for peer in others {
-            if let Err(error) = self.burn(*peer, "crashed").await {
-                tracing::error!(%error, "a burn is not durable");
-            }
+        if let Err(error) = self.burn(others, "crashed").await {
+            tracing::error!(%error, "a burn is not durable");
         }
+    }
+
+    /// With whom pairs were burned since the quorum was chosen. What found it may still be on its way to the disk, and is waited for.
+    async fn burned_meanwhile(&self, others: &[PartyIndex]) -> Result<Vec<PartyIndex>, EffectError> {
+        let Purpose::Use { material, .. } = &self.purpose else { return Ok(Vec::new()) };
+        let burned = material.setup.burned();
+        let burned: Vec<PartyIndex> = others.iter().copied().filter(|party| burned.contains(party)).collect();
+        if !burned.is_empty() {
+            self.burn(&burned, Check::BurnedInstance.code()).await?;
+        }
+        Ok(burned)
     }
 
     async fn persist(&self, what: &'static str, bytes: &[u8]) -> Result<(), EffectError> {
@@ -527,7 +567,7 @@ impl Durable {
 
     async fn make(&self, effect: Effect) -> Result<(), EffectError> {
         match effect {
-            Effect::Burn { peer, check } => self.burn(peer, check.code()).await,
+            Effect::Burn { peer, check } => self.burn(&[peer], check.code()).await,
             // CER.7  Durable since before the session drew its nonces, which are nowhere but in it: no other session has this name, and
             // none goes on after a restart.
             Effect::Consume => Ok(()),

@@ -140,6 +140,8 @@ pub(crate) struct Material {
     pub(crate) share: Share,
     /// For ECDSA.
     pub(crate) setup: Setup,
+    /// With whom pairs were burned when it was opened.
+    pub(crate) burned: BTreeSet<PartyIndex>,
     /// Its public key: checking that a point is of prime order takes as long as verifying a signature.
     public_key: PublicKey,
     /// The record it was opened with.
@@ -574,7 +576,7 @@ impl Shared {
         }
         let unfit = || damaged(format!("the share of `{id}` does not fit its key"));
         let share = Share::open(record.scheme, record.package.as_ref(), plain.secret).ok_or_else(unfit)?;
-        let setup = Setup::open(record.scheme, plain.setup, burned).ok_or_else(unfit)?;
+        let setup = Setup::open(record.scheme, plain.setup, burned.clone()).ok_or_else(unfit)?;
         if !share.is_certified(record.certificate.as_ref()) {
             return Err(damaged(format!("the certificate of `{id}` does not hold")));
         }
@@ -582,7 +584,7 @@ impl Shared {
             return Err(damaged(format!("the public key of `{id}` was changed")));
         }
         let public_key = public_key(record, &key.public_key)?;
-        let material = Arc::new(Material { share, setup, public_key, record: hash });
+        let material = Arc::new(Material { share, setup, burned, public_key, record: hash });
         let mut open = locked(&self.materials);
         // Somebody may have been quicker: then theirs is the one.
         if let Some(theirs) = kept(&open) {
@@ -593,7 +595,7 @@ impl Shared {
             open.retain(|_, material| Arc::strong_count(material) > 1);
         }
         // What was burned while this was opened: whoever burns outside of a session looks here for what is open after the mark.
-        for party in self.burns.peers(id, key.epoch).into_iter().filter_map(|peer| record.index_of(peer)) {
+        for party in self.burns.parties(id, key.epoch, record) {
             material.setup.burn(party);
         }
         open.insert(id.clone(), Arc::clone(&material));
@@ -607,8 +609,7 @@ impl Shared {
         revision: u64,
         record: &Record,
     ) -> Result<BTreeSet<PartyIndex>, Problem> {
-        let in_force = self.burns.peers(id, revision).into_iter();
-        let mut burned: BTreeSet<PartyIndex> = in_force.filter_map(|peer| record.index_of(peer)).collect();
+        let mut burned = self.burns.parties(id, revision, record);
         let mut after = None;
         loop {
             let page = self.store.list_burns(id.as_str(), after, quorate_store::MAX_PAGE_LEN).await;

@@ -257,8 +257,8 @@ impl Node {
             let mut ticks = tokio::time::interval(UPKEEP);
             while counted.stop.run_until_cancelled(ticks.tick()).await.is_some() {
                 counted.metrics.upkeep();
-                if let Err(problem) = counted.save_burns().await {
-                    tracing::error!(detail = %problem.detail, "free space, and do not restart this node before its burn marks are on disk");
+                if counted.save_burns().await.is_err() {
+                    tracing::debug!("the disk takes no burn marks");
                 }
                 if let Err(problem) = counted.pursue_doubts().await {
                     tracing::error!(detail = %problem.detail, "what became of a move is not asked");
@@ -369,11 +369,7 @@ impl Node {
         if timeout(SETTLE, shared.tasks.wait()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
-        if shared.save_burns().await.is_err() {
-            tracing::error!(
-                "burn marks are lost with this stop: refresh the keys that they are of before this node signs again"
-            );
-        }
+        shared.save_burns_or_warn().await;
         if let Err(problem) = shared.log_stop().await {
             tracing::error!(detail = %problem.detail, "the stop is not logged");
         }

@@ -64,7 +64,10 @@ pub(crate) async fn sign(
         // CER.2
         let turn = match choose(shared, &asked, &mut before, deadline).await {
             Ok(turn) => turn,
-            Err(state) => return Err(explain(shared, &asked, &state, &before)),
+            Err(state) => {
+                let burned = shared.burned(&asked.key).await?;
+                return Err(explain(shared, &asked, &burned, &state, &before));
+            }
         };
         // The first attempt runs since the operation began. The nonce tells attempts apart, the number is for people.
         let number = if counted { 1 } else { shared.run_attempt(&judged.operation).await? };

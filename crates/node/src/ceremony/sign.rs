@@ -206,11 +206,7 @@ pub(crate) async fn ask(
             Some(wanted)
         }
     };
-    let burned = key.material.setup.burned();
-    if !burned.is_empty() {
-        // CER.8  Whoever asks hears of a burn only when it is on disk.
-        shared.save_burns().await?;
-    }
+    let burned = shared.burned(&key).await?;
     let batch = sign.batch;
     Ok(Asked { key, items, batch, wanted, names, peers, burned, said: None, decided: None })
 }

@@ -160,11 +160,8 @@ impl Shared {
     /// POOL.6: what changed since the key was opened. Asked after there is a ticket: what changes from then on makes that void.
     async fn still_good(&self, key: &OpenKey, lot: &Lot) -> Result<(), Problem> {
         self.check_usable(key).await?;
-        let burned = key.material.setup.burned();
-        let marked = self.burns.peers(&lot.key, lot.revision);
-        if lot.quorum.iter().any(|party| burned.contains(party))
-            || lot.nodes.iter().any(|peer| marked.contains(peer))
-        {
+        let burned = self.burned(key).await?;
+        if lot.quorum.iter().any(|party| burned.contains(party)) {
             return Err(refuse("a pair of this node in the quorum is burned"));
         }
         if self.is_frozen(&key.id, &key.record) {
@@ -202,7 +199,7 @@ impl Shared {
             there.map(|(party, peer)| (*party, reputation.points(peer, now))).collect()
         };
         let without: Vec<Vec<PartyIndex>> =
-            key.material.setup.burned().into_iter().map(|peer| vec![me, peer]).collect();
+            self.burned(&key).await?.into_iter().map(|peer| vec![me, peer]).collect();
         let parties = quorum::choose(share.access(), me, &ready, &without);
         let parties = parties.ok_or_else(|| refuse("no quorum is there"))?;
         let committee = share.quorum(&parties).ok_or_else(|| refuse("no quorum is there"))?;

@@ -59,9 +59,11 @@ impl Shared {
             "{what}, because burn marks made since are lost. Refresh its keys, or give up this node and repair them at a new one: no peer cosigns its log any more"
         );
         let evidence = blake3::derive_key("quorate 2026 node put back v1", head.to_string().as_bytes());
+        // All of them first: the disk may take none.
         for pairs in self.all_pairs().await? {
-            self.burn_pairs(&pairs, evidence).await?;
+            self.burn_pairs(&pairs, evidence);
         }
+        self.save_burns().await?;
         self.metrics.contradiction(self.config.name.clone());
         self.events.contradiction(self.config.name.clone(), what);
         let body = Contradiction { node: self.config.name.clone(), identity: own.clone(), what };
@@ -91,16 +93,14 @@ impl Shared {
         Ok(all)
     }
 
-    async fn burn_pairs(&self, pairs: &Pairs, evidence: [u8; 32]) -> Result<(), Problem> {
+    fn burn_pairs(&self, pairs: &Pairs, evidence: [u8; 32]) {
         let Pairs { key, revision, peers } = pairs;
         for (index, peer) in peers.iter().filter(|(_, peer)| **peer != self.id) {
-            let burned = self.burn_pair(key, *revision, *peer, evidence, evidence).await;
+            self.burn_pair(key, *revision, *peer, evidence, evidence);
             // Whoever opens the key from here on sees the mark: `Shared::material`.
             if let Some(open) = locked(&self.materials).get(key) {
                 open.setup.burn(*index);
             }
-            burned?;
         }
-        Ok(())
     }
 }

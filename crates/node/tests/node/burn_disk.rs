@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use quorate_api::intent::{Purpose, Scheme};
-use quorate_api::{Code, EventKind};
+use quorate_api::{Code, EventKind, ListQuery, Operation, OperationKind};
 use quorate_log::entry::Kind;
 use quorate_node::Node;
 use quorate_store::fault::{Fault, Faults};
@@ -90,6 +90,41 @@ async fn a_burn_is_not_lost_with_a_full_disk() {
     assert!(matches!(answer, Some(Answer::Refuse { code, .. }) if code == "key_burned"));
 }
 
+/// covers: A1, A4: a request of a client was on its way with the cheater when a check of another one failed. It is not called off before the burn
+/// is on disk, and then the client hears that asking again is of no use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_on_its_way_waits_for_the_burn_of_another() {
+    let mut cluster = Cluster::prepare(3).await;
+    // The cheater takes its time to accept.
+    cluster.configs[0].limits.answer_deadline = Duration::from_secs(20);
+    cluster.start_all().await;
+    let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await.id;
+    cluster.stop(0).await;
+    let faults = Faults::default();
+    cluster.nodes[0] =
+        Some(Node::start_with_faults(cluster.configs[0].clone(), faults.clone()).await.unwrap());
+    cluster.start_all().await;
+    let mut traitor = Traitor::replace(&mut cluster, 2).await;
+    take_no_burn(&faults);
+    let mut both = message("both");
+    both.quorum = Some(vec!["node-a".to_owned(), "node-c".to_owned()]);
+    let (client, honest, once) = (cluster.client(0), cluster.identities[0], unique("both"));
+    let asked = client.sign(&key, &both, &once, WAIT);
+    let cheats = async {
+        let waiting = traitor.next_proposal(Duration::from_secs(10)).await.unwrap();
+        let ended = timeout(LISTENS, traitor.cheat(&cluster, &key, false)).await;
+        assert!(ended.is_err(), "{ended:?}");
+        traitor.accept(honest, waiting).await;
+        assert!(!traitor.is_called_off(waiting, LISTENS).await, "the burn is not on disk");
+        faults.forget();
+        assert!(traitor.is_called_off(waiting, Duration::from_secs(10)).await);
+    };
+    let (refused, ()) = tokio::join!(asked, cheats);
+    let refused = problem(refused.unwrap_err());
+    assert_eq!(refused.code, Code::KeyBurned, "{refused}");
+    assert!(!refused.code.retryable() && refused.detail.contains("refresh the key"), "{refused}");
+}
+
 /// covers: A1, A3. The disk does not take the burn, and then the node dies or is stopped. Whatever the disk has in the end, the cheater was not
 /// told that it failed before the burn was there; where the burn is there, it holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +135,7 @@ async fn a_node_that_ends_before_the_disk_takes_a_burn_has_said_nothing() {
     let mut traitor = Traitor::replace(&mut cluster, 2).await;
     let ids = [cluster.identities[0], cluster.identities[1]];
     let mut faults = Faults::default();
-    let mut ends = Vec::new();
+    let (mut ends, mut stored) = (Vec::new(), 0);
     for end in [Some(Fault::DeadBefore), Some(Fault::DeadAfter), None] {
         cluster.die_and_start(0, &faults).await;
         traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
@@ -131,6 +166,16 @@ async fn a_node_that_ends_before_the_disk_takes_a_burn_has_said_nothing() {
             cluster.start_node(0).await;
         }
         traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
+        // Nor is it in what the node keeps of the request.
+        let operations = cluster.client(0).operations(&ListQuery { limit: 200, after: None }).await.unwrap();
+        let asked = |operation: &&Operation| {
+            operation.kind == OperationKind::Sign && operation.key.as_ref() == Some(&key)
+        };
+        let kept = operations.items.iter().find(asked).unwrap();
+        if let (None, Some(failed)) = (end, &kept.error) {
+            assert!(!failed.detail.contains("store") && !failed.detail.contains("burn"), "{failed}");
+            stored += 1;
+        }
         let mut both = message("with the cheater");
         both.quorum = Some(vec!["node-a".to_owned(), "node-c".to_owned()]);
         let refused = cluster.client(0).sign(&key, &both, &unique("burned"), WAIT).await;
@@ -143,5 +188,5 @@ async fn a_node_that_ends_before_the_disk_takes_a_burn_has_said_nothing() {
         );
         ends.push(is_burned);
     }
-    assert_eq!(ends, [false, true, false]);
+    assert_eq!((ends.as_slice(), stored), ([false, true, false].as_slice(), 1));
 }

@@ -174,6 +174,33 @@ impl Traitor {
         false
     }
 
+    /// Accepts what was proposed.
+    pub(crate) async fn accept(&self, to: PeerId, ceremony: [u8; 32]) {
+        self.send(to, &Control::Answer { ceremony, answer: Answer::Accept }).await;
+    }
+
+    /// What is proposed next, and not answered yet.
+    pub(crate) async fn next_proposal(&mut self, within: Duration) -> Option<[u8; 32]> {
+        let until = tokio::time::Instant::now() + within;
+        loop {
+            let (_, bytes) = tokio::time::timeout_at(until, self.control.recv()).await.ok()??;
+            if let Control::Propose(proposal) = read(&bytes) {
+                return Some(proposal.ceremony);
+            }
+        }
+    }
+
+    /// Whether a proposal is called off within this time.
+    pub(crate) async fn is_called_off(&mut self, ceremony: [u8; 32], within: Duration) -> bool {
+        let until = tokio::time::Instant::now() + within;
+        while let Ok(Some((_, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await {
+            if matches!(read(&bytes), Control::Cancel { ceremony: about } if about == ceremony) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Claims something about the operation that it is asked about next.
     pub(crate) async fn claim_next(&mut self, claim: Claim, within: Duration) -> bool {
         let until = tokio::time::Instant::now() + within;

@@ -1,18 +1,47 @@
 //! Why a request could not be signed.
 
+use std::collections::BTreeSet;
+
 use quorate_api::{Code, Problem};
+use quorate_protocol::party::PartyIndex;
 
 use super::{Before, NoQuorum};
 use crate::access;
+use crate::ceremony::quorum;
 use crate::ceremony::sign::Asked;
 use crate::shared::Shared;
 
-/// Why there is no quorum, and what to do.
-pub(super) fn explain(shared: &Shared, asked: &Asked, state: &NoQuorum, before: &Before) -> Problem {
-    explained(shared, asked, state, before).with_skipped(before.skipped.clone())
+const REFRESH: &str =
+    "; once you know why, refresh the key, which sets its pairs up anew, or reshare it to others";
+
+/// Why there is no quorum, and what to do; `burned` are those with whom this node's pairs are burned by now.
+pub(super) fn explain(
+    shared: &Shared,
+    asked: &Asked,
+    burned: &BTreeSet<PartyIndex>,
+    state: &NoQuorum,
+    before: &Before,
+) -> Problem {
+    explained(shared, asked, burned, state, before).with_skipped(before.skipped.clone())
 }
 
-fn explained(shared: &Shared, asked: &Asked, state: &NoQuorum, before: &Before) -> Problem {
+/// Whether this node finds a quorum without a burned pair, if all who are there take part.
+fn could_sign(asked: &Asked, burned: &BTreeSet<PartyIndex>, ready: &[PartyIndex]) -> bool {
+    if let Some(wanted) = &asked.wanted {
+        return !wanted.iter().any(|party| burned.contains(party));
+    }
+    let burned: Vec<Vec<PartyIndex>> = burned.iter().map(|party| vec![*party]).collect();
+    let access = asked.key.material.share.access();
+    quorum::choose(access, asked.me(), &quorum::unsuspected(ready), &burned).is_some()
+}
+
+fn explained(
+    shared: &Shared,
+    asked: &Asked,
+    burned: &BTreeSet<PartyIndex>,
+    state: &NoQuorum,
+    before: &Before,
+) -> Problem {
     let skipped = &before.skipped;
     let needed = asked.key.record.threshold;
     let ready = u16::try_from(state.ready.iter().filter(|party| !before.attempts.excludes(**party)).count())
@@ -45,17 +74,23 @@ fn explained(shared: &Shared, asked: &Asked, state: &NoQuorum, before: &Before) 
     if state.absent.is_empty() {
         // All are there, so it is not for want of nodes.
         return match &before.last {
-            Some(last) => Problem::new(last.code, format!("no other quorum is left: {why}"))
-                .with_culprits(last.culprits.clone())
-                .with_quorum(needed, ready, missing),
+            Some(last) => {
+                // Where the attempts burned what there was, asking again is of no use.
+                let (code, way_out) = if could_sign(asked, burned, &state.ready) {
+                    (last.code, "")
+                } else {
+                    (Code::KeyBurned, REFRESH)
+                };
+                Problem::new(code, format!("no other quorum is left: {why}{way_out}"))
+                    .with_culprits(last.culprits.clone())
+                    .with_quorum(needed, ready, missing)
+            }
             None if asked.burned.is_empty() && !quarantined.is_empty() => {
                 let detail = format!("no quorum is left: {why}");
                 Problem::new(Code::NotEnoughParties, detail).with_quorum(needed, ready, missing)
             }
             None => {
-                let detail = format!(
-                    "no quorum is left: {why}; once you know why, refresh the key, which sets its pairs up anew, or reshare it to others"
-                );
+                let detail = format!("no quorum is left: {why}{REFRESH}");
                 Problem::new(Code::KeyBurned, detail).with_quorum(needed, ready, missing)
             }
         };
