@@ -20,6 +20,8 @@ use crate::end_to_end::verify;
 use crate::governed::{payment, until, wallet};
 use crate::moving::{moved, refresh};
 
+mod kill;
+
 fn item(text: &str, path: Option<&str>) -> SignItem {
     SignItem { intent: build::message(text.as_bytes()), path: path.map(|path| path.parse().unwrap()) }
 }

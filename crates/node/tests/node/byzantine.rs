@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::cluster::{CLIENT, Cluster, client_key, create_key, message, now, unique};
 use crate::requests::sign_request;
-use crate::traitor::{Asked, decode, index, sha256};
+use crate::traitor::{Asked, Proposed, decode, index};
 use crate::unseal::{Unsealed, unseal};
 
 // The control messages as another program would write them.
@@ -345,34 +345,29 @@ impl Traitor {
     /// Proposes to sign with its own share, and cheats in the check against the long-lived set-up; then, if asked to, calls the
     /// attempt off at once. Gives how the other's part ended.
     pub(crate) async fn cheat(&mut self, cluster: &Cluster, key: &KeyId, call_off: bool) -> Option<Outcome> {
-        use quorate_protocol::curve::Secp256k1;
-        let (honest, text) = (cluster.identities[0], "cheat");
-        let request = sign_request(key, &message(text), CLIENT, now() + 60, &unique("cheat"));
-        let request = request.sign(&client_key(1));
+        let request = sign_request(key, &message("cheat"), CLIENT, now() + 60, &unique("cheat"));
+        self.cheat_over(cluster, key, &request.sign(&client_key(1)), &["cheat"], call_off).await
+    }
+
+    /// The same over a request for all of these, in the last of its sessions.
+    pub(crate) async fn cheat_over(
+        &mut self,
+        cluster: &Cluster,
+        key: &KeyId,
+        request: &SignedRequest,
+        texts: &[&str],
+        call_off: bool,
+    ) -> Option<Outcome> {
+        let honest = cluster.identities[0];
         let (ceremony, answer) =
             self.propose(honest, request.encode(), Work::Sign { quorum: vec![1, 3], epoch: 0 }).await;
         assert_eq!(answer, Some(Answer::Accept));
-        let own = self.secrets.keys.iter().find(|own| own.id == key.as_str()).unwrap();
-        let share = own.share::<Secp256k1>().unwrap();
-        let quorum = share.public().quorum(&[index(1), index(3)]).unwrap();
-        let digest = sha256(text.as_bytes());
-        let asked = Asked {
-            request: &request.request_hash(),
-            coordinator: cluster.identities[2],
-            attempt: 1,
-            ceremony: &ceremony,
-            content: &digest,
-            path: "m",
-            public_key: &share.public().public_key().to_bytes(),
-        };
-        let session = asked.session(&share, "ecdsa-sign", &quorum);
-        let params = self.params(session, 3, quorum, [self.next; 32]);
-        let mut run = quorate_ecdsa::sign::start(params, &share, own.opened_setup(), digest).unwrap();
-        let mut frame = run.poll_transmit().unwrap().bytes.to_vec();
-        assert!(run.poll_transmit().is_none() && frame.len() > 1000, "{} bytes", frame.len());
+        let hash = request.request_hash();
+        let proposed = Proposed { request: &hash, coordinator: cluster.identities[2], ceremony: &ceremony };
+        let (session, mut frame) = self.last_session(key, proposed, texts, self.next).await;
         // The last bytes are those of the digest that the OT extension is checked with.
         *frame.last_mut().unwrap() ^= 1;
-        let committee = share.public().quorum(&[index(1), index(3)]).unwrap();
+        let committee = self.secp256k1(key).public().quorum(&[index(1), index(3)]).unwrap();
         self.cheat_with(honest, ceremony, session.into(), &committee, frame).await;
         if call_off {
             self.send(honest, &Control::Cancel { ceremony }).await;
