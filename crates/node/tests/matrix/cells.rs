@@ -14,6 +14,7 @@ use crate::ceremony::Ceremony;
 use crate::checks::{after_creation, after_destruction, after_export, after_move, after_switch};
 use crate::lab::{Lab, Loss};
 use crate::restore::Stock;
+use crate::signing::after_signature;
 
 /// What members still do when the one who asked has the answer.
 const REST: Duration = Duration::from_millis(250);
@@ -223,6 +224,7 @@ async fn run(
         Ceremony::Create | Ceremony::Import => {
             after_creation(lab, ceremony, &before, answered.as_ref()).await?
         }
+        Ceremony::Sign => after_signature(lab, ceremony, &before, answered.as_ref(), again_at).await?,
         Ceremony::Destroy => after_destruction(lab, &before, again_at).await?,
         Ceremony::Disable | Ceremony::Enable => after_switch(lab, ceremony, &before, again_at).await?,
         Ceremony::Export => after_export(lab, ceremony, &before).await?,

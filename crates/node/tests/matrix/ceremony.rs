@@ -6,17 +6,19 @@ use quorate_api::client::ClientError;
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{
     Act, CreateKey, Destroy, Export, Hex, ImportKey, Key, KeyId, Operation, Order, Refresh, Repair, Reshare,
-    Restore,
+    Restore, Sign,
 };
 use quorate_seal::SealingKey;
 
 use crate::checks::{insist, settled};
-use crate::cluster::{Cluster, WAIT, create_key, created, now, unique};
+use crate::cluster::{Cluster, WAIT, create_key, created, message, now, unique};
 use crate::lab::Lab;
+use crate::signing::TEXT;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ceremony {
     Create,
+    Sign,
     Refresh,
     /// A fourth party joins.
     Grow,
@@ -42,6 +44,7 @@ pub(crate) enum Ceremony {
 pub(crate) enum Ask {
     Create(CreateKey),
     Import(Box<ImportKey>),
+    Sign(KeyId, Sign),
     Act(KeyId, Act),
 }
 
@@ -143,6 +146,9 @@ impl Ceremony {
         // On a machine that has much to do it may take more than one attempt.
         let made = insist(lab, 0, &Ask::Create(create), &unique("before")).await;
         let mut key = created(&made.unwrap());
+        if self == Self::Sign {
+            return Before { name, ask: Ask::Sign(key.id.clone(), message(TEXT)), key: Some(key) };
+        }
         if self == Self::Enable {
             key = switched(lab, &key, switch_off(key.acts), "disabled").await;
         }
@@ -156,7 +162,7 @@ impl Ceremony {
             })
         };
         let act = match self {
-            Self::Create | Self::Import | Self::Restore | Self::Refresh => {
+            Self::Create | Self::Import | Self::Sign | Self::Restore | Self::Refresh => {
                 Act::Refresh(Refresh { epoch: key.epoch, reason: None })
             }
             Self::Grow | Self::Replace | Self::Leave | Self::Raise => reshare(),
@@ -224,6 +230,7 @@ impl Ask {
         match self {
             Self::Create(create) => client.create_key(create, name, WAIT).await,
             Self::Import(import) => client.import_key(import, name, WAIT).await,
+            Self::Sign(key, sign) => client.sign(key, sign, name, WAIT).await,
             Self::Act(key, act) => client.act(key, act, name, WAIT).await,
         }
     }

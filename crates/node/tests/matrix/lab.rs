@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use borsh::BorshDeserialize;
 use quorate_api::intent::Scheme;
+use quorate_log::Hash;
 use quorate_net::fault::{Leaving, Losses};
 use quorate_net::{PeerId, SessionTag};
 use quorate_node::Node;
@@ -170,6 +171,8 @@ pub(crate) struct Lab {
     pub(crate) faults: Vec<Faults>,
     pub(crate) wires: Vec<Wire>,
     pub(crate) stock: Stock,
+    /// How many entries the log of each node had when it was looked at last, and its root.
+    pub(crate) heads: Vec<(u64, Hash)>,
 }
 
 impl Lab {
@@ -181,11 +184,14 @@ impl Lab {
             config.limits.answer_deadline = Duration::from_millis(1000);
             config.limits.attempt_deadline = Duration::from_millis(2000);
             config.limits.ceremony_deadline = Duration::from_secs(patience);
+            // Who was killed in one cell is asked first in the next one.
+            config.limits.suspicion_half_life = Duration::ZERO;
             config.keys.destroy_delay = Duration::from_secs(1);
         }
         let faults = vec![Faults::default(); n];
         let wires = (0..n).map(|_| Wire::default()).collect();
-        let mut this = Self { cluster, faults, wires, stock };
+        let heads = vec![(0, Hash::empty()); n];
+        let mut this = Self { cluster, faults, wires, stock, heads };
         this.start_all().await;
         this
     }

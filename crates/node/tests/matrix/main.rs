@@ -22,7 +22,10 @@ mod lab;
 mod restore;
 #[path = "../node/shelf.rs"]
 mod shelf;
+mod signing;
 mod split;
+#[path = "../node/verify.rs"]
+mod verify;
 
 use quorate_api::intent::Scheme;
 
@@ -109,6 +112,19 @@ async fn an_import_survives_whatever_goes_wrong() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_survives_whatever_goes_wrong() {
     survives(Ceremony::Export, 20).await;
+}
+
+/// covers: A3, S35: who dies while it signs burns nothing, and the same request is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_survives_whatever_goes_wrong() {
+    survives(Ceremony::Sign, 24).await;
+}
+
+/// covers: A3, S35
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_with_set_up_survives_whatever_goes_wrong() {
+    let tally = matrix(Ceremony::Sign, Scheme::EcdsaSecp256k1, 8, 3).await;
+    assert!(tally.picked || tally.there > 8 && tally.fired * 10 >= tally.run * 7, "{tally:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,5 +49,6 @@ mod structures;
 mod tls;
 mod traitor;
 mod unseal;
+mod verify;
 mod webhooks;
 mod wire;
