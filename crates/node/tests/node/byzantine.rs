@@ -141,6 +141,11 @@ impl Traitor {
     /// Stops a node of the cluster and takes its place.
     pub(crate) async fn replace(cluster: &mut Cluster, at: usize) -> Self {
         cluster.stop(at).await;
+        Self::in_place_of(cluster, at).await
+    }
+
+    /// Takes the place of a node that is stopped.
+    pub(crate) async fn in_place_of(cluster: &Cluster, at: usize) -> Self {
         let secrets = unseal(&cluster.configs[at].data).await;
         let others: Vec<usize> = (0..cluster.configs.len()).filter(|other| *other != at).collect();
         let peers = others.iter().map(|other| Peer {
@@ -156,7 +161,8 @@ impl Traitor {
             limits,
         };
         let network = Network::start(config).await.unwrap();
-        let ids: Vec<PeerId> = others.iter().map(|other| cluster.identities[*other]).collect();
+        let there = others.iter().filter(|other| cluster.nodes[**other].is_some());
+        let ids: Vec<PeerId> = there.map(|other| cluster.identities[*other]).collect();
         network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
         let control = network.control().unwrap();
         Self { network, control, secrets, next: 0, cheated: None }

@@ -22,6 +22,7 @@ use crate::pool::{destroyed, for_others, message_key, ready, small, used, wait_r
 use crate::requests::sign_request;
 use crate::traitor::{decode, index, sha256};
 
+mod copied;
 mod kill;
 
 // The control messages that matter here, as another program would write them.
