@@ -337,6 +337,27 @@ async fn a_liar_of_three_stops_nothing_and_is_named() {
     assert_eq!(cases, 32);
 }
 
+/// covers: S34: requests that come together with the one in which the liar is found out are signed by the others too: what was on its way with it
+/// when its pair burned goes on without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_liar_stops_none_of_many_requests_at_once() {
+    const AT_ONCE: usize = 8;
+    let mut cases = 0;
+    for how in [How::First, How::Last] {
+        let mut cluster = Cluster::forgetful(3).await;
+        let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await;
+        let liar = Liar::replace(&mut cluster, 1, &key, how).await;
+        let signed = futures_util::future::join_all((0..AT_ONCE).map(|_| sign(&cluster, &key))).await;
+        for (result, _) in &signed {
+            assert_eq!(result.quorum, ["node-a", "node-c"], "{how:?}");
+            assert!(result.skipped.iter().all(|skipped| skipped.party == "node-b"), "{:?}", result.skipped);
+            cases += 1;
+        }
+        liar.abort();
+    }
+    assert_eq!(cases, 2 * AT_ONCE);
+}
+
 /// covers: S34: two liars of five, each in its own way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_liars_of_five_stop_nothing() {
