@@ -111,7 +111,7 @@ async fn a_request_on_its_way_waits_for_the_burn_of_another() {
     let (client, honest, once) = (cluster.client(0), cluster.identities[0], unique("both"));
     let asked = client.sign(&key, &both, &once, WAIT);
     let cheats = async {
-        let waiting = traitor.next_proposal(Duration::from_secs(10)).await.unwrap();
+        let (waiting, _) = traitor.next_proposal(Duration::from_secs(10)).await.unwrap();
         let ended = timeout(LISTENS, traitor.cheat(&cluster, &key, false)).await;
         assert!(ended.is_err(), "{ended:?}");
         traitor.accept(honest, waiting).await;

@@ -135,6 +135,8 @@ pub(crate) struct Traitor {
     next: u8,
     /// What came in the session that it cheated in last.
     cheated: Option<([u8; 32], Mailbox)>,
+    /// Whether it heard of that more than of an honest run.
+    heard: bool,
 }
 
 impl Traitor {
@@ -165,7 +167,7 @@ impl Traitor {
         let ids: Vec<PeerId> = there.map(|other| cluster.identities[*other]).collect();
         network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
         let control = network.control().unwrap();
-        Self { network, control, secrets, next: 0, cheated: None }
+        Self { network, control, secrets, next: 0, cheated: None, heard: false }
     }
 
     /// Answers what is proposed next.
@@ -185,13 +187,13 @@ impl Traitor {
         self.send(to, &Control::Answer { ceremony, answer: Answer::Accept }).await;
     }
 
-    /// What is proposed next, and not answered yet.
-    pub(crate) async fn next_proposal(&mut self, within: Duration) -> Option<[u8; 32]> {
+    /// What is proposed next, and not answered yet: its ceremony and the request of the client.
+    pub(crate) async fn next_proposal(&mut self, within: Duration) -> Option<([u8; 32], Vec<u8>)> {
         let until = tokio::time::Instant::now() + within;
         loop {
             let (_, bytes) = tokio::time::timeout_at(until, self.control.recv()).await.ok()??;
             if let Control::Propose(proposal) = read(&bytes) {
-                return Some(proposal.ceremony);
+                return Some((proposal.ceremony, proposal.request));
             }
         }
     }
@@ -370,15 +372,28 @@ impl Traitor {
         assert_eq!(answer, Some(Answer::Accept));
         let hash = request.request_hash();
         let proposed = Proposed { request: &hash, coordinator: cluster.identities[2], ceremony: &ceremony };
-        let (session, mut frame) = self.last_session(key, proposed, texts, self.next).await;
-        // The last bytes are those of the digest that the OT extension is checked with.
-        *frame.last_mut().unwrap() ^= 1;
+        let (session, frame) = self.last_session(key, proposed, texts, self.next).await;
         let committee = self.secp256k1(key).public().quorum(&[index(1), index(3)]).unwrap();
-        self.cheat_with(honest, ceremony, session.into(), &committee, frame).await;
+        self.cheat_with(honest, ceremony, session.into(), &committee, spoiled(frame)).await;
         if call_off {
             self.send(honest, &Control::Cancel { ceremony }).await;
         }
         self.ended(ceremony, Duration::from_secs(12)).await
+    }
+
+    /// Accepts what the first node proposes next, which is to sign this text with it, and cheats. Gives whether it was told that it failed.
+    pub(crate) async fn cheat_as_member(&mut self, cluster: &Cluster, key: &KeyId, text: &str) -> bool {
+        let coordinator = cluster.identities[0];
+        let Some((ceremony, request)) = self.next_proposal(Duration::from_secs(12)).await else {
+            return false;
+        };
+        let hash = SignedRequest::decode(&request).unwrap().request_hash();
+        let proposed = Proposed { request: &hash, coordinator, ceremony: &ceremony };
+        let (session, frame) = self.last_session(key, proposed, &[text], self.next).await;
+        let committee = self.secp256k1(key).public().quorum(&[index(1), index(3)]).unwrap();
+        self.accept(coordinator, ceremony).await;
+        self.cheat_with(coordinator, ceremony, session.into(), &committee, spoiled(frame)).await;
+        self.hears_of_it(Duration::from_secs(12)).await
     }
 
     /// Sends a spoiled frame in a session, and keeps what comes back in it.
@@ -391,7 +406,7 @@ impl Traitor {
         frame: Vec<u8>,
     ) {
         let mailbox = self.network.open(session, &Routes::of(committee).members()).unwrap();
-        self.cheated = Some((ceremony, mailbox));
+        (self.cheated, self.heard) = (Some((ceremony, mailbox)), false);
         self.network.send(to, session, frame.into()).await.unwrap();
     }
 
@@ -402,12 +417,22 @@ impl Traitor {
 
     /// Whether anything came, or comes within a moment, of what it cheated in last but the frames of an honest run.
     pub(crate) async fn hears_of_it(&mut self, within: Duration) -> bool {
-        let mut told = self.ended(self.cheated(), within).await.is_some();
+        let (ceremony, until) = (self.cheated(), tokio::time::Instant::now() + within);
+        while !self.heard
+            && let Ok(Some((_, bytes))) = tokio::time::timeout_at(until, self.control.recv()).await
+        {
+            self.heard = match read(&bytes) {
+                Control::Ended { ceremony: about, .. } | Control::Cancel { ceremony: about } => {
+                    about == ceremony
+                }
+                _ => false,
+            };
+        }
         let (_, mailbox) = self.cheated.as_mut().unwrap();
         while let Ok(Some((_, frame))) = timeout(Duration::from_millis(100), mailbox.recv()).await {
-            told |= is_abort(&frame);
+            self.heard |= is_abort(&frame);
         }
-        told
+        self.heard
     }
 
     /// Whether it was told, or is within a moment, that the session it cheated in last was aborted. What it was told before by way of
@@ -417,6 +442,12 @@ impl Traitor {
         self.cheated = None;
         told
     }
+}
+
+/// The last bytes of a first frame are those of the digest that the OT extension is checked with.
+fn spoiled(mut frame: Vec<u8>) -> Vec<u8> {
+    *frame.last_mut().unwrap() ^= 1;
+    frame
 }
 
 /// covers: A1, A2: one failed check burns the pair for ever, even if the cheater calls the attempt off while it is being checked; and
