@@ -26,6 +26,8 @@ const GIVRE: &str = "givre 0.3.0";
 const CAIT: &str = "cait-sith 0.8.0";
 const SECP256K1_NAME: &str = "ECDSA secp256k1";
 const P256_NAME: &str = "ECDSA P-256";
+const KEY: &str = "key generation with OT set-up";
+const SIGN: &str = "sign";
 const PRESIGN: &str = "presign, one of a batch of 64";
 const ONLINE: &str = "sign with a presignature";
 const VERIFIED: &str = "Quorate, verified";
@@ -164,7 +166,7 @@ impl Table<'_> {
 
         let effort = self.options.effort(self.options.key_runs);
         self.contest(
-            ("key generation with OT set-up", scheme, (k, n)),
+            (KEY, scheme, (k, n)),
             effort,
             vec![ours(bytes, Some(our_share)), (DKLS.to_owned(), counter.most(), Some(their_share))],
             &mut [
@@ -199,7 +201,7 @@ impl Table<'_> {
         let (bytes, mut counter) = (sign_ours()?.1, Counter::on());
         sign_theirs(&mut counter)?;
         self.contest(
-            ("sign", scheme, (k, n)),
+            (SIGN, scheme, (k, n)),
             self.options.effort(self.options.runs),
             vec![ours(bytes, None), (DKLS.to_owned(), counter.most(), None)],
             &mut [Box::new(|| Ok(sign_ours()?.0)), Box::new(|| sign_theirs(&mut Counter::off()))],
@@ -232,21 +234,25 @@ impl Table<'_> {
         )
     }
 
-    /// Presignatures, and signing with them.
-    fn presigned(&mut self, (k, n): (u16, u16)) -> anyhow::Result<()> {
+    /// Presignatures, and signing with them. `cait-sith` has a part here on secp256k1 alone: it is `cait`, one of its signatures, timed.
+    fn presigned<C: EcdsaCurve, D: Dkls>(
+        &mut self,
+        scheme: &'static str,
+        (k, n): (u16, u16),
+        verify: Verify,
+        cait: Option<Contender<'_>>,
+    ) -> anyhow::Result<()> {
         let parties = Parties::new(k, n)?;
-        let key = parties.ecdsa_key::<Secp256k1>()?.outputs;
+        let key = parties.ecdsa_key::<C>()?.outputs;
         let public = key.first().context("no party")?.0.public().public_key().to_bytes();
         let (small_k, small_n) = (u8::try_from(k)?, u8::try_from(n)?);
-        let dkls = dkls::generate::<k256::Secp256k1>(small_k, small_n, &mut Counter::off())?;
-        let cait = cait::generate(k, n)?;
-        let cait_key = cait::public_key(&cait)?;
+        let dkls = dkls::generate::<D>(small_k, small_n, &mut Counter::off())?;
         let effort = self.options.effort(self.options.runs);
         let plain = || parties.presign(&key, BATCH, Plain);
         let verified = || parties.presign(&key, BATCH, Verified);
         let each = |bytes: usize| Some(bytes / usize::from(BATCH));
         self.contest(
-            (PRESIGN, SECP256K1_NAME, (k, n)),
+            (PRESIGN, scheme, (k, n)),
             effort,
             vec![
                 (VERIFIED.to_owned(), each(verified()?.bytes), None),
@@ -265,7 +271,7 @@ impl Table<'_> {
 
         let (mut verified_pool, mut plain_pool) = (Vec::new(), Vec::new());
         let check = |digest: &[u8; 32], signatures: &[[u8; 64]]| {
-            signatures.iter().try_for_each(|signature| secp256k1(&public, digest, signature))
+            signatures.iter().try_for_each(|signature| verify(&public, digest, signature))
         };
         let sign_verified = |pool: &mut Vec<_>| {
             let parts = taken(pool, || Ok(verified()?.outputs))?;
@@ -283,28 +289,21 @@ impl Table<'_> {
         };
         let verified_bytes = sign_verified(&mut verified_pool)?.1;
         let plain_bytes = sign_plain(&mut plain_pool)?.1;
+        let mut names = vec![
+            (VERIFIED.to_owned(), Some(verified_bytes), None),
+            (PLAIN.to_owned(), Some(plain_bytes), None),
+        ];
+        let mut contenders: Vec<Contender<'_>> = vec![
+            Box::new(|| Ok(sign_verified(&mut verified_pool)?.0)),
+            Box::new(|| Ok(sign_plain(&mut plain_pool)?.0)),
+        ];
+        if let Some(cait) = cait {
+            names.push((CAIT.to_owned(), None, None));
+            contenders.push(cait);
+        }
         // Triples of `cait-sith` take long to make, and are not timed here.
         let effort = Effort { runs: effort.runs.min(21), ..effort };
-        self.contest(
-            (ONLINE, SECP256K1_NAME, (k, n)),
-            effort,
-            vec![
-                (VERIFIED.to_owned(), Some(verified_bytes), None),
-                (PLAIN.to_owned(), Some(plain_bytes), None),
-                (CAIT.to_owned(), None, None),
-            ],
-            &mut [
-                Box::new(|| Ok(sign_verified(&mut verified_pool)?.0)),
-                Box::new(|| Ok(sign_plain(&mut plain_pool)?.0)),
-                Box::new(|| {
-                    let (presigned, digest) = (cait::presign_all(&cait)?, random()?);
-                    let (time, signature) = timed(|| cait::sign_presigned(&cait, &presigned, digest))?;
-                    secp256k1(&cait_key, &digest, &signature)
-                        .context("a signature of cait-sith does not verify")?;
-                    Ok(time)
-                }),
-            ],
-        )
+        self.contest((ONLINE, scheme, (k, n)), effort, names, &mut contenders)
     }
 
     fn schnorr<C: Curve, F: Ciphersuite, G: ::givre::Ciphersuite>(
@@ -358,7 +357,7 @@ impl Table<'_> {
         sign_theirs(signers)?;
         sign_givre(1)?;
         self.contest(
-            ("sign", scheme, (k, n)),
+            (SIGN, scheme, (k, n)),
             self.options.effort(self.options.runs),
             vec![
                 ours(bytes, None),
@@ -465,7 +464,22 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
         }
     }
     if options.wants(Section::Presign) {
-        table.presigned((2, 3))?;
+        let size = (2, 3);
+        let theirs = cait::generate(size.0, size.1)?;
+        let key = cait::public_key(&theirs)?;
+        let last_step = || {
+            let (presigned, digest) = (cait::presign_all(&theirs)?, random()?);
+            let (time, signature) = timed(|| cait::sign_presigned(&theirs, &presigned, digest))?;
+            secp256k1(&key, &digest, &signature).context("a signature of cait-sith does not verify")?;
+            Ok(time)
+        };
+        table.presigned::<Secp256k1, k256::Secp256k1>(
+            SECP256K1_NAME,
+            size,
+            secp256k1,
+            Some(Box::new(last_step)),
+        )?;
+        table.presigned::<P256, p256::NistP256>(P256_NAME, size, p256, None)?;
     }
     if options.wants(Section::CaitSith) {
         table.cait((2, 3))?;
@@ -486,11 +500,12 @@ pub(crate) fn run(options: &Options, as_json: bool) -> anyhow::Result<()> {
     } else {
         println!("{}", heading(&before, &after));
         print!("{}", markdown(&table.rows));
-        for (size, ratio) in p256_to_secp256k1(&table.rows) {
-            println!(
-                "\nQuorate signs on P-256 in {ratio:.2} times the time of secp256k1, {} of {}.",
-                size.0, size.1
-            );
+        for operation in [KEY, SIGN, PRESIGN, ONLINE] {
+            for ((k, n), ratio) in p256_to_secp256k1(&table.rows, operation) {
+                println!(
+                    "\nOn P-256 Quorate takes {ratio:.2} times the time of secp256k1: {operation}, {k} of {n}."
+                );
+            }
         }
     }
     Ok(())
@@ -516,7 +531,7 @@ fn targets(rows: &[Row]) -> serde_json::Map<String, serde_json::Value> {
     };
     let count = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok()).map(f64::from);
     for (name, size) in [("2of2", (2, 2)), ("2of3", (2, 3)), ("3of5", (3, 5))] {
-        if let Some(row) = row("sign", SECP256K1_NAME, size) {
+        if let Some(row) = row(SIGN, SECP256K1_NAME, size) {
             let (ours, theirs) = (row.entries.first(), row.entries.iter().find(|e| e.who == DKLS));
             put(&format!("ecdsa_sign_{name}_ms"), ours.map(|e| e.cpu.median_ms));
             put(&format!("ratio_vs_dkls23_sign_{name}"), peer(row, DKLS));
@@ -525,7 +540,7 @@ fn targets(rows: &[Row]) -> serde_json::Map<String, serde_json::Value> {
             put(&format!("ecdsa_sign_{name}_bytes"), bytes);
             put(&format!("ratio_vs_dkls23_bytes_{name}"), bytes.zip(of).map(|(a, b)| a / b));
         }
-        if let Some(row) = row("key generation with OT set-up", SECP256K1_NAME, size) {
+        if let Some(row) = row(KEY, SECP256K1_NAME, size) {
             let (ours, theirs) = (row.entries.first(), row.entries.iter().find(|e| e.who == DKLS));
             put(&format!("ecdsa_dkg_{name}_ms"), ours.map(|e| e.cpu.median_ms));
             put(&format!("ratio_vs_dkls23_dkg_{name}"), peer(row, DKLS));
@@ -537,7 +552,7 @@ fn targets(rows: &[Row]) -> serde_json::Map<String, serde_json::Value> {
         for (scheme, key, frost) in
             [("Ed25519", "ed25519", "frost-ed25519"), ("BIP-340", "bip340", "frost-secp256k1-tr")]
         {
-            let Some(row) = row("sign", scheme, size) else { continue };
+            let Some(row) = row(SIGN, scheme, size) else { continue };
             put(&format!("{key}_sign_{name}_ms"), row.entries.first().map(|e| e.cpu.median_ms));
             // How many times our time theirs is; each signer of theirs finishes the signature, as each of ours does.
             put(&format!("ratio_vs_frost_{key}_sign_{name}"), peer(row, frost));
@@ -554,8 +569,12 @@ fn targets(rows: &[Row]) -> serde_json::Map<String, serde_json::Value> {
             put(&format!("ecdsa_presign_batch64_{name}_ms"), row.entries.first().map(|e| e.cpu.median_ms));
             put(&format!("ratio_vs_dkls23_sign_presign_batch64_{name}"), peer(row, DKLS));
         }
-        let p256 = p256_to_secp256k1(rows).into_iter().find(|(s, _)| *s == size).map(|(_, ratio)| ratio);
-        put(&format!("p256_to_secp256k1_sign_{name}"), p256);
+        for (key, operation) in
+            [("sign", SIGN), ("dkg", KEY), ("presign_batch64", PRESIGN), ("online", ONLINE)]
+        {
+            let ratio = p256_to_secp256k1(rows, operation).into_iter().find(|(s, _)| *s == size);
+            put(&format!("p256_to_secp256k1_{key}_{name}"), ratio.map(|(_, ratio)| ratio));
+        }
     }
     out
 }
@@ -564,10 +583,10 @@ const UNIT: &str = "CPU time of one thread that runs all parties (CLOCK_THREAD_C
 workspace, fat LTO, one codegen unit, default target CPU for all. Ours includes frames, signed broadcasts and their echo; the peers hand over \
 values without a wire. Every signature was verified. Bytes: the most that one party sends to all others; share: before sealing.";
 
-/// What a signature on P-256 costs against one on secp256k1, ours, at each size.
-fn p256_to_secp256k1(rows: &[Row]) -> Vec<((u16, u16), f64)> {
+/// What an operation on P-256 costs against the same on secp256k1, ours, at each size.
+fn p256_to_secp256k1(rows: &[Row], operation: &str) -> Vec<((u16, u16), f64)> {
     let median = |scheme, size| {
-        let mut found = rows.iter().filter(|r| r.operation == "sign" && r.scheme == scheme);
+        let mut found = rows.iter().filter(|r| r.operation == operation && r.scheme == scheme);
         Some(found.find(|r| (r.threshold, r.parties) == size)?.entries.first()?.cpu.median_ms)
     };
     let ratio = |size| Some((size, median(P256_NAME, size)? / median(SECP256K1_NAME, size)?));
