@@ -63,6 +63,10 @@ fn access(text: &str) -> bool {
 }
 
 fn place(text: &str) -> bool {
+    // Each makes the client that would speak to the bucket, which takes long: so only some do.
+    if text.starts_with("s3://") && !text.len().is_multiple_of(9) {
+        return false;
+    }
     match Place::parse(text) {
         Ok(place) => {
             assert_eq!(place.to_string(), text);
@@ -78,7 +82,8 @@ fn hsm(text: &str) -> bool {
         Ok(uri) => {
             let written = uri.to_string();
             assert_eq!(written.parse(), Ok(uri), "`{written}`");
-            assert!(!written.contains("pin-value"), "a PIN has no place in a link");
+            let mut attributes = written.split([':', '?', '&', ';']);
+            assert!(!attributes.any(|part| part.starts_with("pin-value=")), "a PIN has no place in a link");
             true
         }
         Err(error) => {

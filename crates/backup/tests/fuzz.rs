@@ -39,12 +39,14 @@ fn made() -> Vec<(&'static str, Vec<u8>)> {
         ("place-bucket", of(typed::PLACE, "s3://backups/quorate/node-a")),
         ("hsm", of(typed::HSM, token)),
         ("hsm-odd", of(typed::HSM, odd)),
+        // No attribute: the file is called so.
+        ("hsm-pin-in-path", of(typed::HSM, "pkcs11:token=t;object=o?module-path=/m/pin-value=1")),
     ]
 }
 
 #[test]
 fn what_people_type_reads_back_or_is_refused_in_few_words() {
-    const COUNT: usize = 6_000;
+    const COUNT: usize = 10_000;
     let made = made();
     let seeds = mutate::seeds("typed", &made);
     let (ran, accepted) = mutate::run(&seeds, COUNT, typed::check);
