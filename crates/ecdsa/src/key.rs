@@ -83,3 +83,31 @@ impl<C: EcdsaCurve> BorshDeserialize for ShownKey<C> {
         Ok(Self { key: Key::Alone(shown.point()), shown })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::Toy;
+
+    /// Every key, the identity too, and every two scalars of a group of 11 elements, in which what is doubled or added is often zero or the
+    /// same: the sum with a table is the sum without one, which is that of the logarithms.
+    #[test]
+    fn a_table_changes_no_sum_of_a_toy_group() {
+        const Q: u64 = 11;
+        let numbers = || (0..Q).map(Scalar::<Toy<Q>>::from);
+        let mut cases = 0;
+        for d in numbers() {
+            let point = Point::mul_base(&d);
+            let keys = [Key::Alone(point), Key::Table(Arc::new(Multiples::new(point)))];
+            assert!(keys.iter().all(|key| key.point() == point));
+            for (base, scalar) in numbers().flat_map(|base| numbers().map(move |scalar| (base, scalar))) {
+                let expected = Point::mul_base(&(base + scalar * d));
+                for key in &keys {
+                    assert_eq!(key.lincomb_vartime(&base, &scalar), expected);
+                    cases += 1;
+                }
+            }
+        }
+        assert_eq!(cases, 11 * 11 * 11 * 2);
+    }
+}

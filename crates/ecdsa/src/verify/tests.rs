@@ -5,7 +5,8 @@
 use super::*;
 use crate::suite::test_rng;
 use crate::toy::Toy;
-use quorate_protocol::curve::{P256, Secp256k1};
+use alloc::sync::Arc;
+use quorate_protocol::curve::{Multiples, P256, Secp256k1};
 use quorate_protocol::rng::HedgedRng;
 use quorate_testkit::attack::order;
 
@@ -165,7 +166,7 @@ fn a_nonce_whose_coordinate_is_zero_signs_nothing() {
 }
 
 /// Every key, nonce, e, w and u of a group of 11 elements: a signature comes out exactly if r, w and u are not zero and w/u is the s of the
-/// standard; its s is low, and the nonce point that it verifies with is the one its recovery id tells.
+/// standard; its s is low, and the nonce point that it verifies with is the one its recovery id tells. A table of the key changes nothing.
 ///
 /// covers: C7, C8
 #[test]
@@ -176,12 +177,14 @@ fn every_signature_of_a_toy_group_is_the_one_of_the_standard() {
     let [mut cases, mut signed, mut degenerate, mut overflows] = [0; 4];
     for (d, k) in numbers(1).flat_map(|d| numbers(1).map(move |k| (d, k))) {
         let nonce = Nonce::of(&Point::mul_base(&k));
-        let key = Key::Alone(Point::mul_base(&d));
+        let X = Point::mul_base(&d);
+        let keys = [Key::Alone(X), Key::Table(Arc::new(Multiples::new(X)))];
         for e in numbers(0) {
             let s = (e + nonce.r * d) * k.invert();
             for (w, u) in numbers(0).flat_map(|w| numbers(0).map(move |u| (w, u))) {
                 cases += 1;
-                let signature = nonce.sign(&key, e, w, u);
+                let [signature, by_table] = keys.each_ref().map(|key| nonce.sign(key, e, w, u));
+                assert_eq!(signature, by_table);
                 let fits = w == s * u && !bool::from(w.is_zero() | u.is_zero());
                 if bool::from(nonce.r.is_zero()) {
                     degenerate += usize::from(fits);

@@ -32,19 +32,7 @@ impl<C: EcdsaCurve> fmt::Debug for Multiples<C> {
 impl<C: EcdsaCurve> Multiples<C> {
     /// Computes the multiples of a public point.
     pub fn new(point: Point<C>) -> Self {
-        let mut steps = [[point; TEETH]; TABLES];
-        let (mut step, mut at) = (point, 0);
-        for tooth in 0..TEETH {
-            for (index, row) in steps.iter_mut().enumerate() {
-                let place = tooth * COLUMNS + index * SPAN;
-                step = Point(C::double_times(&step.0, place - at));
-                at = place;
-                if let Some(slot) = row.get_mut(tooth) {
-                    *slot = step;
-                }
-            }
-        }
-        Self { point, tables: steps.map(combinations) }
+        Self { point, tables: steps(point).map(combinations) }
     }
 
     /// The point itself.
@@ -81,6 +69,23 @@ impl<C: EcdsaCurve> Multiples<C> {
         let product = sum.unwrap_or_else(Point::identity);
         Point(of_base) + if odd { product } else { -product }
     }
+}
+
+/// For each table the point at the lowest bit of each row: 2^(tooth·COLUMNS + t·SPAN)·P.
+fn steps<C: EcdsaCurve>(point: Point<C>) -> [[Point<C>; TEETH]; TABLES] {
+    let mut steps = [[point; TEETH]; TABLES];
+    let (mut step, mut at) = (point, 0);
+    for tooth in 0..TEETH {
+        for (index, row) in steps.iter_mut().enumerate() {
+            let place = tooth * COLUMNS + index * SPAN;
+            step = Point(C::double_times(&step.0, place - at));
+            at = place;
+            if let Some(slot) = row.get_mut(tooth) {
+                *slot = step;
+            }
+        }
+    }
+    steps
 }
 
 /// The last step plus or minus each other one; bit i of an entry's index is set where step i is added.
@@ -158,5 +163,46 @@ mod tests {
     fn a_table_changes_no_product() {
         assert_eq!(products_are_those_without_a_table::<Secp256k1>(), 5 + 4 * 256 + 200);
         assert_eq!(products_are_those_without_a_table::<P256>(), 5 + 4 * 256 + 200);
+    }
+
+    /// Scalars that are once or twice an entry of the last column, either sign: for one of these, on either curve, the last addition adds
+    /// a point to itself. Of points that are the base point, its negative, any and none, with bases that double the product or cancel it.
+    /// Gives how many of the last additions were of equals.
+    fn additions_of_equals_are_doublings<C: EcdsaCurve>() -> usize {
+        const LAST: usize = (TABLES - 1) * SPAN;
+        let power = |i| (0..i).fold(Scalar::<C>::ONE(), |power, _| power + power);
+        let entries = (0..ENTRIES).map(|signs| {
+            let rest = (0..TEETH - 1).map(|tooth| (signs >> tooth & 1, power(tooth * COLUMNS + LAST)));
+            let top = power((TEETH - 1) * COLUMNS + LAST);
+            rest.fold(top, |sum, (plus, step)| if plus == 1 { sum + step } else { sum - step })
+        });
+        let near = entries.flat_map(|entry| [entry, -entry, entry + entry, -(entry + entry)]);
+        let (zero, one) = (Scalar::ZERO(), Scalar::ONE());
+        let scalars: Vec<_> = near.chain([zero, one, -one]).collect();
+        let mut equals = 0;
+        for logarithm in [one, -one, Scalar::from(41), zero] {
+            let multiples = Multiples::new(Point::mul_base(&logarithm));
+            for scalar in &scalars {
+                let product = *scalar * logarithm;
+                for base in [zero, one, -one, product, -product] {
+                    let sum = multiples.lincomb_vartime(&base, scalar);
+                    assert_eq!(sum, Point::mul_base(&(base + product)));
+                }
+                let odd = scalar.to_bytes()[31] & 1 == 1;
+                let (entry, negative) = Signs((if odd { *scalar } else { -*scalar }).to_bytes()).entry(LAST);
+                let added = multiples.tables[TABLES - 1][entry];
+                let added = if odd == negative { -added } else { added };
+                let equal = added + added == Point::mul_base(&product);
+                equals += usize::from(equal && !bool::from(added.is_identity()));
+            }
+        }
+        equals
+    }
+
+    #[test]
+    fn a_table_of_any_point_gives_sums_that_double_and_cancel() {
+        // A scalar and its negative, for three points.
+        assert_eq!(additions_of_equals_are_doublings::<Secp256k1>(), 6);
+        assert_eq!(additions_of_equals_are_doublings::<P256>(), 6);
     }
 }
