@@ -121,6 +121,32 @@ fn message_decoders_never_panic_and_know_one_encoding() {
     assert_eq!(cases, 3 * (5 * 67 + 2 * (32 + 68 + 64)));
 }
 
+/// A share has one secret for each row of its party, each that of its public share: none, one more, and another one are refused.
+#[test]
+fn a_share_is_joined_of_its_own_secrets_only() {
+    fn run<C: Curve>() -> usize {
+        let all = generate::<C>();
+        let public = all[0].share.public();
+        let [mine, other] = [0, 1].map(|i: usize| all[i].share.secrets()[0].expose());
+        let [me, she] = [0, 1].map(|i: usize| all[i].share.index());
+        let join = |index, secrets: &[Scalar<C>]| {
+            KeyShare::new(public.clone(), index, secrets.iter().copied().map(SecretScalar::new).collect())
+        };
+        assert!(join(me, &[mine]).is_some() && join(she, &[other]).is_some());
+        let wrong: [&[_]; 6] =
+            [&[], &[other], &[-mine], &[mine + Scalar::ONE()], &[mine, mine], &[mine, other]];
+        assert!(wrong.iter().all(|secrets| join(me, secrets).is_none()));
+        let stranger = PartyIndex::new(3).unwrap();
+        assert!(
+            join(she, &[mine]).is_none()
+                && join(stranger, &[mine]).is_none()
+                && join(stranger, &[]).is_none()
+        );
+        wrong.len()
+    }
+    assert_eq!([run::<Secp256k1>(), run::<P256>(), run::<Ed25519>()], [6; 3]);
+}
+
 /// A stored package or share that is changed anywhere is refused, or is no longer the same.
 ///
 /// covers: S5, S3

@@ -6,7 +6,7 @@ use quorate_protocol::curve::{Ed25519, P256, Secp256k1};
 use quorate_protocol::rng::Entropy;
 
 use super::*;
-use crate::backup::recipients::{MAX_RECIPIENTS, Recipient};
+use crate::backup::recipients::{BadRecipients, MAX_RECIPIENTS, Recipient};
 
 /// Few rows, so that many encryptions can be made and a guess comes true now and then.
 const TOY: Parameters = Parameters { rows: 6, closed: 2 };
@@ -443,12 +443,36 @@ fn wrong_secrets_and_impossible_statements_are_refused() {
     many[0].public_shares = vec![Point::generator(); MAX_SECRETS];
     assert!(Statement::new(&many, &recipients).is_none());
     assert!(Statement::new(&many[..1], &recipients).is_some());
-    // Recipients: the same key under two names would count twice.
-    let mut twice = members(&keys);
-    twice[1].key = twice[0].key.clone();
-    assert!(Recipients::threshold(2, twice).is_err());
-    let access = Access::threshold(1, &[p(1), p(3)]).unwrap();
-    assert!(Recipients::new(access, members(&keys)).is_err());
+}
+
+#[test]
+fn recipients_that_do_not_fit_together_are_refused_and_told_why() {
+    let access = |parties: &[u16]| {
+        let parties: Vec<_> = parties.iter().copied().map(p).collect();
+        Access::threshold(1, &parties).unwrap()
+    };
+    let people = || members(&keys(2));
+    let changed = |change: fn(&mut Vec<Recipient>)| {
+        let mut members = people();
+        change(&mut members);
+        members
+    };
+    let up_to_17: Vec<u16> = (1..=17).collect();
+    let cases = [
+        (access(&[1]), vec![], BadRecipients::Count),
+        (access(&up_to_17), members(&keys(17)), BadRecipients::Count),
+        (access(&[1, 2]), changed(|all| all[1].name.clear()), BadRecipients::Name),
+        (access(&[1, 2]), changed(|all| all[1].name = all[0].name.clone()), BadRecipients::Name),
+        // The same key under two names would count twice.
+        (access(&[1, 2]), changed(|all| all[1].key = all[0].key.clone()), BadRecipients::Twice),
+        (access(&[1, 3]), people(), BadRecipients::Access),
+        (access(&[1]), people(), BadRecipients::Access),
+    ];
+    assert_eq!(cases.len(), 7);
+    for (at, (access, members, reason)) in cases.into_iter().enumerate() {
+        assert_eq!(Recipients::new(access, members).err(), Some(reason), "{at}");
+    }
+    assert!(Recipients::new(access(&[1, 2]), people()).is_ok());
 }
 
 #[test]
