@@ -307,8 +307,11 @@ impl<C: EcdsaCurve> RvoleReceiver<C> {
             d.push(self.finish_item(item, transfers, matrix, nonce_s, &mut expected));
         }
         // RVOLE.10 one verdict for all items
-        let complete = items.len() == self.items.len();
-        if complete && bool::from(expected.digest().ct_eq(mu)) { Ok(d) } else { Err(RvoleFault::Consistency) }
+        if items.len() != self.items.len() {
+            return Err(RvoleFault::Consistency);
+        }
+        verdict(&expected.digest(), mu)?;
+        Ok(d)
     }
 
     fn finish_item(
@@ -352,6 +355,14 @@ impl<C: EcdsaCurve> RvoleReceiver<C> {
         sum_v.zeroize();
         d
     }
+}
+
+/// The end of RVOLE.10: μ against the one that was told. Apart for the same reason as that of the OT check.
+///
+/// # Errors
+/// [`RvoleFault::Consistency`] if they differ.
+pub(crate) fn verdict(expected: &[u8; 32], told: &[u8; 32]) -> Result<(), RvoleFault> {
+    if bool::from(expected.ct_eq(told)) { Ok(()) } else { Err(RvoleFault::Consistency) }
 }
 
 /// θ_u·x + θ_v·y, one reduction for both.

@@ -1,5 +1,6 @@
 //! Whether what a party computes from its secrets takes a time that tells them. One test, so that its measurements do not disturb each other.
 
+use std::hint::black_box;
 use std::vec::Vec;
 
 use quorate_keys::share::{KeyShare, PublicPackage};
@@ -10,10 +11,11 @@ use quorate_protocol::party::PartyIndex;
 use quorate_protocol::rng::HedgedRng;
 use quorate_testkit::parties;
 use quorate_testkit::timing::{BOUND, Verdict};
-use subtle::ConstantTimeEq as _;
 
 use crate::ot_setup::{AllLeaves, PuncturedLeaves};
-use crate::rvole::{RvoleReceiver, RvoleSender};
+use crate::rvole::{self, RvoleReceiver, RvoleSender};
+use crate::setup::PairwiseSetup;
+use crate::softspoken;
 use crate::suite::{LEAVES, TREES, test_rng};
 
 const ID: [u8; 32] = [6; 32];
@@ -28,7 +30,7 @@ fn fixed_or_random<C: Curve>(rng: &mut HedgedRng, class: bool) -> Scalar<C> {
 fn scalar_decoding<C: Curve>(rng: &mut HedgedRng) -> Verdict {
     let prepare = |class| fixed_or_random::<C>(rng, class).to_bytes();
     Verdict::of(3000, prepare, |bytes| {
-        (0..100).filter(|_| Scalar::<C>::from_bytes(std::hint::black_box(&bytes)).is_some()).count()
+        (0..100).filter(|_| Scalar::<C>::from_bytes(black_box(&bytes)).is_some()).count()
     })
 }
 
@@ -60,6 +62,29 @@ fn share_decoding<C: Curve>(rng: &mut HedgedRng) -> Verdict {
         pool[if class { usize::from(random) % pool.len() } else { 0 }].clone()
     };
     Verdict::of(1200, prepare, |(public, secret)| KeyShare::from_secret_bytes(public, &secret).is_some())
+}
+
+/// What is kept for one peer. Its public parts are the same in both classes: they come before zero seed, Δ and leaves of ours, and leaves of
+/// the other direction.
+fn setup_decoding<C: EcdsaCurve>(rng: &mut HedgedRng) -> Verdict {
+    let head = [[1].as_slice(), &[5; 32], &2u16.to_le_bytes()].concat();
+    let secrets = [
+        (head.as_slice(), 32),
+        (&ID, PuncturedLeaves::<C>::SECRET_LEN - ID.len()),
+        (&ID, AllLeaves::<C>::SECRET_LEN - ID.len()),
+    ];
+    let prepare = |class: bool| {
+        let mut bytes = Vec::new();
+        for (public, len) in secrets {
+            let mut random = std::vec![0; len];
+            rng.fill(&mut random);
+            bytes.extend_from_slice(public);
+            bytes.extend(random.iter().map(|byte| if class { *byte } else { 0 }));
+        }
+        bytes
+    };
+    let decode = |bytes: &[u8]| PairwiseSetup::<C>::from_secret_bytes(bytes, []).is_some();
+    Verdict::of(600, prepare, |bytes| assert!(decode(&bytes)))
 }
 
 /// χ·R and its companions: one factor is secret.
@@ -114,6 +139,39 @@ fn ot_check(rng: &mut HedgedRng) -> Verdict {
     Verdict::of(500, prepare, |leaves| RvoleSender::receive(&leaves, &SID, &message).is_ok())
 }
 
+/// The refusal of a message that is inconsistent everywhere: which columns that makes wrong is up to Δ, here one of the first tree's or one of
+/// the last's.
+fn ot_refusal(rng: &mut HedgedRng) -> Verdict {
+    let all = all_leaves(rng);
+    let (_, mut message) = RvoleReceiver::<Secp256k1>::start(&all, &SID, 1, rng);
+    message.u.iter_mut().for_each(|row| row[16] ^= 1);
+    let prepare = |class: bool| {
+        let mut delta = [0; TREES];
+        delta[if class { TREES - 1 } else { 0 }] = 1;
+        punctured(&all, delta)
+    };
+    Verdict::of(500, prepare, |leaves| assert!(RvoleSender::receive(&leaves, &SID, &message).is_err()))
+}
+
+/// The verdict on a digest that is wrong from its first byte on, or in its last one alone.
+fn refusals(rng: &mut HedgedRng, right: impl Fn(&[u8; 32], &[u8; 32]) -> bool) -> Verdict {
+    let expected: [u8; 32] = rng.bytes();
+    assert!(right(&expected, &expected));
+    let prepare = |class: bool| {
+        let mut told: [u8; 32] = rng.bytes();
+        if !class {
+            told[..31].copy_from_slice(&expected[..31]);
+        }
+        // Never the right one by chance.
+        told[0] ^= u8::from(class && told[0] == expected[0]);
+        told[31] ^= u8::from(told[31] == expected[31]);
+        told
+    };
+    Verdict::of(3000, prepare, |told| {
+        assert!(!(0..100).any(|_| right(black_box(&expected), black_box(&told))));
+    })
+}
+
 /// The answer of the sender, from inputs that are 1 or random.
 fn answering(rng: &mut HedgedRng) -> Verdict {
     let all = all_leaves(rng);
@@ -147,19 +205,7 @@ fn mu_check(rng: &mut HedgedRng) -> Verdict {
 /// What must be found: a comparison that stops at the first difference, a multiplication that skips zero bits, and sums that are made only where
 /// a choice is 1.
 fn planted(rng: &mut HedgedRng) -> [(&'static str, Verdict); 3] {
-    let secret: [u8; 32] = rng.bytes();
-    let guess = |class: bool, rng: &mut HedgedRng| {
-        let mut guess: [u8; 32] = rng.bytes();
-        if !class {
-            guess[..31].copy_from_slice(&secret[..31]);
-        }
-        guess
-    };
-    let equal = |guess: &[u8; 32]| {
-        std::hint::black_box(guess).iter().zip(&secret).all(|(a, b)| std::hint::black_box(a) == b)
-    };
-    let comparison =
-        Verdict::of(3000, |class| guess(class, rng), |guess| (0..100).filter(|_| equal(&guess)).count());
+    let comparison = refusals(rng, |a, b| a.iter().zip(b).all(|(a, b)| a == b));
     let point = Point::<Secp256k1>::generator();
     let double_and_add = |s: Scalar<Secp256k1>| {
         let mut sum = Point::identity();
@@ -188,22 +234,9 @@ fn planted(rng: &mut HedgedRng) -> [(&'static str, Verdict); 3] {
     ]
 }
 
-/// The same comparison as the planted one, in constant time.
-fn constant_comparison(rng: &mut HedgedRng) -> Verdict {
-    let secret: [u8; 32] = rng.bytes();
-    let prepare = |class: bool| {
-        let mut guess: [u8; 32] = rng.bytes();
-        if !class {
-            guess[..31].copy_from_slice(&secret[..31]);
-        }
-        guess
-    };
-    let equal = |guess: &[u8; 32]| bool::from(std::hint::black_box(guess).ct_eq(&secret));
-    Verdict::of(3000, prepare, |guess| (0..100).filter(|_| equal(&guess)).count())
-}
-
-/// Secrets that are fixed and secrets that are random take the same time: the OT check, the answer to it, the check of μ, decoding of scalars
-/// and shares, products with secret factors, hashing to curves. Leaks that were planted are found by the same measurement.
+/// Secrets that are fixed and secrets that are random take the same time: the OT check, the answer to it, the check of μ, decoding of scalars,
+/// shares and set-ups, products with secret factors, hashing to curves; and refusals do, wherever the difference is that they are for. Leaks
+/// that were planted are found by the same measurement.
 ///
 /// covers: A15, A17, S45
 #[test]
@@ -213,12 +246,17 @@ fn times_do_not_tell_secrets() {
         ("OT check", ot_check(rng)),
         ("answer of the multiplication", answering(rng)),
         ("check of μ", mu_check(rng)),
-        ("comparison", constant_comparison(rng)),
+        ("refusal by the OT check", ot_refusal(rng)),
+        ("verdict of the OT check", refusals(rng, |a, b| softspoken::verdict(a, b).is_ok())),
+        ("verdict on μ", refusals(rng, |a, b| rvole::verdict(a, b).is_ok())),
         ("scalars of secp256k1", scalar_decoding::<Secp256k1>(rng)),
         ("scalars of P-256", scalar_decoding::<P256>(rng)),
         ("scalars of Ed25519", scalar_decoding::<Ed25519>(rng)),
         ("shares on secp256k1", share_decoding::<Secp256k1>(rng)),
+        ("shares on P-256", share_decoding::<P256>(rng)),
         ("shares on Ed25519", share_decoding::<Ed25519>(rng)),
+        ("set-up on secp256k1", setup_decoding::<Secp256k1>(rng)),
+        ("set-up on P-256", setup_decoding::<P256>(rng)),
         ("hash to secp256k1", hashing::<Secp256k1>(rng)),
         ("hash to P-256", hashing::<P256>(rng)),
     ];
@@ -231,5 +269,5 @@ fn times_do_not_tell_secrets() {
     let leaky: Vec<_> = table.iter().filter(|(_, verdict)| verdict.leaks()).collect();
     assert!(leaky.is_empty(), "|t| above {BOUND} three times in a row: {leaky:?}");
     assert!(planted.iter().all(|(_, verdict)| verdict.leaks()), "a planted leak was not found: {planted:?}");
-    assert_eq!((table.len(), planted.len()), (17, 3));
+    assert_eq!((table.len(), planted.len()), (22, 3));
 }
