@@ -222,37 +222,4 @@ impl Drop for Xof {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_are_unique() {
-        let mut seen = std::collections::BTreeSet::new();
-        for tag in tags::ALL {
-            assert!(seen.insert(tag.0), "duplicate tag {}", tag.0);
-        }
-        assert!(seen.len() > 20);
-    }
-
-    /// covers: S6, C20
-    #[test]
-    fn splitting_a_field_differently_changes_the_digest() {
-        let digest = |parts: &[(&'static str, &[u8])]| {
-            let mut t = Transcript::new(tags::TEST);
-            for (label, bytes) in parts {
-                t.absorb(label, bytes);
-            }
-            t.digest()
-        };
-        let inputs: [&[(&'static str, &[u8])]; 6] = [
-            &[("x", b"ab"), ("x", b"c")],
-            &[("x", b"a"), ("x", b"bc")],
-            &[("x", b"abc")],
-            &[("x", b"abc"), ("x", b"")],
-            &[("xa", b"bc")],
-            &[("x", b"a$b"), ("x", b"c")],
-        ];
-        let digests: std::collections::BTreeSet<_> = inputs.iter().map(|i| digest(i)).collect();
-        assert_eq!(digests.len(), inputs.len());
-    }
-}
+mod tests;
