@@ -116,8 +116,8 @@ pub(crate) fn start<C: EcdsaCurve, G: Goal<C>>(
     if *setup.epoch_id() != public.epoch_id() {
         return Err(BadParams::Unsuitable("the pairwise set-up belongs to another epoch of the key"));
     }
-    if members.iter().any(|&j| j != params.me && setup.is_burned(j)) {
-        return Err(BadParams::Unsuitable("the pairwise set-up with a party of the quorum is burned"));
+    if let Some(&burned) = members.iter().find(|&&j| j != params.me && setup.is_burned(j)) {
+        return Err(BadParams::Burned(burned));
     }
     let lambda_s = share.additive(&params.committee).ok_or(BadParams::NotAMember)?;
     let X = public.public_key();

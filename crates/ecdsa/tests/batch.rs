@@ -288,7 +288,7 @@ fn what_no_session_can_sign_is_refused() {
     setup.burn(index(2));
     let p = params(SessionId([9; 32]), &committee, 1, 1);
     let burned = batch::start(p, &keys.shares[&index(1)], setup, vec![good]).map(drop);
-    assert!(matches!(burned, Err(BadParams::Unsuitable(_))));
+    assert_eq!(burned, Err(BadParams::Burned(index(2))));
 }
 
 proptest! {

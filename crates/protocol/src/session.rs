@@ -72,6 +72,9 @@ pub enum BadParams {
     ZeroSession,
     /// The parties cannot run this protocol for this key.
     Unsuitable(&'static str),
+    /// The pairwise set-up with this party of the quorum is burned, or there is none. No session with it starts before the key is refreshed:
+    /// to try again is of no use (test plan A4).
+    Burned(PartyIndex),
 }
 impl fmt::Display for BadParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,6 +82,12 @@ impl fmt::Display for BadParams {
             Self::NotAMember => f.write_str("this party is not a member of the committee under its identity"),
             Self::ZeroSession => f.write_str("the session identifier is zero"),
             Self::Unsuitable(why) => f.write_str(why),
+            Self::Burned(peer) => {
+                write!(
+                    f,
+                    "the pairwise set-up with party {peer} is burned; do not try again, refresh the key"
+                )
+            }
         }
     }
 }

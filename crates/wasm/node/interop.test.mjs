@@ -7,7 +7,7 @@ import { readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 
-import { Native, Wasm, engine, given, hex, noble, run, unhex } from "./peers.mjs";
+import { Native, Wasm, engine, given, hex, noble, run, seat, share, unhex } from "./peers.mjs";
 
 const schemes = [
   { name: "ECDSA on secp256k1", curve: "secp256k1", ecdsa: true, judge: judgeEcdsa(() => noble.secp256k1) },
@@ -181,6 +181,93 @@ test("junk is dropped, and the session goes on to its end", async () => {
   assert.equal(keys[0], keys[1]);
 });
 
+/** What `act` throws, which is an `Error` with these properties. */
+function thrown(act, properties) {
+  let error;
+  assert.throws(act, (caught) => (error = caught) instanceof Error);
+  const { code, retryable, peer } = error;
+  assert.deepEqual({ code, retryable, peer }, properties, error.message);
+  return error;
+}
+
+/** Two parties in this process with a key and its set-up, which stays open; `start` begins to sign. */
+async function pair(curve, number) {
+  const both = (make) => ({ 1: make(1), 2: make(2) });
+  const peers = () => both(() => new Wasm());
+  const born = await run(peers(), both((me) => spec("generate", `${number}a`, me, { curve, threshold: 2 })));
+  const key = both((me) => ({ curve, package: born.outcomes[me].package, secret: born.outcomes[me].secret }));
+  const paired = await run(peers(), both((me) => spec("setUp", `${number}b`, me, key[me])));
+  const open = (me, burned) => engine.Setup.open(curve, unhex(paired.outcomes[me].setup), new Uint16Array(burned));
+  const digest = new Uint8Array(32).fill(7);
+  const start = (me, setup, name) =>
+    engine.Ceremony.signEcdsa(seat(spec("signEcdsa", `${number}${name}`, me)), share(key[me]), setup, digest);
+  return { open, start };
+}
+
+/** Everything that a ceremony has to say. */
+function settle(ceremony) {
+  const said = { effects: [], messages: [] };
+  for (let e; (e = ceremony.effect()); ) said.effects.push([e.kind, e.peer, e.name]);
+  ceremony.durable();
+  for (let m; (m = ceremony.message()); ) said.messages.push(m.bytes);
+  return said;
+}
+
+// covers: A4
+test("a burned peer is refused with an error that says not to try again, however often it is tried", async () => {
+  let refused = 0;
+  for (const [number, curve] of ["secp256k1", "P-256"].entries()) {
+    const { open, start } = await pair(curve, `burned ${number}`);
+    const setups = { 1: open(1, []), 2: open(2, []) };
+    const again = (setup, name) => {
+      for (let attempt = 0; attempt < 4; attempt++) {
+        const error = thrown(() => start(2, setup, `${name} ${attempt}`), {
+          code: "burned_instance",
+          retryable: false,
+          peer: 1,
+        });
+        assert.match(error.message, /party 1 is burned; do not try again/);
+        refused++;
+      }
+    };
+    // Party 1 is made to cheat in its multiplication: the check fails, and what follows is final.
+    const [cheat, other] = [start(1, setups[1], "cheat"), start(2, setups[2], "cheat")];
+    const early = start(2, setups[2], "early");
+    const wrong = settle(cheat).messages[0];
+    settle(other);
+    settle(early);
+    wrong[wrong.length - 1] ^= 1;
+    assert.equal(other.feed(1, wrong), undefined);
+    assert.deepEqual(settle(other).effects, [["burn", 1, "ot_extension"]]);
+    thrown(() => other.outcome(), { code: "ot_extension", retryable: false, peer: 1 });
+    again(setups[2], "same");
+    // A session that had started before, of which the message is right.
+    assert.equal(early.feed(1, settle(start(1, setups[1], "early")).messages[0]), undefined);
+    assert.deepEqual(settle(early).effects, [["burn", 1, "burned_instance"]]);
+    thrown(() => early.outcome(), { code: "burned_instance", retryable: false, peer: 1 });
+    // And after a restart that was told of the burn; one that was not would sign, which is what the page must keep it for.
+    again(open(2, [1]), "restart");
+    start(2, open(2, []), "untold");
+  }
+  assert.equal(refused, 16);
+});
+
+test("a failed check that burns nothing says that another attempt may end well", async () => {
+  const make = (me) => spec("generate", "w", me, { curve: "secp256k1", threshold: 2 });
+  const ceremonies = [1, 2].map((me) => engine.Ceremony.generate(seat(make(me)), "secp256k1", 2));
+  const [one, two] = ceremonies;
+  const [commitments, answer] = ceremonies.map((ceremony) => settle(ceremony).messages[0]);
+  assert.equal(one.feed(2, answer), undefined);
+  assert.equal(two.feed(1, commitments), undefined);
+  const opening = settle(one).messages[0];
+  settle(two);
+  opening[50] ^= 1;
+  assert.equal(two.feed(1, opening), undefined);
+  assert.deepEqual(settle(two).effects, []);
+  const { message } = thrown(() => two.outcome(), { code: "broadcast_signature", retryable: true, peer: 1 });
+  assert.match(message, /party 1 /);
+});
+
 test("what does not fit is refused in words, not by a trap", () => {
   const refusals = [
     () => engine.Identity.fromSecret(new Uint8Array(31)),
@@ -190,7 +277,10 @@ test("what does not fit is refused in words, not by a trap", () => {
     () => engine.Share.open("secp521r1", new Uint8Array(3), new Uint8Array(3)),
     () => engine.Setup.open("edwards25519", new Uint8Array(3), new Uint16Array()),
   ];
-  for (const refused of refusals) assert.throws(refused, (error) => error instanceof Error && error.message.length > 10);
+  for (const refused of refusals) {
+    const { message } = thrown(refused, { code: "invalid", retryable: false, peer: undefined });
+    assert.ok(message.length > 10);
+  }
   // The module still works: a trap would have ended it.
   assert.equal(engine.Identity.fromSecret(new Uint8Array(32).fill(9)).publicKey().length, 32);
 });

@@ -44,7 +44,7 @@ export class Native {
   }
 }
 
-function seat(spec) {
+export function seat(spec) {
   const parties = new engine.Parties();
   for (const [index, key] of spec.parties) parties.add(index, unhex(key));
   const identity = engine.Identity.fromSecret(unhex(spec.identity));
@@ -52,7 +52,7 @@ function seat(spec) {
   return engine.Seat.seeded(unhex(spec.session), spec.me, parties, identity, unhex(spec.entropy));
 }
 
-const share = (spec) => engine.Share.open(spec.curve, unhex(spec.package), unhex(spec.secret));
+export const share = (spec) => engine.Share.open(spec.curve, unhex(spec.package), unhex(spec.secret));
 
 const starts = {
   generate: (spec) => engine.Ceremony.generate(seat(spec), spec.curve, spec.threshold),

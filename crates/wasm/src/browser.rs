@@ -1,28 +1,101 @@
-//! The names that JavaScript sees. Everything throws an `Error` whose message says what to do.
+//! The names that JavaScript sees. All throw an `Error` whose message says what to do, with `code`, `retryable` and `peer` for programs.
 
 use std::sync::Arc;
 
+use quorate_protocol::abort::{Abort, Consequence};
 use quorate_protocol::party::{Committee, Identity as _, IdentityKey, LocalIdentity, Party, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{self, Params, SessionId};
-use wasm_bindgen::JsError;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use zeroize::Zeroizing;
 
-use crate::party;
+use crate::party::{self, Refused};
 
-fn array<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], JsError> {
-    bytes.try_into().map_err(|_| JsError::new(&format!("{what} has {} bytes, not {N}", bytes.len())))
+#[wasm_bindgen]
+extern "C" {
+    /// JavaScript's own, with properties of ours.
+    #[wasm_bindgen(js_name = Error)]
+    #[derive(Debug)]
+    type HostError;
+    #[wasm_bindgen(constructor, js_class = "Error")]
+    fn new(message: &str) -> HostError;
+    #[wasm_bindgen(method, setter, structural, js_class = "Error")]
+    fn set_code(this: &HostError, code: &str);
+    #[wasm_bindgen(method, setter, structural, js_class = "Error")]
+    fn set_retryable(this: &HostError, retryable: bool);
+    #[wasm_bindgen(method, setter, structural, js_class = "Error")]
+    fn set_peer(this: &HostError, peer: u16);
 }
 
-fn index(number: u16) -> Result<PartyIndex, JsError> {
-    PartyIndex::new(number).ok_or_else(|| JsError::new("party indices start at 1"))
+#[wasm_bindgen(typescript_custom_section)]
+const DECLARATION: &str = r"
+/** What the engine throws. */
+export interface QuorateError extends Error {
+  /** For programs: `invalid`, `no_randomness`, or the check that failed or refused, such as `burned_instance`. */
+  code: string;
+  /** Whether another attempt, in a session of another name, may end well. */
+  retryable: boolean;
+  /** The party that it is about, if there is one. */
+  peer?: number;
+}
+";
+
+/// A `QuorateError`.
+#[derive(Debug)]
+pub struct Thrown(HostError);
+
+impl Thrown {
+    fn new(message: &str, code: &str, retryable: bool) -> Self {
+        let error = HostError::new(message);
+        error.set_code(code);
+        error.set_retryable(retryable);
+        Self(error)
+    }
+    fn invalid(message: &str) -> Self {
+        Self::new(message, Refused::Invalid("").code(), false)
+    }
+    fn about(self, peer: Option<PartyIndex>) -> Self {
+        if let Some(peer) = peer {
+            self.0.set_peer(peer.get());
+        }
+        self
+    }
+}
+
+impl From<Refused> for Thrown {
+    fn from(why: Refused) -> Self {
+        Self::new(&why.to_string(), why.code(), false).about(why.peer())
+    }
+}
+
+impl From<&Abort> for Thrown {
+    fn from(abort: &Abort) -> Self {
+        // After a burn every further session with this peer is refused.
+        let retryable = matches!(abort.consequence, Consequence::Retry);
+        Self::new(&abort.to_string(), abort.check.code(), retryable).about(abort.blame.party())
+    }
+}
+
+impl From<Thrown> for JsValue {
+    fn from(Thrown(error): Thrown) -> Self {
+        error.into()
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], Thrown> {
+    bytes.try_into().map_err(|_| Thrown::invalid(&format!("{what} has {} bytes, not {N}", bytes.len())))
+}
+
+fn index(number: u16) -> Result<PartyIndex, Thrown> {
+    PartyIndex::new(number).ok_or_else(|| Thrown::invalid("party indices start at 1"))
 }
 
 /// Fresh bytes of the host's `crypto.getRandomValues`.
-fn fresh() -> Result<[u8; 32], JsError> {
+fn fresh() -> Result<[u8; 32], Thrown> {
     let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes).map_err(|_| JsError::new("the host gives no randomness"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Thrown::new("the host gives no randomness", "no_randomness", true))?;
     Ok(bytes)
 }
 
@@ -40,7 +113,7 @@ impl Identity {
     /// # Errors
     /// Another length.
     #[wasm_bindgen(js_name = fromSecret)]
-    pub fn from_secret(secret: &[u8]) -> Result<Self, JsError> {
+    pub fn from_secret(secret: &[u8]) -> Result<Self, Thrown> {
         let seed = Zeroizing::new(array(secret, "an identity's secret")?);
         Ok(Self { inner: Arc::new(LocalIdentity::from_seed(&seed)) })
     }
@@ -69,18 +142,18 @@ impl Parties {
     ///
     /// # Errors
     /// Index 0, and what is no key.
-    pub fn add(&mut self, number: u16, key: &[u8]) -> Result<(), JsError> {
+    pub fn add(&mut self, number: u16, key: &[u8]) -> Result<(), Thrown> {
         let identity = IdentityKey::from_bytes(&array(key, "an identity key")?)
-            .ok_or_else(|| JsError::new("these bytes are no identity key"))?;
+            .ok_or_else(|| Thrown::invalid("these bytes are no identity key"))?;
         self.members.push(Party { index: index(number)?, identity });
         Ok(())
     }
 }
 
 impl Parties {
-    fn committee(&self) -> Result<Committee, JsError> {
+    fn committee(&self) -> Result<Committee, Thrown> {
         Committee::new(self.members.clone()).ok_or_else(|| {
-            JsError::new("parties must be 1 to 64, each with an index and an identity of its own")
+            Thrown::invalid("parties must be 1 to 64, each with an index and an identity of its own")
         })
     }
 }
@@ -99,7 +172,7 @@ impl Seat {
     /// # Errors
     /// What is no committee, and a host without randomness.
     #[wasm_bindgen(constructor)]
-    pub fn new(session: &[u8], me: u16, parties: &Parties, identity: &Identity) -> Result<Self, JsError> {
+    pub fn new(session: &[u8], me: u16, parties: &Parties, identity: &Identity) -> Result<Self, Thrown> {
         Self::with(session, me, parties, identity, fresh()?)
     }
     /// A seat with given entropy, for tests that repeat a session.
@@ -113,7 +186,7 @@ impl Seat {
         parties: &Parties,
         identity: &Identity,
         entropy: &[u8],
-    ) -> Result<Self, JsError> {
+    ) -> Result<Self, Thrown> {
         Self::with(session, me, parties, identity, array(entropy, "entropy")?)
     }
 }
@@ -125,7 +198,7 @@ impl Seat {
         parties: &Parties,
         identity: &Identity,
         entropy: [u8; 32],
-    ) -> Result<Self, JsError> {
+    ) -> Result<Self, Thrown> {
         let identity: Arc<dyn quorate_protocol::party::Identity> =
             Arc::<LocalIdentity>::clone(&identity.inner);
         let params = Params {
@@ -152,7 +225,7 @@ impl Share {
     ///
     /// # Errors
     /// Parts that do not belong together.
-    pub fn open(curve: &str, package: &[u8], secret: &[u8]) -> Result<Self, JsError> {
+    pub fn open(curve: &str, package: &[u8], secret: &[u8]) -> Result<Self, Thrown> {
         Ok(Self { inner: party::Share::open(party::curve(curve)?, package, secret)? })
     }
     /// Our index.
@@ -188,7 +261,7 @@ impl Setup {
     ///
     /// # Errors
     /// Other bytes.
-    pub fn open(curve: &str, secret: &[u8], burned: &[u16]) -> Result<Self, JsError> {
+    pub fn open(curve: &str, secret: &[u8], burned: &[u16]) -> Result<Self, Thrown> {
         let burned = burned.iter().map(|i| index(*i)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { inner: party::Setup::open(party::curve(curve)?, secret, burned)? })
     }
@@ -236,7 +309,7 @@ impl Ceremony {
     ///
     /// # Errors
     /// An unknown curve or a threshold that does not fit.
-    pub fn generate(seat: Seat, curve: &str, threshold: u16) -> Result<Self, JsError> {
+    pub fn generate(seat: Seat, curve: &str, threshold: u16) -> Result<Self, Thrown> {
         Ok(Self { inner: party::Ceremony::generate(seat.params, party::curve(curve)?, threshold)? })
     }
     /// Sets up all pairs of a key for ECDSA.
@@ -244,15 +317,16 @@ impl Ceremony {
     /// # Errors
     /// Another committee than the key's.
     #[wasm_bindgen(js_name = setUp)]
-    pub fn set_up(seat: Seat, share: &Share) -> Result<Self, JsError> {
+    pub fn set_up(seat: Seat, share: &Share) -> Result<Self, Thrown> {
         Ok(Self { inner: party::Ceremony::set_up(seat.params, &share.inner)? })
     }
     /// Signs a 32-byte digest with ECDSA.
     ///
     /// # Errors
-    /// What does not fit together, and burned peers.
+    /// `burned_instance` if the set-up with a party of the quorum is burned, whatever is tried again; `invalid` if share, set-up and quorum do
+    /// not fit.
     #[wasm_bindgen(js_name = signEcdsa)]
-    pub fn sign_ecdsa(seat: Seat, share: &Share, setup: &Setup, digest: &[u8]) -> Result<Self, JsError> {
+    pub fn sign_ecdsa(seat: Seat, share: &Share, setup: &Setup, digest: &[u8]) -> Result<Self, Thrown> {
         let digest = array(digest, "a digest")?;
         Ok(Self { inner: party::Ceremony::sign_ecdsa(seat.params, &share.inner, &setup.inner, digest)? })
     }
@@ -261,7 +335,7 @@ impl Ceremony {
     /// # Errors
     /// Another quorum, and messages above 1 MiB.
     #[wasm_bindgen(js_name = signSchnorr)]
-    pub fn sign_schnorr(seat: Seat, share: &Share, message: &[u8]) -> Result<Self, JsError> {
+    pub fn sign_schnorr(seat: Seat, share: &Share, message: &[u8]) -> Result<Self, Thrown> {
         Ok(Self { inner: party::Ceremony::sign_schnorr(seat.params, &share.inner, message.to_vec())? })
     }
     /// Takes a message that came from party `from` over an authenticated channel. `undefined`, or why it was dropped: that is no
@@ -269,7 +343,7 @@ impl Ceremony {
     ///
     /// # Errors
     /// Index 0.
-    pub fn feed(&mut self, from: u16, bytes: &[u8]) -> Result<Option<String>, JsError> {
+    pub fn feed(&mut self, from: u16, bytes: &[u8]) -> Result<Option<String>, Thrown> {
         Ok(self.inner.feed(index(from)?, bytes).err().map(|why| format!("{why:?}")))
     }
     /// The next effect.
@@ -298,11 +372,11 @@ impl Ceremony {
     ///
     /// # Errors
     /// When the session was aborted: which check failed, and who is to blame.
-    pub fn outcome(&mut self) -> Result<Option<Outcome>, JsError> {
+    pub fn outcome(&mut self) -> Result<Option<Outcome>, Thrown> {
         match self.inner.outcome() {
             None => Ok(None),
             Some(Ok(inner)) => Ok(Some(Outcome { inner: Some(inner) })),
-            Some(Err(abort)) => Err(JsError::new(&abort.to_string())),
+            Some(Err(abort)) => Err(Thrown::from(&abort)),
         }
     }
     /// Name of the round that is awaited; `undefined` after the end.

@@ -8,7 +8,7 @@ use quorate_protocol::curve::CurveId;
 use quorate_protocol::party::{Committee, Identity as _, LocalIdentity, Party, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{Effect, Params, SessionId};
-use quorate_wasm::party::{Ceremony, Outcome, Setup, Share, curve};
+use quorate_wasm::party::{Ceremony, Outcome, Refused, Setup, Share, curve};
 
 fn index(i: u8) -> PartyIndex {
     PartyIndex::new(i.into()).unwrap()
@@ -114,6 +114,42 @@ fn a_share_and_a_set_up_survive_their_bytes_and_sign() {
     }
 }
 
+/// A caller that takes no notice of a burn is refused with an error of its own, each time it tries again.
+///
+/// covers: A4
+#[test]
+fn a_burned_peer_is_refused_by_name() {
+    for id in [CurveId::Secp256k1, CurveId::P256] {
+        let [first, second] = shares(id, 7);
+        let starts = [Ceremony::set_up(params(8, 1), &first), Ceremony::set_up(params(8, 2), &second)];
+        let (made, _) = run(starts.map(Result::unwrap));
+        let mut refused = 0;
+        for outcome in made {
+            let Outcome::SetUp(setup) = outcome else { panic!("{outcome:?}") };
+            for session in 9..13 {
+                for (me, share, other) in [(1, &first, 2), (2, &second, 1)] {
+                    let start = |burned: &[PartyIndex]| {
+                        let setup = Setup::open(id, &setup.secret(), burned.iter().copied()).unwrap();
+                        let quorum = share.quorum(&[index(1), index(2)]).unwrap();
+                        let session = share.session("ecdsa-sign", &quorum, &[session]);
+                        Ceremony::sign_ecdsa(Params { session, ..params(3, me) }, share, &setup, [7; 32])
+                    };
+                    // The set-up of the other party is refused for what it is.
+                    if start(&[]).is_err() {
+                        continue;
+                    }
+                    let why = start(&[index(other)]).err().unwrap();
+                    assert_eq!(why, Refused::Burned(index(other)));
+                    assert_eq!((why.code(), why.peer()), ("burned_instance", Some(index(other))));
+                    assert!(why.to_string().contains("do not try again"), "{why}");
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!(refused, 8);
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let shares = shares(CurveId::Ed25519, 5);
@@ -132,7 +168,7 @@ fn what_does_not_fit_is_refused() {
         first.quorum(&[index(1)]).err(),
     ];
     for (at, refused) in refusals.iter().enumerate() {
-        assert!(refused.is_some_and(|why| why.to_string().len() > 10), "case {at}");
+        assert!(matches!(refused, Some(Refused::Invalid(why)) if why.len() > 10), "case {at}");
     }
     assert_eq!(refusals.len(), 11);
 }

@@ -46,9 +46,14 @@ impl fmt::Debug for Ceremony {
 impl Ceremony {
     fn new<O: 'static>(session: Result<Session<O>, BadParams>, finish: fn(O) -> Outcome) -> Start {
         let session = session.map_err(|bad| match bad {
-            BadParams::NotAMember => Refused("this identity is not the one that the committee lists for us"),
-            BadParams::ZeroSession => Refused("the session's name is zero: derive it from the request"),
-            BadParams::Unsuitable(why) => Refused(why),
+            BadParams::NotAMember => {
+                Refused::Invalid("this identity is not the one that the committee lists for us")
+            }
+            BadParams::ZeroSession => {
+                Refused::Invalid("the session's name is zero: derive it from the request")
+            }
+            BadParams::Unsuitable(why) => Refused::Invalid(why),
+            BadParams::Burned(peer) => Refused::Burned(peer),
         })?;
         Ok(Self(Box::new(Running { session, finish })))
     }
@@ -60,7 +65,7 @@ impl Ceremony {
     pub fn generate(params: Params, curve: CurveId, threshold: u16) -> Start {
         let members: Vec<PartyIndex> = params.committee.indices().collect();
         let access = Access::threshold(threshold, &members)
-            .ok_or(Refused("the threshold must be from 1 to the number of parties"))?;
+            .ok_or(Refused::Invalid("the threshold must be from 1 to the number of parties"))?;
         match curve {
             CurveId::Secp256k1 => Self::new(dkg::start::<Secp256k1>(params, access), |made| {
                 Outcome::Generated(Share::Secp256k1(made.share))
@@ -86,14 +91,14 @@ impl Ceremony {
             Share::P256(share) => {
                 Self::new(setup::start(params, share), |setup| Outcome::SetUp(Setup::P256(Arc::new(setup))))
             }
-            Share::Ed25519(_) => Err(Refused("Ed25519 needs no set-up")),
+            Share::Ed25519(_) => Err(Refused::Invalid("Ed25519 needs no set-up")),
         }
     }
 
     /// Signs a digest with ECDSA. The caller knows what it is the digest of.
     ///
     /// # Errors
-    /// [`Refused`] if share, set-up and quorum do not fit, or a peer is burned.
+    /// [`Refused::Burned`] if the set-up with a party of the quorum is; [`Refused::Invalid`] if share, set-up and quorum do not fit.
     pub fn sign_ecdsa(params: Params, share: &Share, setup: &Setup, digest: [u8; 32]) -> Start {
         let finish = |signed: quorate_ecdsa::Signature| Outcome::Signed {
             signature: signed.bytes,
@@ -106,7 +111,7 @@ impl Ceremony {
             (Share::P256(share), Setup::P256(setup)) => {
                 Self::new(sign::start(params, share, Arc::clone(setup), digest), finish)
             }
-            _ => Err(Refused("the share and the set-up are not of one curve that has ECDSA")),
+            _ => Err(Refused::Invalid("the share and the set-up are not of one curve that has ECDSA")),
         }
     }
 
@@ -124,7 +129,7 @@ impl Ceremony {
             Share::Secp256k1(share) => {
                 Self::new(sign_bip340(params, share, message, TaprootTweak::None), finish)
             }
-            Share::P256(_) => Err(Refused("P-256 has no Schnorr signatures here: sign with ECDSA")),
+            Share::P256(_) => Err(Refused::Invalid("P-256 has no Schnorr signatures here: sign with ECDSA")),
         }
     }
 

@@ -19,7 +19,7 @@ pub fn curve(name: &str) -> Result<CurveId, Refused> {
     [CurveId::Secp256k1, CurveId::P256, CurveId::Ed25519]
         .into_iter()
         .find(|id| id.name() == name)
-        .ok_or(Refused("there is no such curve: choose secp256k1, P-256 or edwards25519"))
+        .ok_or(Refused::Invalid("there is no such curve: choose secp256k1, P-256 or edwards25519"))
 }
 
 /// A share of a key on any curve.
@@ -58,7 +58,7 @@ impl Share {
             CurveId::P256 => join(package, secret).map(Self::P256),
             CurveId::Ed25519 => join(package, secret).map(Self::Ed25519),
         }
-        .ok_or(Refused("the secret is not the share of this package on this curve"))
+        .ok_or(Refused::Invalid("the secret is not the share of this package on this curve"))
     }
 
     /// The curve.
@@ -96,7 +96,7 @@ impl Share {
     /// If they are fewer, more, or strangers.
     pub fn quorum(&self, indices: &[PartyIndex]) -> Result<Committee, Refused> {
         each!(self, share => share.public().quorum(indices))
-            .ok_or(Refused("these parties are not a smallest quorum of the key"))
+            .ok_or(Refused::Invalid("these parties are not a smallest quorum of the key"))
     }
 }
 
@@ -127,9 +127,9 @@ impl Setup {
             CurveId::P256 => {
                 PairwiseSetup::from_secret_bytes(secret, burned).map(|s| Self::P256(Arc::new(s)))
             }
-            CurveId::Ed25519 => return Err(Refused("Ed25519 needs no set-up")),
+            CurveId::Ed25519 => return Err(Refused::Invalid("Ed25519 needs no set-up")),
         }
-        .ok_or(Refused("the bytes are no pairwise set-up"))
+        .ok_or(Refused::Invalid("the bytes are no pairwise set-up"))
     }
 
     /// The secret, for a vault. Burn marks are not inside.
