@@ -87,13 +87,31 @@ fn hsm(text: &str) -> bool {
             true
         }
         Err(error) => {
-            // What follows a PIN attribute is the PIN, and what stands where no attribute is known may be one.
             let said = error.to_string();
-            let pin = text.split(['?', '&', ';']).find_map(|part| part.strip_prefix("pin-value="));
-            assert!(pin.is_none_or(|pin| pin.len() < 6 || !said.contains(pin)), "{said}");
+            if let Some(other) = with_another_pin(text) {
+                let again = other.parse::<HsmUri>().expect_err("another PIN makes no link of it");
+                assert_eq!(again.to_string(), said, "a PIN is repeated");
+            }
             refused(&said, 0)
         }
     }
+}
+
+/// The link with other PINs of the same length, if there is one in it.
+fn with_another_pin(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("pkcs11:")?;
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut is_inside = false;
+    let mut other = |part: &str| match part.strip_prefix("pin-value=") {
+        Some(pin) => {
+            is_inside = true;
+            format!("pin-value={}", "x".repeat(pin.len()))
+        }
+        None => part.to_owned(),
+    };
+    let path: Vec<String> = path.split(';').map(&mut other).collect();
+    let query: Vec<String> = query.split('&').map(&mut other).collect();
+    is_inside.then(|| format!("pkcs11:{}?{}", path.join(";"), query.join("&")))
 }
 
 /// An account of what is wrong, which may repeat so much of the text: `false`, for the caller's answer.

@@ -55,6 +55,20 @@ fn what_people_type_reads_back_or_is_refused_in_few_words() {
     assert_eq!(mutate::found("typed", typed::check), 0);
 }
 
+#[test]
+fn a_link_with_a_pin_is_refused_whatever_the_pin_is() {
+    let mut cases = 0;
+    for link in [
+        "pkcs11:token=t;object=o?module-path=/m&pin-value=83741",
+        "pkcs11:token=t;pin-value=83741;object=o?module-path=/m",
+        "pin-value=pkcs11:token=quorate;object=o?module-path=/m",
+    ] {
+        assert!(!typed::check(&[&[typed::HSM], link.as_bytes()].concat()), "{link}");
+        cases += 1;
+    }
+    assert_eq!(cases, 3);
+}
+
 /// What the seeds of a sealed key stand for, with a passphrase that opens.
 #[test]
 fn a_sealed_key_is_one_of_them() {
