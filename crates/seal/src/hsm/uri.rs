@@ -21,7 +21,7 @@ pub enum HsmUriError {
     #[error("an HSM key is named by a URI that begins with `pkcs11:`, such as `{EXAMPLE}`")]
     Scheme,
     /// It is too long.
-    #[error("a pkcs11 URI has at most {MAX_HSM_URI_LEN} bytes")]
+    #[error("a pkcs11 URI has at most {MAX_HSM_URI_LEN} bytes, also with everything escaped that may be")]
     TooLong,
     /// The PIN is inside.
     #[error(
@@ -145,6 +145,10 @@ impl FromStr for HsmUri {
         }
         uri.module = module.ok_or(HsmUriError::Missing("module-path"))?.into();
         uri.pin = pin.map(|place| pin_source(&place)).transpose()?;
+        // Written with everything escaped it may be longer, and is to read back.
+        if uri.to_string().len() > MAX_HSM_URI_LEN {
+            return Err(HsmUriError::TooLong);
+        }
         Ok(uri)
     }
 }
@@ -275,6 +279,11 @@ mod tests {
         assert_eq!(uri.module(), Path::new("/etc/quorate/m.so"));
         let three = parse("pkcs11:token=t;object=o?module-path=/m&pin-source=file:///etc/pin").unwrap();
         assert_eq!(three.pin(), Some(&PassphraseSource::File("/etc/pin".into())));
+        // Three bytes for one where it is written.
+        let grows = |count| format!("pkcs11:token={};object=o?module-path=/m", "$".repeat(count));
+        let most = parse(&grows(1353)).unwrap().to_string();
+        assert!(most.len() > MAX_HSM_URI_LEN - 3 && parse(&most).is_ok(), "{}", most.len());
+        assert_eq!(parse(&grows(1354)), Err(HsmUriError::TooLong));
         let padded = parse("pkcs11:token=t;object=o?module-path=/m").unwrap();
         assert_eq!(padded.pin(), None);
     }
