@@ -29,17 +29,9 @@ type Pair = (KeyId, u64, PeerId);
 pub(crate) struct Burns {
     in_force: Mutex<HashSet<Pair>>,
     /// Those of which the store has not taken every mark yet. Locked before `in_force`.
-    unsaved: Mutex<HashMap<Pair, Unsaved>>,
+    unsaved: Mutex<HashMap<Pair, Vec<Burn>>>,
     /// Held while marks are stored, so that whoever waited for it finds them stored or the disk as bad as before: when it failed last, and how.
     saving: tokio::sync::Mutex<Option<(Instant, Problem)>>,
-}
-
-/// The marks of a pair that are not on disk.
-#[derive(Clone)]
-struct Unsaved {
-    marks: Vec<Burn>,
-    /// Nobody was told of it yet.
-    is_news: bool,
 }
 
 impl Burns {
@@ -56,7 +48,7 @@ impl Burns {
 
     /// How many marks are not on disk.
     pub(crate) fn unsaved(&self) -> usize {
-        locked(&self.unsaved).values().map(|pair| pair.marks.len()).sum()
+        locked(&self.unsaved).values().map(Vec::len).sum()
     }
 }
 
@@ -86,9 +78,9 @@ impl Shared {
             // Whoever sees it in force sees here that it is not on disk.
             let mut unsaved = locked(&self.burns.unsaved);
             // In memory before the disk: one that is full must not give the pair another chance.
-            let is_news = locked(&self.burns.in_force).insert(pair.clone());
-            let marks = || [OtDirection::Sender, OtDirection::Receiver].map(mark).to_vec();
-            unsaved.entry(pair).or_insert_with(|| Unsaved { marks: marks(), is_news });
+            if locked(&self.burns.in_force).insert(pair.clone()) {
+                unsaved.insert(pair, [OtDirection::Sender, OtDirection::Receiver].map(mark).to_vec());
+            }
         }
         self.pool.burned(key, revision, peer);
     }
@@ -124,7 +116,7 @@ impl Shared {
         }
         *failed = None;
         let unsaved = locked(&self.burns.unsaved).clone();
-        for (pair, Unsaved { marks, .. }) in unsaved {
+        for (pair, marks) in unsaved {
             for mark in marks {
                 match self.store_burn(mark.clone()).await {
                     Ok(_) => self.saved(&pair, &mark),
@@ -146,14 +138,11 @@ impl Shared {
     fn saved(&self, pair: &Pair, mark: &Burn) {
         let mut unsaved = locked(&self.burns.unsaved);
         let Some(left) = unsaved.get_mut(pair) else { return };
-        left.marks.retain(|other| other.instance != mark.instance);
-        if left.marks.is_empty() {
-            let is_news = left.is_news;
+        left.retain(|other| other.instance != mark.instance);
+        if left.is_empty() {
             unsaved.remove(pair);
             drop(unsaved);
-            if is_news {
-                self.events.burned(&pair.0, self.name_of(pair.2));
-            }
+            self.events.burned(&pair.0, self.name_of(pair.2));
         }
     }
 
@@ -173,25 +162,32 @@ impl Shared {
     /// # Errors
     /// The disk does not take a mark.
     pub(crate) async fn burned(&self, key: &OpenKey) -> Result<BTreeSet<PartyIndex>, Problem> {
-        let mut burned = key.material.setup.burned();
+        let mut burned = self.burns.parties(&key.id, key.revision, &key.record);
         if !burned.is_empty() {
-            let since = self.burns.parties(&key.id, key.revision, &key.record);
             self.save_burns().await?;
-            burned.retain(|party| since.contains(party) || key.material.burned.contains(party));
         }
+        burned.extend(&key.material.burned);
         Ok(burned)
     }
 
-    /// CER.8: what may be said to a peer while marks are not on disk. What became of an attempt is not. Whether this node takes part in one
-    /// is answered as by a node whose disk takes no operation: the answer tells of the disk, whatever burned.
+    /// CER.8: what may be said to a peer. What became of an attempt waits until all marks are on disk; `None` if the node stops before. Whether
+    /// this node takes part in one is answered meanwhile as by a node whose disk takes no operation: the answer tells of the disk,
+    /// whatever burned.
     pub(crate) async fn hushed<'a>(&self, message: &'a Control) -> Option<Cow<'a, Control>> {
-        if !matches!(message, Control::Answer { .. } | Control::Ended { .. }) {
-            return Some(Cow::Borrowed(message));
+        match message {
+            Control::Ended { .. } => {
+                self.burns_saved().await.ok()?;
+                Some(Cow::Borrowed(message))
+            }
+            Control::Answer { ceremony, .. } => Some(match self.save_burns().await {
+                Ok(()) => Cow::Borrowed(message),
+                Err(problem) => {
+                    let answer = Answer::Refuse(Refusal::new(&problem, None));
+                    Cow::Owned(Control::Answer { ceremony: *ceremony, answer })
+                }
+            }),
+            _ => Some(Cow::Borrowed(message)),
         }
-        let Err(problem) = self.save_burns().await else { return Some(Cow::Borrowed(message)) };
-        let Control::Answer { ceremony, .. } = message else { return None };
-        let answer = Answer::Refuse(Refusal::new(&problem, None));
-        Some(Cow::Owned(Control::Answer { ceremony: *ceremony, answer }))
     }
 }
 

@@ -197,7 +197,11 @@ impl Ceremony<'_> {
         let started = steps.run(move || start(params)).await.map_err(|error| self.failed(protocol, error))?;
         let session = match started {
             Ok(session) => session,
-            Err(unfit) => return Err(self.unfit(&durable, &others, &unfit).await),
+            Err(unfit) => {
+                let failure = self.unfit(&durable, &others, &unfit).await;
+                self.log_end(&logged, &failure).await?;
+                return Err(failure);
+            }
         };
         let within = self.deadline.saturating_duration_since(begun);
         let (events, mut happened) = mpsc::unbounded_channel();
@@ -242,14 +246,19 @@ impl Ceremony<'_> {
             Err(error) => {
                 let mut failure = self.failed(protocol, error);
                 failure.evidence = evidence;
-                let ended = logged.failed(&failure.problem).map_err(Failure::local)?;
-                // What is not logged changes nothing: the session has no result.
-                if let Err(problem) = self.shared.log_entries(vec![ended]).await {
-                    tracing::error!(detail = %problem.detail, "the end of a session is not logged");
-                }
+                self.log_end(&logged, &failure).await?;
                 Err(failure)
             }
         }
+    }
+
+    /// What is not logged changes nothing: the session has no result.
+    async fn log_end(&self, logged: &Logged<'_>, failure: &Failure) -> Result<(), Failure> {
+        let ended = logged.failed(&failure.problem).map_err(Failure::local)?;
+        if let Err(problem) = self.shared.log_entries(vec![ended]).await {
+            tracing::error!(detail = %problem.detail, "the end of a session is not logged");
+        }
+        Ok(())
     }
 
     /// Why a session cannot begin. A pair of it that burned since the quorum was chosen is no fault of this node: others can sign.
@@ -262,11 +271,12 @@ impl Ceremony<'_> {
             Ok(burned) => {
                 let names = self.names_of(&burned).join("`, `");
                 let detail = format!(
-                    "another session burned the pair of this node with `{names}` before this one began: use other quorums, or refresh the key once you know why"
+                    "the pair of this node with `{names}` was burned before this session began: use other quorums, or refresh the key once you know why"
                 );
                 let mut failure = Failure::of(Code::CeremonyAborted, detail, burned);
                 failure.hushed = true;
-                failure.because(Scope::Each, Fault::Disputed)
+                // What burned it is held against them already.
+                failure.because(Scope::Each, Fault::Other)
             }
         }
     }

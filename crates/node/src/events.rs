@@ -155,8 +155,8 @@ impl Events {
             };
             match &problem {
                 // Which check failed is for the operators of this node: see `Failure::hushed`.
-                Some(problem) if problem.code != Code::CeremonyAborted => event.with_detail(&problem.detail),
-                _ => event,
+                Some(Problem { code: Code::CeremonyAborted | Code::KeyBurned, .. }) | None => event,
+                Some(problem) => event.with_detail(&problem.detail),
             }
         });
     }

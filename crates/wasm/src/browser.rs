@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_protocol::abort::{Abort, Consequence};
+use quorate_protocol::abort::{Abort, Check, Consequence};
 use quorate_protocol::party::{Committee, Identity as _, IdentityKey, LocalIdentity, Party, PartyIndex};
 use quorate_protocol::rng::Entropy;
 use quorate_protocol::session::{self, Params, SessionId};
@@ -71,8 +71,9 @@ impl From<Refused> for Thrown {
 
 impl From<&Abort> for Thrown {
     fn from(abort: &Abort) -> Self {
-        // After a burn every further session with this peer is refused.
-        let retryable = matches!(abort.consequence, Consequence::Retry);
+        // After a burn every further session with this peer is refused, and different set-ups stay different.
+        let retryable =
+            matches!(abort.consequence, Consequence::Retry) && abort.check != Check::InstanceMismatch;
         Self::new(&abort.to_string(), abort.check.code(), retryable).about(abort.blame.party())
     }
 }

@@ -3,7 +3,7 @@
 mod explain;
 mod once;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,7 +179,10 @@ impl Before {
         };
         let quarantined = others.filter(|(_, peer)| shared.is_quarantined(peer)).map(|(party, _)| *party);
         let wanted = asked.wanted.clone();
-        let attempts = Attempts::new(asked.me(), wanted, points, quarantined.collect(), &asked.burned);
+        // Whoever only leads others to sign needs no pair of its own.
+        let signs = wanted.as_ref().is_none_or(|wanted| wanted.contains(&asked.me()));
+        let burned = if signs { asked.burned.clone() } else { BTreeSet::new() };
+        let attempts = Attempts::new(asked.me(), wanted, points, quarantined.collect(), &burned);
         Self { attempts, skipped: Vec::new(), last: None, busy: false }
     }
 

@@ -123,6 +123,14 @@ async fn a_request_on_its_way_waits_for_the_burn_of_another() {
     let refused = problem(refused.unwrap_err());
     assert_eq!(refused.code, Code::KeyBurned, "{refused}");
     assert!(!refused.code.retryable() && refused.detail.contains("refresh the key"), "{refused}");
+    // What goes to webhooks does not say what it was.
+    let told = crate::events::kept(&cluster, 0).await;
+    let failed = told.iter().find(|event| event.code == Some(Code::KeyBurned)).unwrap();
+    assert_eq!(failed.detail, None);
+    // Nor is it of use to wait for the one who is away.
+    traitor.network.shutdown().await;
+    let refused = client.sign(&key, &both, &unique("away"), WAIT).await;
+    assert_eq!(problem(refused.unwrap_err()).code, Code::KeyBurned);
 }
 
 /// covers: A1, A3. The disk does not take the burn, and then the node dies or is stopped. Whatever the disk has in the end, the cheater was not

@@ -25,14 +25,14 @@ pub(super) fn explain(
     explained(shared, asked, burned, state, before).with_skipped(before.skipped.clone())
 }
 
-/// Whether this node finds a quorum without a burned pair, if all who are there take part.
-fn could_sign(asked: &Asked, burned: &BTreeSet<PartyIndex>, ready: &[PartyIndex]) -> bool {
+/// Whether there is a quorum without a burned pair of this node, if all were there and trusted.
+fn could_sign(asked: &Asked, burned: &BTreeSet<PartyIndex>) -> bool {
     if let Some(wanted) = &asked.wanted {
-        return !wanted.iter().any(|party| burned.contains(party));
+        return !wanted.contains(&asked.me()) || !wanted.iter().any(|party| burned.contains(party));
     }
     let burned: Vec<Vec<PartyIndex>> = burned.iter().map(|party| vec![*party]).collect();
-    let access = asked.key.material.share.access();
-    quorum::choose(access, asked.me(), &quorum::unsuspected(ready), &burned).is_some()
+    let (access, all) = (asked.key.material.share.access(), asked.peers.keys().copied().collect::<Vec<_>>());
+    quorum::choose(access, asked.me(), &quorum::unsuspected(&all), &burned).is_some()
 }
 
 fn explained(
@@ -71,27 +71,23 @@ fn explained(
         }
     }
     let why = why.join("; ");
+    // Whoever comes back: asking again is of no use.
+    if !could_sign(asked, burned) {
+        let culprits = before.last.as_ref().map(|last| last.culprits.clone()).unwrap_or_default();
+        let detail = format!("no quorum is left: {why}{REFRESH}");
+        return Problem::new(Code::KeyBurned, detail)
+            .with_culprits(culprits)
+            .with_quorum(needed, ready, missing);
+    }
     if state.absent.is_empty() {
         // All are there, so it is not for want of nodes.
         return match &before.last {
-            Some(last) => {
-                // Where the attempts burned what there was, asking again is of no use.
-                let (code, way_out) = if could_sign(asked, burned, &state.ready) {
-                    (last.code, "")
-                } else {
-                    (Code::KeyBurned, REFRESH)
-                };
-                Problem::new(code, format!("no other quorum is left: {why}{way_out}"))
-                    .with_culprits(last.culprits.clone())
-                    .with_quorum(needed, ready, missing)
-            }
-            None if asked.burned.is_empty() && !quarantined.is_empty() => {
+            Some(last) => Problem::new(last.code, format!("no other quorum is left: {why}"))
+                .with_culprits(last.culprits.clone())
+                .with_quorum(needed, ready, missing),
+            None => {
                 let detail = format!("no quorum is left: {why}");
                 Problem::new(Code::NotEnoughParties, detail).with_quorum(needed, ready, missing)
-            }
-            None => {
-                let detail = format!("no quorum is left: {why}{REFRESH}");
-                Problem::new(Code::KeyBurned, detail).with_quorum(needed, ready, missing)
             }
         };
     }
