@@ -8,7 +8,7 @@ use std::time::Duration;
 use quorate_api::{Code, KeyId, Problem};
 use quorate_net::PeerId;
 use quorate_protocol::party::PartyIndex;
-use quorate_store::{Burn, InstanceId, OtDirection, StoreError};
+use quorate_store::{Burn, InstanceId, OtDirection};
 use tokio::time::Instant;
 
 use crate::ceremony::SHUTTING_DOWN;
@@ -16,7 +16,7 @@ use crate::clock;
 use crate::control::{Answer, Control, Refusal};
 use crate::keys::{OpenKey, Record};
 use crate::registry::locked;
-use crate::shared::Shared;
+use crate::shared::{Shared, store_problem};
 
 /// How long the disk is left alone after it did not take a mark.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -35,15 +35,11 @@ pub(crate) struct Burns {
 }
 
 impl Burns {
-    /// The peers with whom a pair burned since the start, in a revision of a key.
-    fn peers(&self, key: &KeyId, revision: u64) -> Vec<PeerId> {
-        let in_force = locked(&self.in_force);
-        in_force.iter().filter(|(of, at, _)| of == key && *at == revision).map(|(_, _, peer)| *peer).collect()
-    }
-
-    /// The parties among those.
+    /// The parties with whom a pair burned since the start, in a revision of a key.
     pub(crate) fn parties(&self, key: &KeyId, revision: u64, record: &Record) -> BTreeSet<PartyIndex> {
-        self.peers(key, revision).into_iter().filter_map(|peer| record.index_of(peer)).collect()
+        let in_force = locked(&self.in_force);
+        let of_key = in_force.iter().filter(|(of, at, _)| of == key && *at == revision);
+        of_key.filter_map(|(_, _, peer)| record.index_of(*peer)).collect()
     }
 
     /// How many marks are not on disk.
@@ -122,8 +118,11 @@ impl Shared {
                     Ok(_) => self.saved(&pair, &mark),
                     Err(error) => {
                         let left = self.burns.unsaved();
-                        tracing::error!(%error, left, "burn marks are not on disk yet: free space, and do not restart this node before");
-                        *failed = Some((Instant::now(), problem(&error)));
+                        tracing::error!(
+                            left,
+                            "burn marks are not on disk yet: free space, and do not restart this node before"
+                        );
+                        *failed = Some((Instant::now(), store_problem(&error)));
                     }
                 }
             }
@@ -189,9 +188,4 @@ impl Shared {
             _ => Some(Cow::Borrowed(message)),
         }
     }
-}
-
-/// As for any other write.
-fn problem(error: &StoreError) -> Problem {
-    Problem::new(Code::Internal, format!("this node's store failed: {error}"))
 }

@@ -125,6 +125,7 @@ async fn consider(shared: &Arc<Shared>, from: PeerId, proposal: &Proposal) -> Re
     if shared.draining.is_cancelled() {
         return Err(Problem::new(Code::Unavailable, "this node is shutting down").into());
     }
+    // CER.8  As for a disk that takes no operation.
     shared.save_burns().await?;
     let request = SignedRequest::decode(&proposal.request).map_err(Problem::from)?;
     let judged = judge(shared, request)?.from(from_wire(proposal.source));

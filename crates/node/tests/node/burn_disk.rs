@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use quorate_api::intent::{Purpose, Scheme};
 use quorate_api::{Code, EventKind, ListQuery, Operation, OperationKind};
 use quorate_log::entry::Kind;
-use quorate_node::Node;
 use quorate_store::fault::{Fault, Faults};
 use tokio::time::timeout;
 
@@ -24,19 +23,24 @@ fn take_no_burn(faults: &Faults) {
     }
 }
 
+/// The first node anew, on a disk that takes no burn, beside a third one that cheats.
+async fn cheater_and_full_disk(cluster: &mut Cluster) -> (Traitor, Faults) {
+    let faults = Faults::default();
+    cluster.die_and_start(0, &faults).await;
+    let traitor = Traitor::replace(cluster, 2).await;
+    let ids = [cluster.identities[0], cluster.identities[1]];
+    traitor.network.wait_connected(&ids, Duration::from_secs(10)).await.unwrap();
+    take_no_burn(&faults);
+    (traitor, faults)
+}
+
 /// covers: A1: a burn that the disk does not take holds at once, is not hidden from who runs the node, and is stored as soon as the disk
 /// takes it. Until then neither a peer nor a client is told of it: not by the end of the attempt, nor by an abort, nor by what is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burn_is_not_lost_with_a_full_disk() {
     let mut cluster = Cluster::start(3).await;
     let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await.id;
-    cluster.stop(0).await;
-    let faults = Faults::default();
-    cluster.nodes[0] =
-        Some(Node::start_with_faults(cluster.configs[0].clone(), faults.clone()).await.unwrap());
-    cluster.start_all().await;
-    let mut traitor = Traitor::replace(&mut cluster, 2).await;
-    take_no_burn(&faults);
+    let (mut traitor, faults) = cheater_and_full_disk(&mut cluster).await;
     let ended = timeout(LISTENS, traitor.cheat(&cluster, &key, false)).await;
     assert!(ended.is_err(), "{ended:?}");
     assert!(!traitor.hears_of_it(Duration::from_millis(300)).await);
@@ -99,13 +103,7 @@ async fn a_request_on_its_way_waits_for_the_burn_of_another() {
     cluster.configs[0].limits.answer_deadline = Duration::from_secs(20);
     cluster.start_all().await;
     let key = cluster.create(Scheme::EcdsaSecp256k1, 2, Some(vec![Purpose::Message])).await.id;
-    cluster.stop(0).await;
-    let faults = Faults::default();
-    cluster.nodes[0] =
-        Some(Node::start_with_faults(cluster.configs[0].clone(), faults.clone()).await.unwrap());
-    cluster.start_all().await;
-    let mut traitor = Traitor::replace(&mut cluster, 2).await;
-    take_no_burn(&faults);
+    let (mut traitor, faults) = cheater_and_full_disk(&mut cluster).await;
     let mut both = message("both");
     both.quorum = Some(vec!["node-a".to_owned(), "node-c".to_owned()]);
     let (client, honest, once) = (cluster.client(0), cluster.identities[0], unique("both"));

@@ -11,9 +11,6 @@ use crate::ceremony::quorum;
 use crate::ceremony::sign::Asked;
 use crate::shared::Shared;
 
-const REFRESH: &str =
-    "; once you know why, refresh the key, which sets its pairs up anew, or reshare it to others";
-
 /// Why there is no quorum, and what to do; `burned` are those with whom this node's pairs are burned by now.
 pub(super) fn explain(
     shared: &Shared,
@@ -27,6 +24,10 @@ pub(super) fn explain(
 
 /// Whether there is a quorum without a burned pair of this node, if all were there and trusted.
 fn could_sign(asked: &Asked, burned: &BTreeSet<PartyIndex>) -> bool {
+    // Without a burn it is never that, also where the search for a quorum gives up.
+    if burned.is_empty() {
+        return true;
+    }
     if let Some(wanted) = &asked.wanted {
         return !wanted.contains(&asked.me()) || !wanted.iter().any(|party| burned.contains(party));
     }
@@ -74,7 +75,9 @@ fn explained(
     // Whoever comes back: asking again is of no use.
     if !could_sign(asked, burned) {
         let culprits = before.last.as_ref().map(|last| last.culprits.clone()).unwrap_or_default();
-        let detail = format!("no quorum is left: {why}{REFRESH}");
+        let detail = format!(
+            "no quorum is left: {why}; once you know why, refresh the key, which sets its pairs up anew, or reshare it to others"
+        );
         return Problem::new(Code::KeyBurned, detail)
             .with_culprits(culprits)
             .with_quorum(needed, ready, missing);
